@@ -1,0 +1,251 @@
+//! FETCH (RFC 3501 section 6.4.5) with the modifiers of CONDSTORE (RFC 7162 section 3.1.4).
+
+use bytes::Bytes;
+
+use super::lexer::Cursor;
+use super::sequence::{self, SequenceSet};
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// A FETCH or UID FETCH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// Whether the set names UIDs; then the answers carry UID even if it was not asked for.
+    pub uid: bool,
+    /// The messages.
+    pub set: SequenceSet,
+    /// What is asked for, in the client's order, macros replaced by what they stand for. Never
+    /// empty, at most [`limits::FETCH_ITEMS_MAX`].
+    pub items: Vec<FetchItem>,
+    /// Only messages with a mod-sequence above this (0 to 2^63-1). It enables CONDSTORE and makes
+    /// the answers carry MODSEQ.
+    pub changed_since: Option<u64>,
+}
+
+/// One data item that FETCH may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchItem {
+    /// `BODY` without brackets: BODYSTRUCTURE without extension data.
+    Body,
+    /// `BODYSTRUCTURE`
+    BodyStructure,
+    /// `BODY[section]<partial>`, or `BODY.PEEK[..]`.
+    Section {
+        /// What part of the message.
+        section: Section,
+        /// Which bytes of it, all if `None`.
+        partial: Option<Partial>,
+        /// Whether `\Seen` stays as it is.
+        peek: bool,
+    },
+    /// `ENVELOPE`
+    Envelope,
+    /// `FLAGS`
+    Flags,
+    /// `INTERNALDATE`
+    InternalDate,
+    /// `RFC822`: like `BODY[]`, by another name.
+    Rfc822,
+    /// `RFC822.HEADER`: like `BODY.PEEK[HEADER]`, by another name.
+    Rfc822Header,
+    /// `RFC822.SIZE`
+    Rfc822Size,
+    /// `RFC822.TEXT`: like `BODY[TEXT]`, by another name.
+    Rfc822Text,
+    /// `UID`
+    Uid,
+    /// `MODSEQ`; it enables CONDSTORE.
+    ModSeq,
+}
+
+impl FetchItem {
+    /// Whether fetching this sets `\Seen`.
+    pub fn sets_seen(&self) -> bool {
+        match self {
+            FetchItem::Section { peek, .. } => !peek,
+            FetchItem::Rfc822 | FetchItem::Rfc822Text => true,
+            _ => false,
+        }
+    }
+}
+
+/// What stands between the brackets of `BODY[..]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Section {
+    /// Part numbers from the outside in, each above zero; empty for the message itself. At most
+    /// [`limits::SECTION_DEPTH_MAX`].
+    pub part: Vec<u32>,
+    /// Which text of that part; `None` for its whole content.
+    pub text: Option<SectionText>,
+}
+
+/// A text of a message or of one of its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SectionText {
+    /// `HEADER`
+    Header,
+    /// `HEADER.FIELDS`, or with `except` `HEADER.FIELDS.NOT`.
+    HeaderFields {
+        /// Whether all fields but these are asked for.
+        except: bool,
+        /// Field names as the client wrote them, never none. They are echoed in the answer.
+        names: Vec<Bytes>,
+    },
+    /// `TEXT`
+    Text,
+    /// `MIME`: the header of a part. Only with part numbers.
+    Mime,
+}
+
+/// `<offset.len>`: at most `len` bytes from `offset` on, fewer or none if the section is shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// The first byte, from 0.
+    pub offset: u64,
+    /// The number of bytes, above zero.
+    pub len: u64,
+}
+
+/// The arguments of FETCH, from the space after its name on.
+pub(super) fn fetch(cursor: &mut Cursor, uid: bool) -> Result<Fetch> {
+    cursor.space()?;
+    let set = sequence::set(cursor)?;
+    cursor.space()?;
+    let items = match cursor.peek() {
+        Some(b'(') => cursor.list(limits::FETCH_ITEMS_MAX, item)?,
+        _ => macro_or_item(cursor)?,
+    };
+    let changed_since = match cursor.peek() {
+        Some(b' ') if cursor.peek_second() == Some(b'(') => Some(changed_since(cursor)?),
+        _ => None,
+    };
+    cursor.end()?;
+    Ok(Fetch {
+        uid,
+        set,
+        items,
+        changed_since,
+    })
+}
+
+fn macro_or_item(cursor: &mut Cursor) -> Result<Vec<FetchItem>> {
+    let fast = [
+        FetchItem::Flags,
+        FetchItem::InternalDate,
+        FetchItem::Rfc822Size,
+    ];
+    let mut items = fast.to_vec();
+    if cursor.eat_word("FAST") {
+        return Ok(items);
+    }
+    items.push(FetchItem::Envelope);
+    if cursor.eat_word("ALL") {
+        return Ok(items);
+    }
+    items.push(FetchItem::Body);
+    if cursor.eat_word("FULL") {
+        return Ok(items);
+    }
+    Ok(vec![item(cursor)?])
+}
+
+fn item(cursor: &mut Cursor) -> Result<FetchItem> {
+    let word = cursor.word();
+    if cursor.peek() == Some(b'[') {
+        return match word.as_str() {
+            "BODY" => section_item(cursor, false),
+            "BODY.PEEK" => section_item(cursor, true),
+            _ => Err(Error::Syntax("only BODY and BODY.PEEK have a section")),
+        };
+    }
+    Ok(match word.as_str() {
+        "BODY" => FetchItem::Body,
+        "BODYSTRUCTURE" => FetchItem::BodyStructure,
+        "ENVELOPE" => FetchItem::Envelope,
+        "FLAGS" => FetchItem::Flags,
+        "INTERNALDATE" => FetchItem::InternalDate,
+        "MODSEQ" => FetchItem::ModSeq,
+        "RFC822" => FetchItem::Rfc822,
+        "RFC822.HEADER" => FetchItem::Rfc822Header,
+        "RFC822.SIZE" => FetchItem::Rfc822Size,
+        "RFC822.TEXT" => FetchItem::Rfc822Text,
+        "UID" => FetchItem::Uid,
+        _ => return Err(Error::Syntax("unknown data item to fetch")),
+    })
+}
+
+fn section_item(cursor: &mut Cursor, peek: bool) -> Result<FetchItem> {
+    cursor.expect(b'[', "a section expected")?;
+    let section = section(cursor)?;
+    cursor.expect(b']', "a section does not end")?;
+    let partial = if cursor.peek() == Some(b'<') {
+        Some(partial(cursor)?)
+    } else {
+        None
+    };
+    Ok(FetchItem::Section {
+        section,
+        partial,
+        peek,
+    })
+}
+
+fn section(cursor: &mut Cursor) -> Result<Section> {
+    if cursor.peek() == Some(b']') {
+        return Ok(Section::default());
+    }
+    let mut part = Vec::new();
+    while cursor.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+        if part.len() == limits::SECTION_DEPTH_MAX {
+            return Err(Error::Syntax("a section is nested too deeply"));
+        }
+        part.push(cursor.nz_number()?);
+        if !cursor.eat(b'.') {
+            return Ok(Section { part, text: None });
+        }
+    }
+    let text = match cursor.word().as_str() {
+        "HEADER" => SectionText::Header,
+        "HEADER.FIELDS" => header_fields(cursor, false)?,
+        "HEADER.FIELDS.NOT" => header_fields(cursor, true)?,
+        "TEXT" => SectionText::Text,
+        "MIME" if part.is_empty() => return Err(Error::Syntax("MIME needs a part number")),
+        "MIME" => SectionText::Mime,
+        _ => return Err(Error::Syntax("unknown section")),
+    };
+    Ok(Section {
+        part,
+        text: Some(text),
+    })
+}
+
+fn header_fields(cursor: &mut Cursor, except: bool) -> Result<SectionText> {
+    cursor.space()?;
+    let names = cursor.list(usize::MAX, Cursor::astring)?;
+    Ok(SectionText::HeaderFields { except, names })
+}
+
+fn partial(cursor: &mut Cursor) -> Result<Partial> {
+    cursor.expect(b'<', "a partial range expected")?;
+    let offset = cursor.number64()?;
+    cursor.expect(b'.', "a partial range is like <0.1024>")?;
+    let len = cursor.number64()?;
+    cursor.expect(b'>', "a partial range is like <0.1024>")?;
+    if len == 0 {
+        return Err(Error::Syntax("a partial range of no bytes"));
+    }
+    Ok(Partial { offset, len })
+}
+
+fn changed_since(cursor: &mut Cursor) -> Result<u64> {
+    cursor.space()?;
+    cursor.expect(b'(', "a fetch modifier expected")?;
+    if !cursor.eat_word("CHANGEDSINCE") {
+        return Err(Error::Syntax("unknown fetch modifier"));
+    }
+    cursor.space()?;
+    // RFC 7162 asks for a value above zero, clients send 0 for "all": it does no harm.
+    let modseq = cursor.number64()?;
+    cursor.expect(b')', "only CHANGEDSINCE may be given")?;
+    Ok(modseq)
+}

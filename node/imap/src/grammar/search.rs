@@ -1,0 +1,304 @@
+//! SEARCH (RFC 3501 section 6.4.4) with MODSEQ (RFC 7162 section 3.1.5).
+
+use bytes::Bytes;
+
+use super::date::{self, Date};
+use super::flag::{self, Keyword};
+use super::lexer::Cursor;
+use super::sequence::{self, SequenceSet};
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// A SEARCH or UID SEARCH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// Whether the answer names UIDs. Sets among the keys name what they say in either case.
+    pub uid: bool,
+    /// The charset of the strings, if given.
+    pub charset: Option<Charset>,
+    /// What a message must match; several keys are one [`SearchKey::And`].
+    pub key: SearchKey,
+}
+
+/// The charset of SEARCH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charset {
+    /// US-ASCII
+    UsAscii,
+    /// UTF-8
+    Utf8,
+    /// Any other: to be answered NO with BADCHARSET. The strings of the keys mean nothing then.
+    Unknown,
+}
+
+/// A condition on a message. Nested at most [`limits::SEARCH_DEPTH_MAX`] deep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SearchKey {
+    /// Every message.
+    All,
+    /// All of these; never empty.
+    And(Vec<SearchKey>),
+    /// Either.
+    Or(Box<SearchKey>, Box<SearchKey>),
+    /// Not this.
+    Not(Box<SearchKey>),
+    /// By sequence numbers.
+    Set(SequenceSet),
+    /// By UIDs.
+    Uid(SequenceSet),
+    /// `\Answered` is set.
+    Answered,
+    /// `\Deleted` is set.
+    Deleted,
+    /// `\Draft` is set.
+    Draft,
+    /// `\Flagged` is set.
+    Flagged,
+    /// `\Seen` is set.
+    Seen,
+    /// `\Recent` is set.
+    Recent,
+    /// `\Recent` is set and `\Seen` is not.
+    New,
+    /// `\Recent` is not set.
+    Old,
+    /// `\Answered` is not set.
+    Unanswered,
+    /// `\Deleted` is not set.
+    Undeleted,
+    /// `\Draft` is not set.
+    Undraft,
+    /// `\Flagged` is not set.
+    Unflagged,
+    /// `\Seen` is not set.
+    Unseen,
+    /// The keyword is set.
+    Keyword(Keyword),
+    /// The keyword is not set.
+    Unkeyword(Keyword),
+    /// The internal date is earlier than this day.
+    Before(Date),
+    /// The internal date is on this day.
+    On(Date),
+    /// The internal date is on this day or later.
+    Since(Date),
+    /// The Date field is earlier than this day.
+    SentBefore(Date),
+    /// The Date field is on this day.
+    SentOn(Date),
+    /// The Date field is on this day or later.
+    SentSince(Date),
+    /// More bytes than this.
+    Larger(u64),
+    /// Fewer bytes than this.
+    Smaller(u64),
+    /// The envelope's Bcc contains this.
+    Bcc(String),
+    /// The text without the header contains this.
+    Body(String),
+    /// The envelope's Cc contains this.
+    Cc(String),
+    /// The envelope's From contains this.
+    From(String),
+    /// A field of this name contains this; an empty value asks whether the field exists.
+    Header {
+        /// The field's name as the client wrote it.
+        name: Bytes,
+        /// What its decoded value must contain.
+        value: String,
+    },
+    /// The envelope's Subject contains this.
+    Subject(String),
+    /// The header or the text contains this.
+    Text(String),
+    /// The envelope's To contains this.
+    To(String),
+    /// The mod-sequence is at least this. It enables CONDSTORE. The entry that RFC 7162 lets a
+    /// client name is read and dropped: we keep one mod-sequence per message.
+    ModSeq(u64),
+}
+
+/// The arguments of SEARCH, from the space after its name on.
+pub(super) fn search(cursor: &mut Cursor, uid: bool) -> Result<Search> {
+    cursor.space()?;
+    let mut charset = None;
+    if cursor.eat_word("CHARSET") {
+        cursor.space()?;
+        charset = Some(match cursor.astring()?.to_ascii_uppercase().as_slice() {
+            b"US-ASCII" | b"ASCII" => Charset::UsAscii,
+            b"UTF-8" => Charset::Utf8,
+            _ => Charset::Unknown,
+        });
+        cursor.space()?;
+    }
+    let mut keys = Keys { cursor, charset };
+    let mut all = vec![keys.key(0)?];
+    while keys.cursor.has_argument() {
+        keys.cursor.space()?;
+        all.push(keys.key(0)?);
+    }
+    cursor.end()?;
+    let key = if all.len() == 1 {
+        all.remove(0)
+    } else {
+        SearchKey::And(all)
+    };
+    Ok(Search { uid, charset, key })
+}
+
+struct Keys<'a> {
+    cursor: &'a mut Cursor,
+    charset: Option<Charset>,
+}
+
+impl Keys<'_> {
+    /// `search-key` at `depth`, 0 being the outermost.
+    fn key(&mut self, depth: usize) -> Result<SearchKey> {
+        if depth > limits::SEARCH_DEPTH_MAX {
+            return Err(Error::Syntax("search keys are nested too deeply"));
+        }
+        if self.cursor.peek() == Some(b'(') {
+            return self.group(depth);
+        }
+        if sequence::is_next(self.cursor) {
+            return sequence::set(self.cursor).map(SearchKey::Set);
+        }
+        let word = self.cursor.word();
+        if let Some(key) = without_argument(&word) {
+            return Ok(key);
+        }
+        match word.as_str() {
+            "NOT" => Ok(SearchKey::Not(self.argument_key(depth)?)),
+            "OR" => Ok(SearchKey::Or(
+                self.argument_key(depth)?,
+                self.argument_key(depth)?,
+            )),
+            _ => self.with_argument(&word),
+        }
+    }
+
+    fn group(&mut self, depth: usize) -> Result<SearchKey> {
+        self.cursor
+            .expect(b'(', "a group of search keys expected")?;
+        let mut keys = vec![self.key(depth + 1)?];
+        while self.cursor.eat(b' ') {
+            keys.push(self.key(depth + 1)?);
+        }
+        self.cursor
+            .expect(b')', "a group of search keys does not end")?;
+        Ok(if keys.len() == 1 {
+            keys.remove(0)
+        } else {
+            SearchKey::And(keys)
+        })
+    }
+
+    fn argument_key(&mut self, depth: usize) -> Result<Box<SearchKey>> {
+        self.cursor.space()?;
+        self.key(depth + 1).map(Box::new)
+    }
+
+    fn with_argument(&mut self, word: &str) -> Result<SearchKey> {
+        let is_known = ARGUMENT_KEYS.contains(&word);
+        if !is_known {
+            return Err(Error::Syntax("unknown search key"));
+        }
+        self.cursor.space()?;
+        Ok(match word {
+            "BCC" => SearchKey::Bcc(self.text()?),
+            "BODY" => SearchKey::Body(self.text()?),
+            "CC" => SearchKey::Cc(self.text()?),
+            "FROM" => SearchKey::From(self.text()?),
+            "HEADER" => self.header()?,
+            "SUBJECT" => SearchKey::Subject(self.text()?),
+            "TEXT" => SearchKey::Text(self.text()?),
+            "TO" => SearchKey::To(self.text()?),
+            "BEFORE" => SearchKey::Before(date::date(self.cursor)?),
+            "ON" => SearchKey::On(date::date(self.cursor)?),
+            "SINCE" => SearchKey::Since(date::date(self.cursor)?),
+            "SENTBEFORE" => SearchKey::SentBefore(date::date(self.cursor)?),
+            "SENTON" => SearchKey::SentOn(date::date(self.cursor)?),
+            "SENTSINCE" => SearchKey::SentSince(date::date(self.cursor)?),
+            "KEYWORD" => SearchKey::Keyword(flag::keyword(self.cursor)?),
+            "UNKEYWORD" => SearchKey::Unkeyword(flag::keyword(self.cursor)?),
+            "LARGER" => SearchKey::Larger(self.cursor.number64()?),
+            "SMALLER" => SearchKey::Smaller(self.cursor.number64()?),
+            "UID" => SearchKey::Uid(sequence::set(self.cursor)?),
+            _ => self.modseq()?,
+        })
+    }
+
+    /// A string to look for. Without a charset, UTF-8 is accepted: clients send it.
+    fn text(&mut self) -> Result<String> {
+        let bytes = self.cursor.astring()?;
+        match (std::str::from_utf8(&bytes), self.charset) {
+            (Ok(text), _) => Ok(text.to_owned()),
+            (Err(_), Some(Charset::Unknown)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            (Err(_), _) => Err(Error::Syntax("a search string is not in its charset")),
+        }
+    }
+
+    fn header(&mut self) -> Result<SearchKey> {
+        let name = self.cursor.astring()?;
+        self.cursor.space()?;
+        Ok(SearchKey::Header {
+            name,
+            value: self.text()?,
+        })
+    }
+
+    fn modseq(&mut self) -> Result<SearchKey> {
+        if self.cursor.peek() == Some(b'"') {
+            self.cursor.string()?;
+            self.cursor.space()?;
+            if !matches!(self.cursor.word().as_str(), "ALL" | "PRIV" | "SHARED") {
+                return Err(Error::Syntax("a MODSEQ entry is all, priv or shared"));
+            }
+            self.cursor.space()?;
+        }
+        self.cursor.number64().map(SearchKey::ModSeq)
+    }
+}
+
+const ARGUMENT_KEYS: [&str; 20] = [
+    "BCC",
+    "BODY",
+    "CC",
+    "FROM",
+    "HEADER",
+    "SUBJECT",
+    "TEXT",
+    "TO",
+    "BEFORE",
+    "ON",
+    "SINCE",
+    "SENTBEFORE",
+    "SENTON",
+    "SENTSINCE",
+    "KEYWORD",
+    "UNKEYWORD",
+    "LARGER",
+    "SMALLER",
+    "UID",
+    "MODSEQ",
+];
+
+fn without_argument(word: &str) -> Option<SearchKey> {
+    Some(match word {
+        "ALL" => SearchKey::All,
+        "ANSWERED" => SearchKey::Answered,
+        "DELETED" => SearchKey::Deleted,
+        "DRAFT" => SearchKey::Draft,
+        "FLAGGED" => SearchKey::Flagged,
+        "NEW" => SearchKey::New,
+        "OLD" => SearchKey::Old,
+        "RECENT" => SearchKey::Recent,
+        "SEEN" => SearchKey::Seen,
+        "UNANSWERED" => SearchKey::Unanswered,
+        "UNDELETED" => SearchKey::Undeleted,
+        "UNDRAFT" => SearchKey::Undraft,
+        "UNFLAGGED" => SearchKey::Unflagged,
+        "UNSEEN" => SearchKey::Unseen,
+        _ => return None,
+    })
+}

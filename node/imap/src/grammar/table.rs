@@ -1,0 +1,122 @@
+//! Every command with the states in which it is valid (RFC 3501 section 3).
+
+use super::command::CommandBody;
+
+/// In which states of a session a command is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValidIn {
+    /// In every state.
+    Any,
+    /// Only before login.
+    NotAuthenticated,
+    /// After login, with or without a selected mailbox.
+    Authenticated,
+    /// Only with a selected mailbox.
+    Selected,
+}
+
+/// A row of [`COMMANDS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandInfo {
+    /// Upper case; the commands with UID before them have rows of their own.
+    pub name: &'static str,
+    /// When it is valid.
+    pub valid_in: ValidIn,
+}
+
+const fn row(name: &'static str, valid_in: ValidIn) -> CommandInfo {
+    CommandInfo { name, valid_in }
+}
+
+/// All commands that the grammar knows, by state, then by name.
+pub const COMMANDS: &[CommandInfo] = &[
+    row("CAPABILITY", ValidIn::Any),
+    row("ID", ValidIn::Any),
+    row("LOGOUT", ValidIn::Any),
+    row("NOOP", ValidIn::Any),
+    row("AUTHENTICATE", ValidIn::NotAuthenticated),
+    row("LOGIN", ValidIn::NotAuthenticated),
+    row("STARTTLS", ValidIn::NotAuthenticated),
+    row("APPEND", ValidIn::Authenticated),
+    row("CREATE", ValidIn::Authenticated),
+    row("DELETE", ValidIn::Authenticated),
+    row("ENABLE", ValidIn::Authenticated),
+    row("EXAMINE", ValidIn::Authenticated),
+    row("IDLE", ValidIn::Authenticated),
+    row("LIST", ValidIn::Authenticated),
+    row("LSUB", ValidIn::Authenticated),
+    row("NAMESPACE", ValidIn::Authenticated),
+    row("RENAME", ValidIn::Authenticated),
+    row("SELECT", ValidIn::Authenticated),
+    row("STATUS", ValidIn::Authenticated),
+    row("SUBSCRIBE", ValidIn::Authenticated),
+    row("UNSUBSCRIBE", ValidIn::Authenticated),
+    row("CHECK", ValidIn::Selected),
+    row("CLOSE", ValidIn::Selected),
+    row("COPY", ValidIn::Selected),
+    row("EXPUNGE", ValidIn::Selected),
+    row("FETCH", ValidIn::Selected),
+    row("MOVE", ValidIn::Selected),
+    row("SEARCH", ValidIn::Selected),
+    row("STORE", ValidIn::Selected),
+    row("UID COPY", ValidIn::Selected),
+    row("UID EXPUNGE", ValidIn::Selected),
+    row("UID FETCH", ValidIn::Selected),
+    row("UID MOVE", ValidIn::Selected),
+    row("UID SEARCH", ValidIn::Selected),
+    row("UID STORE", ValidIn::Selected),
+    row("UNSELECT", ValidIn::Selected),
+];
+
+impl CommandInfo {
+    /// The row of a name in upper case, such as `UID FETCH`.
+    pub fn of(name: &str) -> Option<CommandInfo> {
+        COMMANDS.iter().copied().find(|info| info.name == name)
+    }
+}
+
+impl CommandBody {
+    /// The command's name as in [`COMMANDS`].
+    pub fn name(&self) -> &'static str {
+        let by = |uid: bool, with: &'static str, without| if uid { with } else { without };
+        match self {
+            CommandBody::Authenticate { .. } => "AUTHENTICATE",
+            CommandBody::Capability => "CAPABILITY",
+            CommandBody::Check => "CHECK",
+            CommandBody::Close => "CLOSE",
+            CommandBody::Copy(copy) => by(copy.uid, "UID COPY", "COPY"),
+            CommandBody::Create(_) => "CREATE",
+            CommandBody::Delete { .. } => "DELETE",
+            CommandBody::Enable { .. } => "ENABLE",
+            CommandBody::Examine(_) => "EXAMINE",
+            CommandBody::Expunge => "EXPUNGE",
+            CommandBody::Fetch(fetch) => by(fetch.uid, "UID FETCH", "FETCH"),
+            CommandBody::Id(_) => "ID",
+            CommandBody::Idle => "IDLE",
+            CommandBody::List(_) => "LIST",
+            CommandBody::Login { .. } => "LOGIN",
+            CommandBody::Logout => "LOGOUT",
+            CommandBody::Lsub(_) => "LSUB",
+            CommandBody::Move(copy) => by(copy.uid, "UID MOVE", "MOVE"),
+            CommandBody::Namespace => "NAMESPACE",
+            CommandBody::Noop => "NOOP",
+            CommandBody::Rename { .. } => "RENAME",
+            CommandBody::Search(search) => by(search.uid, "UID SEARCH", "SEARCH"),
+            CommandBody::Select(_) => "SELECT",
+            CommandBody::StartTls => "STARTTLS",
+            CommandBody::Status(_) => "STATUS",
+            CommandBody::Store(store) => by(store.uid, "UID STORE", "STORE"),
+            CommandBody::Subscribe { .. } => "SUBSCRIBE",
+            CommandBody::UidExpunge { .. } => "UID EXPUNGE",
+            CommandBody::Unselect => "UNSELECT",
+            CommandBody::Unsubscribe { .. } => "UNSUBSCRIBE",
+        }
+    }
+
+    /// The states in which it is valid.
+    pub fn valid_in(&self) -> ValidIn {
+        CommandInfo::of(self.name())
+            .expect("every command has a row")
+            .valid_in
+    }
+}

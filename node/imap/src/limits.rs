@@ -1,0 +1,99 @@
+//! Every bound on what a client may send, with its unit and its reason.
+//!
+//! The bounds on a connection's buffers differ before and after login and so are a value,
+//! [`Limits`]; all others are constants.
+
+/// Bounds on what one connection may make the framer hold or throw away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one command's text, or of one raw line, without the contents of its literals.
+    pub line_bytes_max: usize,
+    /// Bytes of all literals of one command together. APPEND's message is not among them: it is
+    /// never held.
+    pub literal_bytes_max: usize,
+    /// Bytes of one refused command that are read and thrown away before the connection is given
+    /// up. They are never held.
+    pub skip_bytes_max: u64,
+    /// The same for a refused APPEND: higher, since closing would make the client try the same
+    /// message again without having seen why it was refused.
+    pub append_skip_bytes_max: u64,
+}
+
+impl Limits {
+    /// Before login: an unknown peer may make a connection hold 16 KiB and no more. 8 KiB a line
+    /// fits the largest tokens of OAUTHBEARER in use, and is what other servers allow.
+    pub const NOT_AUTHENTICATED: Limits = Limits {
+        line_bytes_max: 8 * 1024,
+        literal_bytes_max: 8 * 1024,
+        skip_bytes_max: 64 * 1024,
+        append_skip_bytes_max: 64 * 1024,
+    };
+
+    /// After login. 64 KiB hold the longest UID lists that clients send (RFC 7162 section 4 asks
+    /// for 8 KiB at least); 128 KiB of literals hold any search text and header list.
+    pub const AUTHENTICATED: Limits = Limits {
+        line_bytes_max: 64 * 1024,
+        literal_bytes_max: 128 * 1024,
+        skip_bytes_max: 1024 * 1024,
+        append_skip_bytes_max: 64 * 1024 * 1024,
+    };
+}
+
+/// Bytes that a caller should read from its socket at once: one read more than the limits is the
+/// most that a framer holds.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// Bytes of a tag, which we must echo. Clients use fewer than 16.
+pub const TAG_BYTES_MAX: usize = 128;
+
+/// Levels of parentheses, NOT and OR in a SEARCH. People write fewer than 10; the parser recurses,
+/// so this also bounds its stack.
+pub const SEARCH_DEPTH_MAX: usize = 100;
+
+/// Numbers in the part of a section (`1.2.3`): the depth of nesting of a message that can be asked
+/// for, equal to the depth to which messages are parsed.
+pub const SECTION_DEPTH_MAX: usize = 100;
+
+/// Ranges in one sequence set as the client wrote it. A line of 64 KiB could hold 32,768.
+pub const SET_RANGES_MAX: usize = 16 * 1024;
+
+/// Data items of one FETCH. Each one may be a whole message, so it bounds how much one small
+/// command can make a server send.
+pub const FETCH_ITEMS_MAX: usize = 256;
+
+/// Flags and keywords in one STORE or APPEND.
+pub const FLAGS_MAX: usize = 256;
+
+/// Bytes of one keyword; each lives in the rows of every message that has it.
+pub const KEYWORD_BYTES_MAX: usize = 128;
+
+/// Patterns of one LIST, each of which is matched with every mailbox.
+pub const LIST_PATTERNS_MAX: usize = 32;
+
+/// Field and value pairs in ID (RFC 2971 section 3.3).
+pub const ID_PAIRS_MAX: usize = 30;
+
+/// Bytes of a field name in ID (RFC 2971 section 3.3).
+pub const ID_FIELD_BYTES_MAX: usize = 30;
+
+/// Bytes of a value in ID (RFC 2971 section 3.3).
+pub const ID_VALUE_BYTES_MAX: usize = 1024;
+
+/// Capability names in one ENABLE.
+pub const ENABLE_MAX: usize = 64;
+
+/// Bytes of a mailbox name in UTF-8. It bounds the keys of rows.
+pub const NAME_BYTES_MAX: usize = 1000;
+
+/// Levels of a mailbox name. It bounds what CREATE of one name may make.
+pub const NAME_LEVELS_MAX: usize = 64;
+
+/// Bytes of a LIST pattern with its reference.
+pub const PATTERN_BYTES_MAX: usize = 4096;
+
+/// The largest mod-sequence: 2^63-1 (RFC 7162 section 7).
+pub const MODSEQ_MAX: u64 = i64::MAX as u64;
+
+/// Bytes of a string that is written as `"quoted"`; a longer one becomes a literal, since clients
+/// have line buffers as well.
+pub const QUOTED_BYTES_MAX: usize = 1024;

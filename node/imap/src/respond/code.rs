@@ -1,0 +1,198 @@
+//! Response codes: the part of a status response that clients read.
+
+use std::fmt::Write as _;
+
+use bytes::BytesMut;
+
+use super::data::flag_list;
+use super::string::id_set;
+use crate::grammar::IdRange;
+
+/// A response code (RFC 3501 section 7.1, RFC 5530, and as said).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The text must be shown to the user.
+    Alert,
+    /// The name exists already.
+    AlreadyExists,
+    /// Where an appended message went (RFC 4315).
+    AppendUid {
+        /// UIDVALIDITY of the mailbox.
+        uid_validity: u32,
+        /// The message's UID.
+        uid: u32,
+    },
+    /// Login failed and says no more.
+    AuthenticationFailed,
+    /// Logged in, but not allowed to act as that user.
+    AuthorizationFailed,
+    /// SEARCH's charset is unknown; US-ASCII and UTF-8 are known.
+    BadCharset,
+    /// Never possible here, such as renaming to an invalid name.
+    Cannot,
+    /// The capabilities, so that the client need not ask.
+    Capability(Vec<String>),
+    /// The client has a bug.
+    ClientBug,
+    /// The mailbox that was selected is so no more (RFC 7162).
+    Closed,
+    /// An administrator must help.
+    ContactAdmin,
+    /// Where copied or moved messages went (RFC 4315). Both sets count the same.
+    CopyUid {
+        /// UIDVALIDITY of the target.
+        uid_validity: u32,
+        /// UIDs in the source, in the order of `to`.
+        from: Vec<IdRange>,
+        /// UIDs in the target.
+        to: Vec<IdRange>,
+    },
+    /// Stored data is damaged.
+    Corruption,
+    /// The password has expired.
+    Expired,
+    /// Some of the messages are gone.
+    ExpungeIssued,
+    /// The mailbox has children and so cannot be deleted.
+    HasChildren,
+    /// The mailbox's highest mod-sequence (RFC 7162).
+    HighestModSeq(u64),
+    /// Something else works on it now: try later.
+    InUse,
+    /// A limit of the server's, which no retry will change.
+    Limit,
+    /// Messages that failed UNCHANGEDSINCE: UIDs or sequence numbers as in the command (RFC 7162).
+    Modified(Vec<IdRange>),
+    /// The mailbox has no mod-sequences (RFC 7162).
+    NoModSeq,
+    /// No such mailbox, or none that this user may know of.
+    NonExistent,
+    /// The user lacks the right.
+    NoPerm,
+    /// Quota is or would be exceeded.
+    OverQuota,
+    /// A message cannot be parsed.
+    Parse,
+    /// Flags that the client may change for good.
+    PermanentFlags {
+        /// Flags as they are written.
+        flags: Vec<String>,
+        /// Whether new keywords may be made (`\*`).
+        may_create: bool,
+    },
+    /// Only under TLS.
+    PrivacyRequired,
+    /// The mailbox is selected without the right to change it.
+    ReadOnly,
+    /// The mailbox is selected.
+    ReadWrite,
+    /// The server has a bug.
+    ServerBug,
+    /// A literal or message is too big (RFC 4469, RFC 7889).
+    TooBig,
+    /// The target does not exist: create it and try again.
+    TryCreate,
+    /// The next UID.
+    UidNext(u32),
+    /// UIDs of this mailbox do not last (RFC 4315).
+    UidNotSticky,
+    /// UIDVALIDITY of the mailbox.
+    UidValidity(u32),
+    /// Not now: a part of the service is down.
+    Unavailable,
+    /// The sequence number of the first message without `\Seen`.
+    Unseen(u32),
+    /// An attribute of CREATE's USE is unknown or cannot be given (RFC 6154).
+    UseAttr,
+}
+
+impl Code {
+    /// Writes what stands between the brackets.
+    pub(super) fn write(&self, out: &mut BytesMut) {
+        out.extend_from_slice(self.name().as_bytes());
+        match self {
+            Code::AppendUid { uid_validity, uid } => put(out, &[uid_validity, uid]),
+            Code::Capability(names) => {
+                for name in names {
+                    out.extend_from_slice(b" ");
+                    out.extend_from_slice(name.as_bytes());
+                }
+            }
+            Code::CopyUid {
+                uid_validity,
+                from,
+                to,
+            } => {
+                put(out, &[uid_validity]);
+                for set in [from, to] {
+                    out.extend_from_slice(b" ");
+                    id_set(out, set);
+                }
+            }
+            Code::HighestModSeq(modseq) => put(out, &[modseq]),
+            Code::Modified(set) => {
+                out.extend_from_slice(b" ");
+                id_set(out, set);
+            }
+            Code::PermanentFlags { flags, may_create } => {
+                out.extend_from_slice(b" ");
+                let create = may_create.then_some("\\*");
+                flag_list(out, flags.iter().map(String::as_str).chain(create));
+            }
+            Code::UidNext(number) | Code::UidValidity(number) | Code::Unseen(number) => {
+                put(out, &[number]);
+            }
+            _ => {}
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Code::Alert => "ALERT",
+            Code::AlreadyExists => "ALREADYEXISTS",
+            Code::AppendUid { .. } => "APPENDUID",
+            Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
+            Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+            Code::Cannot => "CANNOT",
+            Code::Capability(_) => "CAPABILITY",
+            Code::ClientBug => "CLIENTBUG",
+            Code::Closed => "CLOSED",
+            Code::ContactAdmin => "CONTACTADMIN",
+            Code::CopyUid { .. } => "COPYUID",
+            Code::Corruption => "CORRUPTION",
+            Code::Expired => "EXPIRED",
+            Code::ExpungeIssued => "EXPUNGEISSUED",
+            Code::HasChildren => "HASCHILDREN",
+            Code::HighestModSeq(_) => "HIGHESTMODSEQ",
+            Code::InUse => "INUSE",
+            Code::Limit => "LIMIT",
+            Code::Modified(_) => "MODIFIED",
+            Code::NoModSeq => "NOMODSEQ",
+            Code::NonExistent => "NONEXISTENT",
+            Code::NoPerm => "NOPERM",
+            Code::OverQuota => "OVERQUOTA",
+            Code::Parse => "PARSE",
+            Code::PermanentFlags { .. } => "PERMANENTFLAGS",
+            Code::PrivacyRequired => "PRIVACYREQUIRED",
+            Code::ReadOnly => "READ-ONLY",
+            Code::ReadWrite => "READ-WRITE",
+            Code::ServerBug => "SERVERBUG",
+            Code::TooBig => "TOOBIG",
+            Code::TryCreate => "TRYCREATE",
+            Code::UidNext(_) => "UIDNEXT",
+            Code::UidNotSticky => "UIDNOTSTICKY",
+            Code::UidValidity(_) => "UIDVALIDITY",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::Unseen(_) => "UNSEEN",
+            Code::UseAttr => "USEATTR",
+        }
+    }
+}
+
+/// Numbers, a space before each.
+fn put(out: &mut BytesMut, numbers: &[&dyn std::fmt::Display]) {
+    for number in numbers {
+        write!(out, " {number}").expect("a buffer in memory takes all");
+    }
+}

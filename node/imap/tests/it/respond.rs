@@ -1,0 +1,405 @@
+//! What the writer writes, byte for byte; and imap-codec, standing in for a client, reads it.
+
+use bytes::{Bytes, BytesMut};
+use imap::grammar::{
+    Bad, CommandBody, DateTime, FetchItem, IdRange, SpecialUse, StatusItem, Tag, parse,
+};
+use imap::respond::{self, Code, Condition, ListAttribute, Writer};
+use imap::{Error, grammar};
+use imap_codec::ResponseCodec;
+use imap_codec::decode::Decoder as _;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn tag() -> Tag {
+    parse(Bytes::from_static(b"a1 NOOP")).unwrap().tag
+}
+
+fn written(write: impl FnOnce(&mut Writer)) -> Bytes {
+    let mut writer = Writer::new();
+    write(&mut writer);
+    writer.take()
+}
+
+/// Whether a client that imap-codec stands for reads all of it.
+fn is_readable(mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match ResponseCodec::default().decode(bytes) {
+            Ok((rest, _)) => bytes = rest,
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// Asserts what is written and that it can be read.
+#[track_caller]
+fn writes(expected: &str, write: impl FnOnce(&mut Writer)) {
+    let bytes = written(write);
+    assert_eq!(String::from_utf8_lossy(&bytes), expected);
+    assert!(is_readable(&bytes), "imap-codec refuses {expected:?}");
+}
+
+/// The items of a FETCH command.
+fn items(text: &str) -> Vec<FetchItem> {
+    let command = parse(Bytes::from(format!("a FETCH 1 {text}"))).unwrap();
+    let CommandBody::Fetch(fetch) = command.body else {
+        unreachable!()
+    };
+    fetch.items
+}
+
+#[test]
+fn status_responses() {
+    writes("a1 OK done\r\n", |w| w.ok(&tag(), None, "done"));
+    writes("a1 NO [CANNOT] not so\r\n", |w| {
+        w.no(&tag(), Some(&Code::Cannot), "not so")
+    });
+    writes("a1 BAD what?\r\n", |w| w.bad(&tag(), None, "what?"));
+    writes("* OK still here\r\n", |w| w.untagged_ok(None, "still here"));
+    writes("* BYE [UNAVAILABLE] later\r\n", |w| {
+        w.bye(Some(&Code::Unavailable), "later")
+    });
+    writes("+ go on\r\n", |w| w.continuation("go on"));
+    writes("+ AGFi\r\n", |w| w.challenge("AGFi"));
+    // RFC 3501 has a space after the plus also when nothing follows.
+    assert_eq!(written(|w| w.challenge("")), "+ \r\n");
+    // A greeting only.
+    let preauth = written(|w| w.status(None, Condition::PreAuth, None, "hello"));
+    assert_eq!(preauth, "* PREAUTH hello\r\n");
+}
+
+#[test]
+fn bad_commands() {
+    let syntax = Bad {
+        tag: Some(tag()),
+        error: Error::Syntax("unknown command"),
+    };
+    writes("a1 BAD unknown command\r\n", |w| w.bad_command(&syntax));
+    let too_big = Bad {
+        tag: Some(tag()),
+        error: Error::TooBig("a literal is too big"),
+    };
+    writes("a1 BAD [TOOBIG] a literal is too big\r\n", |w| {
+        w.bad_command(&too_big)
+    });
+    let untagged = Bad {
+        tag: None,
+        error: Error::Syntax("a command begins with a tag"),
+    };
+    writes("* BAD a command begins with a tag\r\n", |w| {
+        w.bad_command(&untagged)
+    });
+}
+
+#[test]
+fn texts_stay_on_their_line() {
+    writes("* OK a??b?? * BYE\r\n", |w| {
+        w.untagged_ok(None, "a\r\nb\0\u{e9} * BYE")
+    });
+    writes("* OK (ALERT] x\r\n", |w| w.untagged_ok(None, "[ALERT] x"));
+    writes("* OK [ALERT] Done\r\n", |w| {
+        w.untagged_ok(Some(&Code::Alert), "")
+    });
+}
+
+#[test]
+fn response_codes() {
+    let plain = [
+        (Code::Alert, "ALERT"),
+        (Code::AlreadyExists, "ALREADYEXISTS"),
+        (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
+        (Code::AuthorizationFailed, "AUTHORIZATIONFAILED"),
+        (Code::BadCharset, "BADCHARSET (US-ASCII UTF-8)"),
+        (Code::ClientBug, "CLIENTBUG"),
+        (Code::Closed, "CLOSED"),
+        (Code::ContactAdmin, "CONTACTADMIN"),
+        (Code::Corruption, "CORRUPTION"),
+        (Code::Expired, "EXPIRED"),
+        (Code::ExpungeIssued, "EXPUNGEISSUED"),
+        (Code::HasChildren, "HASCHILDREN"),
+        (
+            Code::HighestModSeq(9_223_372_036_854_775_807),
+            "HIGHESTMODSEQ 9223372036854775807",
+        ),
+        (Code::InUse, "INUSE"),
+        (Code::Limit, "LIMIT"),
+        (Code::NoModSeq, "NOMODSEQ"),
+        (Code::NonExistent, "NONEXISTENT"),
+        (Code::NoPerm, "NOPERM"),
+        (Code::OverQuota, "OVERQUOTA"),
+        (Code::Parse, "PARSE"),
+        (Code::PrivacyRequired, "PRIVACYREQUIRED"),
+        (Code::ReadOnly, "READ-ONLY"),
+        (Code::ReadWrite, "READ-WRITE"),
+        (Code::ServerBug, "SERVERBUG"),
+        (Code::TooBig, "TOOBIG"),
+        (Code::TryCreate, "TRYCREATE"),
+        (Code::UidNext(4_294_967_295), "UIDNEXT 4294967295"),
+        (Code::UidNotSticky, "UIDNOTSTICKY"),
+        (Code::UidValidity(7), "UIDVALIDITY 7"),
+        (Code::Unseen(3), "UNSEEN 3"),
+        (Code::UseAttr, "USEATTR"),
+    ];
+    for (code, expected) in plain {
+        writes(&format!("* OK [{expected}] x\r\n"), |w| {
+            w.untagged_ok(Some(&code), "x")
+        });
+    }
+}
+
+#[test]
+fn response_codes_with_lists() {
+    let code = Code::Capability(vec!["IMAP4rev1".into(), "IDLE".into()]);
+    writes("* OK [CAPABILITY IMAP4rev1 IDLE] x\r\n", |w| {
+        w.untagged_ok(Some(&code), "x")
+    });
+    let flags = vec!["\\Seen".into(), "$Junk".into(), "bad flag".into()];
+    let code = Code::PermanentFlags {
+        flags,
+        may_create: true,
+    };
+    writes("* OK [PERMANENTFLAGS (\\Seen $Junk \\*)] x\r\n", |w| {
+        w.untagged_ok(Some(&code), "x")
+    });
+    let code = Code::PermanentFlags {
+        flags: Vec::new(),
+        may_create: false,
+    };
+    writes("* OK [PERMANENTFLAGS ()] x\r\n", |w| {
+        w.untagged_ok(Some(&code), "x")
+    });
+    let code = Code::AppendUid {
+        uid_validity: 38_505,
+        uid: 3955,
+    };
+    writes("a1 OK [APPENDUID 38505 3955] x\r\n", |w| {
+        w.ok(&tag(), Some(&code), "x")
+    });
+    let code = Code::CopyUid {
+        uid_validity: 38_505,
+        from: vec![IdRange::single(304), IdRange::between(319, 320)],
+        to: vec![IdRange::between(3956, 3958)],
+    };
+    writes("a1 OK [COPYUID 38505 304,319:320 3956:3958] x\r\n", |w| {
+        w.ok(&tag(), Some(&code), "x")
+    });
+    let code = Code::Modified(vec![IdRange::single(7), IdRange::between(9, 11)]);
+    writes("a1 OK [MODIFIED 7,9:11] x\r\n", |w| {
+        w.ok(&tag(), Some(&code), "x")
+    });
+}
+
+#[test]
+fn mailbox_data() {
+    writes("* FLAGS (\\Seen $Junk)\r\n", |w| {
+        w.flags(["\\Seen", "$Junk", "a)b", "", "\\"])
+    });
+    writes("* 23 EXISTS\r\n* 5 RECENT\r\n* 44 EXPUNGE\r\n", |w| {
+        w.exists(23);
+        w.recent(5);
+        w.expunge(44);
+    });
+    let gone = [IdRange::single(41), IdRange::between(43, 116)];
+    writes("* VANISHED 41,43:116\r\n", |w| w.vanished(false, &gone));
+    writes("* VANISHED (EARLIER) 41,43:116\r\n", |w| {
+        w.vanished(true, &gone)
+    });
+    assert_eq!(written(|w| w.vanished(true, &[])), "");
+    writes("* SEARCH 2 84 882\r\n", |w| w.search([2, 84, 882], None));
+    writes("* SEARCH\r\n", |w| w.search([], Some(5)));
+    assert_eq!(
+        written(|w| w.search([2, 5], Some(917))),
+        "* SEARCH 2 5 (MODSEQ 917)\r\n"
+    );
+    let status = [(StatusItem::Messages, 231), (StatusItem::UidNext, 44292)];
+    writes("* STATUS \"a b\" (MESSAGES 231 UIDNEXT 44292)\r\n", |w| {
+        w.mailbox_status("a b", &status)
+    });
+    let status = [(StatusItem::Size, 9_000_000_000), (StatusItem::Unseen, 0)];
+    writes("* STATUS INBOX (SIZE 9000000000 UNSEEN 0)\r\n", |w| {
+        w.mailbox_status("INBOX", &status)
+    });
+}
+
+#[test]
+fn lists() {
+    writes("* LIST (\\Noselect \\HasChildren) \"/\" foo\r\n", |w| {
+        w.list(
+            &[ListAttribute::NoSelect, ListAttribute::HasChildren],
+            "foo",
+            false,
+        );
+    });
+    let sent = [
+        ListAttribute::HasNoChildren,
+        ListAttribute::SpecialUse(SpecialUse::Sent),
+    ];
+    writes(
+        "* LIST (\\HasNoChildren \\Sent) \"/\" Entw&APw-rfe\r\n",
+        |w| {
+            w.list(&sent, "Entwürfe", false);
+        },
+    );
+    writes("* LIST () \"/\" \"a \\\"b\\\\\"\r\n", |w| {
+        w.list(&[], "a \"b\\", false)
+    });
+    writes("* LIST () \"/\" \"NIL\"\r\n", |w| w.list(&[], "NIL", false));
+    writes("* LIST (\\Noselect) \"/\" \"\"\r\n", Writer::list_separator);
+    writes("* LSUB () \"/\" foo/bar\r\n", |w| w.lsub(&[], "foo/bar"));
+    let info = written(|w| w.list(&[ListAttribute::NonExistent], "foo", true));
+    assert_eq!(
+        info,
+        "* LIST (\\NonExistent) \"/\" foo (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"
+    );
+}
+
+#[test]
+fn names_in_utf8() {
+    let bytes = written(|w| {
+        w.set_utf8(true);
+        w.lsub(&[], "Entwürfe \"1\"");
+        w.lsub(&[], "INBOX");
+        w.namespace(&[""], &["Benutzer ü/"], &[]);
+    });
+    let expected = "* LSUB () \"/\" \"Entwürfe \\\"1\\\"\"\r\n* LSUB () \"/\" INBOX\r\n\
+        * NAMESPACE ((\"\" \"/\")) ((\"Benutzer ü/\" \"/\")) NIL\r\n";
+    assert_eq!(String::from_utf8_lossy(&bytes), expected);
+}
+
+#[test]
+fn server_data() {
+    writes("* CAPABILITY IMAP4rev1 IDLE\r\n", |w| {
+        w.capability(["IMAP4rev1", "IDLE"])
+    });
+    writes("* ENABLED CONDSTORE\r\n", |w| w.enabled(["CONDSTORE"]));
+    assert_eq!(written(|w| w.enabled([])), "* ENABLED\r\n");
+    writes(
+        "* ID (\"name\" \"Rookery\" \"version\" \"1\\\"\")\r\n",
+        |w| {
+            w.id(&[("name", "Rookery"), ("version", "1\"")]);
+        },
+    );
+    writes("* ID NIL\r\n", |w| w.id(&[]));
+    writes(
+        "* NAMESPACE ((\"\" \"/\")) NIL ((\"Shared/\" \"/\"))\r\n",
+        |w| {
+            w.namespace(&[""], &[], &["Shared/"]);
+        },
+    );
+}
+
+#[test]
+fn fetches() {
+    writes(
+        "* 2 FETCH (UID 7 FLAGS (\\Seen \\Recent $x) INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" \
+         RFC822.SIZE 44827 MODSEQ (65402))\r\n",
+        |w| {
+            w.fetch_begin(2);
+            w.fetch_uid(7);
+            w.fetch_flags(["\\Seen", "\\Recent", "$x", "a\r\nb"]);
+            w.fetch_internal_date(DateTime::new(837_596_665, -420));
+            w.fetch_size(44_827);
+            w.fetch_modseq(65_402);
+            w.fetch_end();
+        },
+    );
+    writes("* 1 FETCH (FLAGS ())\r\n* 2 FETCH (UID 1)\r\n", |w| {
+        w.fetch_begin(1);
+        w.fetch_flags([]);
+        w.fetch_end();
+        w.fetch_begin(2);
+        w.fetch_uid(1);
+        w.fetch_end();
+    });
+    let rendered = items("(ENVELOPE BODYSTRUCTURE BODY)");
+    let text = b"(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 1 1)";
+    writes(
+        "* 1 FETCH (ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) \
+         BODY (\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 1 1))\r\n",
+        |w| {
+            w.fetch_begin(1);
+            w.fetch_rendered(&rendered[0], b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)");
+            w.fetch_rendered(&rendered[2], text);
+            w.fetch_end();
+        },
+    );
+}
+
+/// The caller sends a literal's bytes between what it takes.
+#[test]
+fn bodies_are_streamed() {
+    let asked = items(
+        "(BODY.PEEK[]<100.5> BODY[1.2.MIME] BODY[HEADER.FIELDS (From {1}\r\nx)] \
+         BODY[3.HEADER.FIELDS.NOT (\"To\")] RFC822.TEXT RFC822 RFC822.HEADER)",
+    );
+    let mut writer = Writer::new();
+    let mut sent = BytesMut::new();
+    writer.fetch_begin(9);
+    for item in &asked[..5] {
+        writer.fetch_body(item, 5);
+        sent.extend_from_slice(&writer.take());
+        sent.extend_from_slice(b"a)\r\nb");
+    }
+    writer.fetch_body(&asked[5], 0);
+    writer.fetch_text(&asked[6], None);
+    writer.fetch_end();
+    sent.extend_from_slice(&writer.take());
+    let expected = "* 9 FETCH (BODY[]<100> {5}\r\na)\r\nb BODY[1.2.MIME] {5}\r\na)\r\nb \
+        BODY[HEADER.FIELDS (From x)] {5}\r\na)\r\nb \
+        BODY[3.HEADER.FIELDS.NOT (To)] {5}\r\na)\r\nb RFC822.TEXT {5}\r\na)\r\nb \
+        RFC822 {0}\r\n RFC822.HEADER NIL)\r\n";
+    assert_eq!(String::from_utf8_lossy(&sent), expected);
+    assert!(is_readable(&sent));
+    assert!(writer.is_empty());
+}
+
+#[test]
+fn strings() {
+    let encoded = |bytes: &[u8]| {
+        let mut out = BytesMut::new();
+        respond::nstring(&mut out, Some(bytes));
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    assert_eq!(encoded(b""), "\"\"");
+    assert_eq!(encoded(b"a \"\\"), "\"a \\\"\\\\\"");
+    assert_eq!(encoded("ü".as_bytes()), "{2}\r\nü");
+    assert_eq!(encoded(b"a\r\nb\0"), "{5}\r\na\r\nb?");
+    assert!(encoded(&[b'x'; 1025]).starts_with("{1025}\r\nxx"));
+    let mut out = BytesMut::new();
+    respond::nstring(&mut out, None);
+    respond::quoted(&mut out, "é\r\n\"\u{85}");
+    assert_eq!(out, "NIL\"é??\\\"?\"".as_bytes());
+}
+
+proptest! {
+    /// Whatever a text or a name holds, it stays one response of one line.
+    #[test]
+    fn nothing_forges_a_response(text in any::<String>(), flags in vec(any::<String>(), 0..3),
+                                 utf8 in any::<bool>()) {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        for bytes in [
+            written(|w| w.untagged_ok(None, &text)),
+            written(|w| w.no(&tag(), Some(&Code::Limit), &text)),
+            written(|w| w.flags(flags)),
+            written(|w| { w.set_utf8(utf8); w.list(&[], text.get(..9).unwrap_or(""), false); }),
+        ] {
+            prop_assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 1);
+            prop_assert!(bytes.ends_with(b"\r\n"));
+        }
+        prop_assert!(is_readable(&written(|w| w.bye(None, &text))));
+        prop_assert!(is_readable(&written(|w| w.lsub(&[], &text))));
+        prop_assert!(is_readable(&written(|w| w.id(&[(&text, &text)]))) || text.len() > 30);
+    }
+
+    /// Sets are written so that they are read as the same numbers.
+    #[test]
+    fn id_sets_round_trip(ends in vec((1u32.., 1u32..), 1..10)) {
+        let range = |&(one, other): &(u32, u32)| IdRange::between(one, other);
+        let ranges: Vec<_> = ends.iter().map(range).collect();
+        let mut out = BytesMut::new();
+        respond::id_set(&mut out, &ranges);
+        let read = grammar::SequenceSet::parse(&out).unwrap();
+        prop_assert_eq!(read.normalise(1), grammar::sequence::merge(ranges));
+    }
+}
