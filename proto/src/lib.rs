@@ -3,6 +3,7 @@
 //! ```text
 //!   command.proto   what is proposed to a group: the payload of log entries
 //!   row.proto       what a machine keeps: the values of its rows
+//!   directory.proto what group 0 is told, answers and keeps
 //!   peer.proto      what nodes say to each other about Raft
 //!   store.proto     what a node asks the leader of a partition
 //!   admin.proto     what an operator asks any node

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-const FILES: [&str; 5] = ["command", "row", "peer", "store", "admin"];
+const FILES: [&str; 6] = ["command", "row", "directory", "peer", "store", "admin"];
 
 #[test]
 fn generated_code_is_current() {
