@@ -1,0 +1,40 @@
+//! Every bound of this crate, with unit and reason.
+
+/// Default size of a segment, bytes: large enough that the three syncs of a new segment do not
+/// show, small enough that cleaning one is a short piece of work.
+pub const SEGMENT_BYTES_DEFAULT: u32 = 64 << 20;
+
+/// Smallest segment, bytes: room for the block, a few records and the index. For tests.
+pub const SEGMENT_BYTES_MIN: u32 = 4 << 10;
+
+/// Largest segment, bytes: the last segment is read whole at open.
+pub const SEGMENT_BYTES_MAX: u32 = 1 << 30;
+
+/// Default for the largest payload of a record, bytes: entries stay near 1 MiB by design.
+pub const RECORD_BYTES_MAX_DEFAULT: u32 = 4 << 20;
+
+/// A payload may take at most this part of a segment, so that rolling over wastes little and a
+/// record always fits beside the state and the index.
+pub const RECORD_SEGMENT_PART_MAX: u32 = 4;
+
+/// Default bound of the queue, bytes of payload in memory: about a second of a fast disk.
+pub const QUEUE_BYTES_MAX_DEFAULT: u64 = 128 << 20;
+
+/// Largest payload of a vote or commit, bytes: they are repeated in the block of every segment.
+pub const MARK_BYTES_MAX: u32 = 1 << 10;
+
+/// Spare segments kept ready when the options do not say.
+pub const SPARE_SEGMENTS_DEFAULT: usize = 1;
+
+/// Most spare segments: a bound on disk space that holds nothing.
+pub const SPARE_SEGMENTS_MAX: usize = 64;
+
+/// Segment files kept open for reading: well below the usual 1,024 descriptors of a process.
+pub const OPEN_FILES_MAX: usize = 256;
+
+/// Vectors in one `pwritev` (`IOV_MAX` on Linux).
+pub const IOVECS_MAX: usize = 1024;
+
+/// Bytes between syncs while a spare is filled: keeps a burst of dirty pages from stalling the
+/// syncs of the active segment.
+pub const FILL_SYNC_BYTES: u32 = 8 << 20;

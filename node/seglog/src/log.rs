@@ -1,0 +1,514 @@
+//! The log as its users hold it: appending to the queue, and reading.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::disk::{Disk, DiskFile, DiskLock, read_exact};
+use crate::error::{Error, Poisoned};
+use crate::format::{HEADER_BYTES, Header, Name, Seed};
+use crate::limits::{
+    MARK_BYTES_MAX, OPEN_FILES_MAX, QUEUE_BYTES_MAX_DEFAULT, RECORD_BYTES_MAX_DEFAULT,
+    RECORD_SEGMENT_PART_MAX, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
+    SPARE_SEGMENTS_DEFAULT, SPARE_SEGMENTS_MAX,
+};
+use crate::record::{Done, Kind, Place, Position, Record, Sync};
+use crate::recover::{self, Damage, Recovered};
+use crate::spare::Spares;
+use crate::writer::Writer;
+
+/// How a log is kept. May change from one open to the next, except for `log_id`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Options {
+    /// Chosen at random when the log is made, and the same ever after: files of another log are
+    /// refused.
+    pub log_id: u64,
+    /// Size of new segments, bytes, a multiple of 8. Default 64 MiB.
+    pub segment_bytes: u32,
+    /// Spare segments that [`Log::prepare`] keeps ready. Default 1.
+    pub spare_segments: usize,
+    /// Largest payload of a record, bytes, at most a quarter of a segment. Default 4 MiB.
+    pub record_bytes_max: u32,
+    /// Most bytes of payload that wait to be written. Default 128 MiB.
+    pub queue_bytes_max: u64,
+}
+
+impl Options {
+    /// The defaults.
+    #[must_use]
+    pub fn new(log_id: u64) -> Self {
+        Self {
+            log_id,
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            spare_segments: SPARE_SEGMENTS_DEFAULT,
+            record_bytes_max: RECORD_BYTES_MAX_DEFAULT,
+            queue_bytes_max: QUEUE_BYTES_MAX_DEFAULT,
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let sizes = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
+        if !sizes.contains(&self.segment_bytes) || !self.segment_bytes.is_multiple_of(8) {
+            return Err(Error::Misuse(
+                "segment_bytes is out of range or no multiple of 8",
+            ));
+        }
+        if self.record_bytes_max > self.segment_bytes / RECORD_SEGMENT_PART_MAX {
+            return Err(Error::Misuse(
+                "record_bytes_max is more than a quarter of a segment",
+            ));
+        }
+        if self.spare_segments > SPARE_SEGMENTS_MAX {
+            return Err(Error::Misuse("spare_segments is out of range"));
+        }
+        Ok(())
+    }
+}
+
+/// Opens the log in a directory, or makes one if there is none.
+///
+/// The directory stays locked until the writer and every clone of the log are gone. Read
+/// [`Recovered::damage`] before anything of it is used.
+///
+/// # Errors
+/// [`Error::Locked`], [`Error::NewerFormat`], [`Error::NotALog`], [`Error::NoSpace`],
+/// [`Error::Io`], and [`Error::Misuse`] for options that contradict each other.
+pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<(Log, Writer, Recovered), Error> {
+    options.check()?;
+    let directory = disk.path("");
+    let lock = disk.lock().map_err(|source| match source.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked {
+            path: directory.clone(),
+        },
+        _ => Error::io("lock", directory.clone(), source),
+    })?;
+    let names = disk
+        .list()
+        .map_err(|source| Error::io("list", directory, source))?;
+    let mut segments: Vec<u64> = names
+        .iter()
+        .filter_map(|name| match Name::parse(name) {
+            Some(Name::Segment(number)) => Some(number),
+            _ => None,
+        })
+        .collect();
+    segments.sort_unstable();
+    let recovery = match segments.is_empty() {
+        true => None,
+        false => Some(recover::recover(disk.as_ref(), options.log_id, &segments)?),
+    };
+    let spares = Spares::open(disk.as_ref(), &names, options.segment_bytes)?;
+    let shared = Arc::new(Shared {
+        disk,
+        options,
+        queue: Mutex::new(Queue::default()),
+        wake: Condvar::new(),
+        readers: Mutex::new(Readers::default()),
+        spares,
+        counters: Counters::default(),
+        _lock: lock,
+    });
+    shared
+        .counters
+        .segments
+        .store(segments.len() as u64, Relaxed);
+    let (writer, recovered) = Writer::open(shared.clone(), recovery)?;
+    Ok((Log { shared }, writer, recovered))
+}
+
+/// A handle of the log, for any thread. Cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Counters since the open, and gauges.
+#[derive(Copy, Clone, Default, Debug, Eq, PartialEq)]
+pub struct Stats {
+    /// Segments, with the active one.
+    pub segments: u64,
+    /// Bytes of records written, headers and payloads.
+    pub bytes: u64,
+    /// Records written.
+    pub records: u64,
+    /// Syncs of the active segment.
+    pub syncs: u64,
+    /// Batches (appends) completed.
+    pub batches: u64,
+    /// Spare segments that are ready.
+    pub spare_segments: u64,
+    /// Bytes of payload that wait to be written or synced.
+    pub queued_bytes: u64,
+}
+
+impl Log {
+    /// Queues records; the order of the calls is the order in the log. Nothing is copied; the
+    /// checksums are made here, by the calling thread. An empty batch completes in its turn.
+    ///
+    /// # Errors
+    /// `done` is dropped without a call on [`Error::Poisoned`], [`Error::TooLarge`],
+    /// [`Error::Overloaded`] (ask [`Log::has_room`] before what must not fail), and
+    /// [`Error::Misuse`] for kinds that only the log writes.
+    pub fn append(&self, records: Vec<Record>, sync: Sync, done: Done) -> Result<(), Error> {
+        let records = records
+            .into_iter()
+            .map(|record| self.prepare_record(record, None));
+        self.enqueue(records.collect::<Result<_, _>>()?, sync, done)
+    }
+
+    /// Queues good copies of entries that are damaged, each with the position at which the
+    /// original was written: after the next open they stand for the originals.
+    ///
+    /// # Errors
+    /// As [`Log::append`]; [`Error::Misuse`] also for other kinds than entries and for positions
+    /// that were not written yet.
+    pub fn append_moved(
+        &self,
+        records: Vec<(Position, Record)>,
+        sync: Sync,
+        done: Done,
+    ) -> Result<(), Error> {
+        let end = self.shared.counters.end.load(Relaxed);
+        let moved = records.into_iter().map(|(position, record)| {
+            if record.kind != Kind::Entry || position.0 >= end {
+                return Err(Error::Misuse(
+                    "only entries that were written before are moved",
+                ));
+            }
+            self.prepare_record(record, Some(position))
+        });
+        self.enqueue(moved.collect::<Result<_, _>>()?, sync, done)
+    }
+
+    /// Whether the queue would take this many bytes of payload, and there is a next segment as
+    /// far as is known. Ask before accepting work of which the append must not fail.
+    #[must_use]
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let queued = self.shared.counters.queued_bytes.load(Relaxed);
+        let fits = queued.saturating_add(bytes) <= self.shared.options.queue_bytes_max;
+        fits && self.shared.spares.expected()
+    }
+
+    /// Reads a whole payload, checked against the header before it, and against `checksum` if
+    /// the caller knows it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::OutOfRange`] for places that were never given out, and
+    /// [`Error::Io`].
+    pub fn read(&self, place: Place, checksum: Option<u32>) -> Result<Bytes, Error> {
+        let out_of_range = || Error::OutOfRange {
+            segment: place.segment,
+            offset: place.offset,
+            length: place.length,
+        };
+        let offset = place
+            .offset
+            .checked_sub(HEADER_BYTES)
+            .ok_or_else(out_of_range)?;
+        let length = place
+            .length
+            .checked_add(HEADER_BYTES)
+            .ok_or_else(out_of_range)?;
+        let bytes = self.read_bytes(place, offset, length)?;
+        let damaged = |what| Error::Damaged {
+            segment: place.segment,
+            offset,
+            what,
+        };
+        let seed = Seed::new(self.shared.options.log_id, place.segment);
+        let header = Header::decode(&bytes, seed, offset).ok_or(damaged("no header"))?;
+        if header.length != place.length || checksum.is_some_and(|sum| sum != header.checksum) {
+            return Err(damaged("another record"));
+        }
+        let payload = bytes.slice(HEADER_BYTES as usize..);
+        if crc32c::crc32c(&payload) != header.checksum {
+            return Err(damaged("the payload does not match its checksum"));
+        }
+        Ok(payload)
+    }
+
+    /// Reads a part of a payload, `range` being within it. Not checked against the checksum,
+    /// which covers the whole: the caller has a hash, or has read the whole before.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Io`], and [`Error::Damaged`] if the file is missing.
+    pub fn read_range(&self, place: Place, range: Range<u32>) -> Result<Bytes, Error> {
+        let within = range.start <= range.end && range.end <= place.length;
+        match place.offset.checked_add(range.start).filter(|_| within) {
+            Some(offset) => self.read_bytes(place, offset, range.end - range.start),
+            None => Err(Error::OutOfRange {
+                segment: place.segment,
+                offset: place.offset,
+                length: range.end,
+            }),
+        }
+    }
+
+    /// Fills a spare segment if fewer than wanted are ready; `false` if there was nothing to do.
+    /// Writes a whole segment: call it from a thread of its own, or when the writer is idle.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] and [`Error::Io`]; neither does harm to the log.
+    pub fn prepare(&self) -> Result<bool, Error> {
+        self.shared.prepare()
+    }
+
+    /// Reads a sealed segment whole and checks every record, the block and the index. Reports
+    /// damage whether or not it was mended; nothing for the active segment.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::NotALog`], [`Error::NewerFormat`].
+    pub fn scrub(&self, segment: u64) -> Result<Vec<Damage>, Error> {
+        if segment >= self.active_segment() {
+            return Ok(Vec::new());
+        }
+        recover::scrub(
+            self.shared.disk.as_ref(),
+            self.shared.options.log_id,
+            segment,
+            segment + 1,
+        )
+    }
+
+    /// The number of the segment that is being written; those below it are sealed.
+    #[must_use]
+    pub fn active_segment(&self) -> u64 {
+        Position(self.shared.counters.end.load(Relaxed)).segment()
+    }
+
+    /// Counters and gauges.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let counters = &self.shared.counters;
+        Stats {
+            segments: counters.segments.load(Relaxed),
+            bytes: counters.bytes.load(Relaxed),
+            records: counters.records.load(Relaxed),
+            syncs: counters.syncs.load(Relaxed),
+            batches: counters.batches.load(Relaxed),
+            spare_segments: self.shared.spares.count() as u64,
+            queued_bytes: counters.queued_bytes.load(Relaxed),
+        }
+    }
+
+    /// Whether the log has stopped for good (L4).
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        held(&self.shared.queue).poisoned.is_some()
+    }
+
+    fn prepare_record(&self, record: Record, moved: Option<Position>) -> Result<Prepared, Error> {
+        let bytes: u64 = record.payload.iter().map(|part| part.len() as u64).sum();
+        let max = match record.kind {
+            Kind::Moved => return Err(Error::Misuse("moved records are made by append_moved")),
+            Kind::Vote | Kind::Commit => MARK_BYTES_MAX.min(self.shared.options.record_bytes_max),
+            _ => self.shared.options.record_bytes_max,
+        };
+        let length = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if length > max {
+            return Err(Error::TooLarge {
+                bytes,
+                max: u64::from(max),
+            });
+        }
+        let checksum = record
+            .payload
+            .iter()
+            .fold(0, |sum, part| crc32c::crc32c_append(sum, part));
+        Ok(Prepared {
+            record,
+            moved,
+            length,
+            checksum,
+        })
+    }
+
+    fn enqueue(&self, records: Vec<Prepared>, sync: Sync, done: Done) -> Result<(), Error> {
+        let bytes = records.iter().map(|record| u64::from(record.length)).sum();
+        let batch = Batch {
+            written: Vec::with_capacity(records.len()),
+            records,
+            bytes,
+            sync,
+            done,
+        };
+        let counters = &self.shared.counters;
+        let mut queue = held(&self.shared.queue);
+        if let Some(poisoned) = &queue.poisoned {
+            return Err(poisoned.clone().into());
+        }
+        let (queued, max) = (
+            counters.queued_bytes.load(Relaxed),
+            self.shared.options.queue_bytes_max,
+        );
+        // One batch alone always passes, whatever its size.
+        if queued > 0 && queued.saturating_add(bytes) > max {
+            return Err(Error::Overloaded { queued, max });
+        }
+        counters.queued_bytes.fetch_add(bytes, Relaxed);
+        queue.batches.push(batch);
+        let first = queue.batches.len() == 1;
+        drop(queue);
+        if first {
+            self.shared.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    fn read_bytes(&self, place: Place, offset: u32, length: u32) -> Result<Bytes, Error> {
+        let (file, size) = self.shared.reader(place)?;
+        if u64::from(offset) + u64::from(length) > size {
+            let Place {
+                segment,
+                offset,
+                length,
+            } = place;
+            return Err(Error::OutOfRange {
+                segment,
+                offset,
+                length,
+            });
+        }
+        let mut bytes = vec![0; length as usize];
+        read_exact(file.as_ref(), &mut bytes, u64::from(offset)).map_err(|source| {
+            let name = Name::Segment(place.segment).text();
+            Error::io("read", self.shared.disk.path(&name), source)
+        })?;
+        Ok(bytes.into())
+    }
+}
+
+/// What log and writer share.
+pub(crate) struct Shared {
+    pub disk: Arc<dyn Disk>,
+    pub options: Options,
+    pub queue: Mutex<Queue>,
+    /// Signalled when the queue was empty and is no more.
+    pub wake: Condvar,
+    readers: Mutex<Readers>,
+    pub spares: Spares,
+    pub counters: Counters,
+    _lock: Box<dyn DiskLock>,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    pub batches: Vec<Batch>,
+    pub poisoned: Option<Poisoned>,
+}
+
+/// One append on its way.
+pub(crate) struct Batch {
+    pub records: Vec<Prepared>,
+    pub written: Vec<crate::record::Written>,
+    pub bytes: u64,
+    pub sync: Sync,
+    pub done: Done,
+}
+
+/// A record that was found to be in order, with the sums that its header will hold.
+pub(crate) struct Prepared {
+    pub record: Record,
+    pub moved: Option<Position>,
+    pub length: u32,
+    pub checksum: u32,
+}
+
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// The position of the log's end.
+    pub end: AtomicU64,
+    pub segments: AtomicU64,
+    pub bytes: AtomicU64,
+    pub records: AtomicU64,
+    pub syncs: AtomicU64,
+    pub batches: AtomicU64,
+    pub queued_bytes: AtomicU64,
+}
+
+/// Open files, the one unused for longest goes first.
+#[derive(Default)]
+struct Readers {
+    files: BTreeMap<u64, Reader>,
+    uses: u64,
+}
+
+struct Reader {
+    file: Arc<dyn DiskFile>,
+    size: u64,
+    used: u64,
+}
+
+impl Readers {
+    fn get(&mut self, segment: u64) -> Option<(Arc<dyn DiskFile>, u64)> {
+        self.uses += 1;
+        let reader = self.files.get_mut(&segment)?;
+        reader.used = self.uses;
+        Some((reader.file.clone(), reader.size))
+    }
+
+    fn insert(&mut self, segment: u64, file: Arc<dyn DiskFile>, size: u64) {
+        if self.files.len() >= OPEN_FILES_MAX {
+            let oldest = self.files.iter().min_by_key(|(_, reader)| reader.used);
+            if let Some(oldest) = oldest.map(|(segment, _)| *segment) {
+                self.files.remove(&oldest);
+            }
+        }
+        self.files.insert(
+            segment,
+            Reader {
+                file,
+                size,
+                used: self.uses,
+            },
+        );
+    }
+}
+
+impl Shared {
+    pub fn prepare(&self) -> Result<bool, Error> {
+        self.spares
+            .prepare(self.disk.as_ref(), self.options.spare_segments)
+    }
+
+    fn reader(&self, place: Place) -> Result<(Arc<dyn DiskFile>, u64), Error> {
+        let Place {
+            segment,
+            offset,
+            length,
+        } = place;
+        if let Some(found) = held(&self.readers).get(segment) {
+            return Ok(found);
+        }
+        if segment > Position(self.counters.end.load(Relaxed)).segment() {
+            return Err(Error::OutOfRange {
+                segment,
+                offset,
+                length,
+            });
+        }
+        let name = Name::Segment(segment).text();
+        let opened = self
+            .disk
+            .open(&name)
+            .and_then(|file| Ok((file.len()?, file)));
+        let (size, file) = opened.map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => Error::Damaged {
+                segment,
+                offset: 0,
+                what: "the file is missing",
+            },
+            _ => Error::io("open", self.disk.path(&name), source),
+        })?;
+        held(&self.readers).insert(segment, file.clone(), size);
+        Ok((file, size))
+    }
+}
+
+/// Locks. A panic elsewhere leaves nothing half done under these locks.
+pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,245 @@
+//! What goes into the log and what comes back.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::error::Poisoned;
+
+/// A replica of a Raft group on this node. Given out by the directory, never used twice (R5).
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+pub struct ReplicaId(pub u64);
+
+/// Where a record was first written: segment number in the upper, offset of the header in the
+/// lower 32 bits. Rises strictly over the node's life and survives moves, so it tells which of
+/// two records is newer.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// The position of a record whose header stands at `offset` of `segment`.
+    #[must_use]
+    pub const fn new(segment: u64, offset: u32) -> Self {
+        Self(segment << 32 | offset as u64)
+    }
+
+    /// The segment in which the record was first written.
+    #[must_use]
+    pub const fn segment(self) -> u64 {
+        self.0 >> 32
+    }
+
+    /// The offset of its header there.
+    #[must_use]
+    pub const fn offset(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.segment(), self.offset())
+    }
+}
+
+/// Where the payload of a record stands now. Changes when the record is moved.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+pub struct Place {
+    /// The segment's number.
+    pub segment: u64,
+    /// Offset of the payload's first byte in the segment file.
+    pub offset: u32,
+    /// Bytes of payload.
+    pub length: u32,
+}
+
+/// What a record says. The numbers are on disk and never change.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// A Raft entry, `term` and `index` are its log id. Indexes rise by one; an entry at an index
+    /// that is already there forgets that one and all behind it, as a `Truncate` would.
+    Entry = 1,
+    /// The vote of a replica; the payload is opaque, the newest wins. At most
+    /// [`MARK_BYTES_MAX`](crate::limits::MARK_BYTES_MAX).
+    Vote = 2,
+    /// All entries of the replica with `index` or above are forgotten; the index may be used
+    /// again by later entries.
+    Truncate = 3,
+    /// Entries up to and including `term`, `index` are no longer listed. Bytes stay.
+    Purge = 4,
+    /// How far the replica's log is committed; `term`, `index` and an opaque payload, the newest
+    /// wins. At most [`MARK_BYTES_MAX`](crate::limits::MARK_BYTES_MAX).
+    Commit = 5,
+    /// Rows of a checkpoint. All records of one checkpoint carry the same `term` and `index` (the
+    /// applied log id, which never goes back) and the last one has `last` set: a run without it
+    /// never happened.
+    Rows = 6,
+    /// All rows of a replica as one sorted run, of one or more records like `Rows`. Once the one
+    /// with `last` is there, the run replaces earlier bases, and the rows before it whose `index`
+    /// is not above the run's. A run that was given up must not be begun again at the same log id
+    /// before the next open.
+    Base = 7,
+    /// On disk only: a copy of another record, which keeps its position; the header's flags hold
+    /// the original kind. Made by [`Log::append_moved`](crate::Log::append_moved).
+    Moved = 8,
+    /// The life of a replica ends: nothing of it is needed any more.
+    ReplicaEnd = 9,
+    /// Fills space. Never listed.
+    Pad = 10,
+}
+
+impl Kind {
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Entry,
+            2 => Self::Vote,
+            3 => Self::Truncate,
+            4 => Self::Purge,
+            5 => Self::Commit,
+            6 => Self::Rows,
+            7 => Self::Base,
+            8 => Self::Moved,
+            9 => Self::ReplicaEnd,
+            10 => Self::Pad,
+            _ => return None,
+        })
+    }
+}
+
+/// One record to append.
+#[derive(Clone, Eq, PartialEq, Debug)]
+pub struct Record {
+    /// Whose record it is.
+    pub replica: ReplicaId,
+    /// What it says.
+    pub kind: Kind,
+    /// Term of the log id, 0 where the kind has none.
+    pub term: u64,
+    /// Index of the log id, 0 where the kind has none.
+    pub index: u64,
+    /// Ends a run of `Rows` or `Base`; of no meaning for other kinds.
+    pub last: bool,
+    /// The payload, written one piece after the other without a copy. May be empty.
+    pub payload: Vec<Bytes>,
+}
+
+impl Record {
+    /// A Raft entry.
+    #[must_use]
+    pub fn entry(replica: ReplicaId, term: u64, index: u64, payload: Vec<Bytes>) -> Self {
+        Self {
+            replica,
+            kind: Kind::Entry,
+            term,
+            index,
+            last: false,
+            payload,
+        }
+    }
+
+    /// A vote, opaque.
+    #[must_use]
+    pub fn vote(replica: ReplicaId, vote: Bytes) -> Self {
+        Self {
+            replica,
+            kind: Kind::Vote,
+            term: 0,
+            index: 0,
+            last: false,
+            payload: vec![vote],
+        }
+    }
+
+    /// A commit mark with an opaque payload.
+    #[must_use]
+    pub fn commit(replica: ReplicaId, term: u64, index: u64, payload: Bytes) -> Self {
+        Self {
+            replica,
+            kind: Kind::Commit,
+            term,
+            index,
+            last: false,
+            payload: vec![payload],
+        }
+    }
+
+    /// Forgets the entries from index `from` on.
+    #[must_use]
+    pub fn truncate(replica: ReplicaId, from: u64) -> Self {
+        Self::mark(replica, Kind::Truncate, 0, from)
+    }
+
+    /// No longer lists the entries up to and including this log id.
+    #[must_use]
+    pub fn purge(replica: ReplicaId, term: u64, index: u64) -> Self {
+        Self::mark(replica, Kind::Purge, term, index)
+    }
+
+    /// Rows of the checkpoint at this applied log id; `last` on the last one of the run.
+    #[must_use]
+    pub fn rows(replica: ReplicaId, at: (u64, u64), last: bool, payload: Vec<Bytes>) -> Self {
+        Self {
+            replica,
+            kind: Kind::Rows,
+            term: at.0,
+            index: at.1,
+            last,
+            payload,
+        }
+    }
+
+    /// A part of the sorted run of all rows at this applied log id; `last` on the last one.
+    #[must_use]
+    pub fn base(replica: ReplicaId, at: (u64, u64), last: bool, payload: Vec<Bytes>) -> Self {
+        Self {
+            replica,
+            kind: Kind::Base,
+            term: at.0,
+            index: at.1,
+            last,
+            payload,
+        }
+    }
+
+    /// Ends the life of a replica.
+    #[must_use]
+    pub fn end(replica: ReplicaId) -> Self {
+        Self::mark(replica, Kind::ReplicaEnd, 0, 0)
+    }
+
+    fn mark(replica: ReplicaId, kind: Kind, term: u64, index: u64) -> Self {
+        Self {
+            replica,
+            kind,
+            term,
+            index,
+            last: false,
+            payload: Vec::new(),
+        }
+    }
+}
+
+/// Where a record went.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Written {
+    /// Where it was first written.
+    pub position: Position,
+    /// Where its payload is.
+    pub place: Place,
+    /// CRC-32C of the payload, equal on all nodes.
+    pub checksum: u32,
+}
+
+/// When a batch is done.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum Sync {
+    /// When it is durable, with everything that was queued before it.
+    Required,
+    /// When it is written and readable; it becomes durable with the next required sync.
+    Lazy,
+}
+
+/// Called once from [`Writer::step`](crate::Writer::step), in the order of the appends, with one
+/// [`Written`] per record in the order of the records. Must be quick: the log waits for it.
+pub type Done = Box<dyn FnOnce(Result<Vec<Written>, Poisoned>) + Send>;

@@ -1,0 +1,212 @@
+//! From records to what each replica has.
+//!
+//! Records may come in any order of segments: for each index the entry with the highest position
+//! wins, and what truncations, the purge mark and the end of a replica took is left out when all
+//! are there. Copies made by moving stand for their originals: the newest place of a position
+//! wins.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::format::Header;
+use crate::record::{Kind, Position, ReplicaId};
+use crate::recover::{Damage, DamagedRecord, EntryAt, Recovered, RecoveredReplica, RowsAt, What};
+use crate::state::{Spans, State};
+
+#[derive(Default)]
+pub(crate) struct Replay {
+    pub state: State,
+    lists: BTreeMap<ReplicaId, Lists>,
+    damage: Vec<Damage>,
+    /// Originals of which a copy was found.
+    copied: BTreeSet<(ReplicaId, Position)>,
+}
+
+#[derive(Default)]
+struct Lists {
+    entries: BTreeMap<u64, EntryAt>,
+    rows: BTreeMap<Position, RowsPart>,
+    base: BTreeMap<Position, RowsPart>,
+}
+
+#[derive(Clone)]
+struct RowsPart {
+    first: bool,
+    at: RowsAt,
+}
+
+impl Replay {
+    /// Lists a good record that stands in a segment whose effects the state has already.
+    pub fn list(&mut self, segment: u64, offset: u32, header: &Header) {
+        if header.moved {
+            self.copied.insert((header.replica, header.position));
+        }
+        let lists = match header.kind {
+            Kind::Entry | Kind::Rows | Kind::Base => self.lists.entry(header.replica).or_default(),
+            _ => return,
+        };
+        let place = header.place(segment, offset);
+        let Header {
+            term,
+            index,
+            position,
+            checksum,
+            last,
+            first,
+            ..
+        } = *header;
+        let part = RowsPart {
+            first,
+            at: RowsAt {
+                term,
+                index,
+                position,
+                place,
+                checksum,
+                last,
+            },
+        };
+        match header.kind {
+            Kind::Rows => newest_place(&mut lists.rows, part),
+            Kind::Base => newest_place(&mut lists.base, part),
+            _ => {
+                let entry = EntryAt {
+                    term,
+                    index,
+                    position,
+                    place,
+                    checksum,
+                };
+                let known = lists.entries.entry(index).or_insert(entry);
+                if (known.position, known.place) < (position, place) {
+                    *known = entry;
+                }
+            }
+        }
+    }
+
+    /// Takes up a good record: its effect and the record itself.
+    pub fn apply(&mut self, segment: u64, offset: u32, header: &Header, payload: &[u8]) {
+        self.state
+            .apply(segment, header, || Bytes::copy_from_slice(payload));
+        self.list(segment, offset, header);
+    }
+
+    pub fn damaged(&mut self, damage: Damage) {
+        if damage.what == What::Record {
+            self.state.damaged.insert(damage.segment);
+        }
+        self.damage.push(damage);
+    }
+
+    /// What is there after all, and the state to go on with.
+    pub fn finish(mut self) -> (Recovered, State) {
+        let mut recovered = Recovered::default();
+        for (id, replica) in &mut self.state.replicas {
+            let lists = self.lists.remove(id).unwrap_or_default();
+            let mut out = RecoveredReplica {
+                vote: replica.vote.clone(),
+                commit: replica.commit.clone(),
+                purged: replica.purged,
+                ended: replica.ended,
+                ..RecoveredReplica::default()
+            };
+            if !replica.ended {
+                out.entries = lists.entries.into_values().collect();
+                out.entries
+                    .retain(|entry| !replica.forgot(entry.index, entry.position));
+                (out.base, out.rows) = base_and_rows(lists.base, lists.rows);
+            }
+            let entries = out
+                .entries
+                .iter()
+                .map(|entry| (entry.place.segment, entry.index));
+            let rows = out.rows.iter().map(|rows| (rows.place.segment, rows.index));
+            let base = out.base.iter().map(|base| base.place.segment);
+            replica.settle(spans(entries), spans(rows), base.collect());
+            recovered.replicas.insert(*id, out);
+        }
+        let copied = std::mem::take(&mut self.copied);
+        let state = &self.state;
+        self.damage.retain(|damage| {
+            damage
+                .record
+                .is_none_or(|record| !is_mended(&copied, state, &record))
+        });
+        recovered.damage = self.take_damage();
+        (recovered, self.state)
+    }
+
+    /// All damage so far, by segment and offset.
+    pub fn take_damage(&mut self) -> Vec<Damage> {
+        let mut damage = std::mem::take(&mut self.damage);
+        damage.sort_by_key(|damage| (damage.segment, damage.offset));
+        damage.dedup();
+        damage
+    }
+}
+
+fn newest_place(parts: &mut BTreeMap<Position, RowsPart>, part: RowsPart) {
+    match parts.get(&part.at.position) {
+        Some(known) if known.at.place >= part.at.place => {}
+        _ => {
+            parts.insert(part.at.position, part);
+        }
+    }
+}
+
+/// A damaged record matters no more when a copy of it was appended, or its replica has ended.
+fn is_mended(
+    copied: &BTreeSet<(ReplicaId, Position)>,
+    state: &State,
+    record: &DamagedRecord,
+) -> bool {
+    let ended = state
+        .replicas
+        .get(&record.replica)
+        .is_some_and(|replica| replica.ended);
+    ended || copied.contains(&(record.replica, record.position))
+}
+
+/// The newest complete base, and the complete runs of rows that it does not hold already.
+fn base_and_rows(
+    base: BTreeMap<Position, RowsPart>,
+    rows: BTreeMap<Position, RowsPart>,
+) -> (Vec<RowsAt>, Vec<RowsAt>) {
+    let base = complete_runs(base).pop().unwrap_or_default();
+    let mut rows = complete_runs(rows);
+    if let Some(end) = base.last() {
+        let newer = |part: &RowsAt| part.index > end.index || part.position > end.position;
+        rows.retain(|run| run.last().is_some_and(newer));
+    }
+    (base, rows.into_iter().flatten().collect())
+}
+
+/// The runs that have both ends, in log order. A run that another one interrupted, or that a
+/// crash cut short, never happened.
+fn complete_runs(parts: BTreeMap<Position, RowsPart>) -> Vec<Vec<RowsAt>> {
+    let mut runs = Vec::new();
+    let mut open: Option<Vec<RowsAt>> = None;
+    for part in parts.into_values() {
+        if part.first {
+            open = Some(Vec::new());
+        }
+        let Some(run) = &mut open else { continue };
+        run.push(part.at);
+        if part.at.last {
+            runs.extend(open.take());
+        }
+    }
+    runs
+}
+
+fn spans(records: impl Iterator<Item = (u64, u64)>) -> Spans {
+    let mut sorted: Vec<(u64, u64)> = records.collect();
+    sorted.sort_unstable();
+    let mut spans = Spans::default();
+    for (segment, index) in sorted {
+        spans.add(segment, index);
+    }
+    spans
+}

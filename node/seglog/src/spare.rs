@@ -1,0 +1,158 @@
+//! Spare segments: files that are filled and synced before they are needed.
+//!
+//! Overwriting blocks that exist needs no change of the file's metadata, so syncing them is
+//! faster than syncing a growing file, and a full disk is met here and never inside a write. A
+//! spare is filled under a temporary name and takes part once it is renamed.
+
+use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+
+use crate::disk::{Disk, DiskFile, write_all};
+use crate::error::Error;
+use crate::format::Name;
+use crate::limits::FILL_SYNC_BYTES;
+use crate::log::held;
+
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+pub(crate) struct Spare {
+    pub name: Name,
+    pub file: Arc<dyn DiskFile>,
+}
+
+pub(crate) struct Spares {
+    segment_bytes: u32,
+    ready: Mutex<Vec<Spare>>,
+    /// Held while a spare is filled; the number of the next one.
+    filling: Mutex<u64>,
+    /// The disk was full when the last one should have been filled.
+    full: AtomicBool,
+}
+
+impl Spares {
+    /// Takes over the spares that an earlier life left and removes what is of no use.
+    pub fn open(disk: &dyn Disk, names: &[String], segment_bytes: u32) -> Result<Self, Error> {
+        let (mut ready, mut next) = (Vec::new(), 0);
+        for text in names {
+            let Some(name) = Name::parse(text) else {
+                continue;
+            };
+            match name {
+                Name::Segment(_) => continue,
+                Name::Filling => {}
+                Name::Spare { number, .. } => {
+                    next = next.max(number + 1);
+                    let file = disk
+                        .open(text)
+                        .map_err(|e| io_error(disk, "open", name, e))?;
+                    let size = file.len().map_err(|e| io_error(disk, "open", name, e))?;
+                    if size == u64::from(segment_bytes) {
+                        ready.push(Spare { name, file });
+                        continue;
+                    }
+                }
+            }
+            disk.remove(text)
+                .map_err(|e| io_error(disk, "remove", name, e))?;
+        }
+        let (ready, filling) = (Mutex::new(ready), Mutex::new(next));
+        Ok(Self {
+            segment_bytes,
+            ready,
+            filling,
+            full: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether there is a spare, or there will be as far as is known.
+    pub fn expected(&self) -> bool {
+        !self.full.load(Relaxed) || self.count() > 0
+    }
+
+    pub fn count(&self) -> usize {
+        held(&self.ready).len()
+    }
+
+    /// Fills one more spare unless there are `wanted`, or someone else is at it.
+    pub fn prepare(&self, disk: &dyn Disk, wanted: usize) -> Result<bool, Error> {
+        let mut next = match self.filling.try_lock() {
+            Ok(next) => next,
+            Err(TryLockError::Poisoned(next)) => next.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+        };
+        if self.count() >= wanted {
+            return Ok(false);
+        }
+        let spare = self.fill(disk, &mut next)?;
+        held(&self.ready).push(spare);
+        Ok(true)
+    }
+
+    /// Takes a spare, filling one now if there is none.
+    pub fn take(&self, disk: &dyn Disk) -> Result<Spare, Error> {
+        if let Some(spare) = held(&self.ready).pop() {
+            return Ok(spare);
+        }
+        let mut next = held(&self.filling);
+        // Another thread may have been filling one.
+        let ready = held(&self.ready).pop();
+        match ready {
+            Some(spare) => Ok(spare),
+            None => self.fill(disk, &mut next),
+        }
+    }
+
+    fn fill(&self, disk: &dyn Disk, next: &mut MutexGuard<'_, u64>) -> Result<Spare, Error> {
+        let name = Name::Spare {
+            number: **next,
+            zeroed: true,
+        };
+        let filling = Name::Filling.text();
+        let filled = self.try_fill(disk, &filling, &name.text());
+        if filled.is_err() {
+            // The space is given back; what this says does not matter beside the error.
+            let _ = disk.remove(&filling);
+        }
+        let filled = filled.map_err(|e| io_error(disk, "fill", name, e));
+        self.full
+            .store(matches!(filled, Err(Error::NoSpace { .. })), Relaxed);
+        let file = filled?;
+        **next += 1;
+        Ok(Spare { name, file })
+    }
+
+    fn try_fill(
+        &self,
+        disk: &dyn Disk,
+        filling: &str,
+        name: &str,
+    ) -> io::Result<Arc<dyn DiskFile>> {
+        let file = disk.create(filling)?;
+        let mut offset = 0;
+        while offset < self.segment_bytes {
+            let until = (offset + FILL_SYNC_BYTES).min(self.segment_bytes);
+            fill_zeros(file.as_ref(), offset, until)?;
+            file.sync_data()?;
+            offset = until;
+        }
+        disk.rename(filling, name)?;
+        disk.sync_dir()?;
+        Ok(file)
+    }
+}
+
+fn fill_zeros(file: &dyn DiskFile, from: u32, until: u32) -> io::Result<()> {
+    let mut left = (until - from) as usize;
+    let mut slices = Vec::new();
+    while left > 0 {
+        let part = left.min(ZEROS.len());
+        slices.push(IoSlice::new(&ZEROS[..part]));
+        left -= part;
+    }
+    write_all(file, &mut slices, u64::from(from))
+}
+
+fn io_error(disk: &dyn Disk, op: &'static str, name: Name, source: io::Error) -> Error {
+    Error::io(op, disk.path(&name.text()), source)
+}

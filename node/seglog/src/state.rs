@@ -1,0 +1,385 @@
+//! What the log knows of every replica, apart from the records themselves.
+//!
+//! The writer keeps it up to date with each record it writes, and puts it into the block of each
+//! segment it opens. So an open reads the newest block, and from older segments only the indexes
+//! of those that some replica still needs: the state names them. Recovery applies the records of
+//! the last segment with the same [`State::apply`].
+//!
+//! ```text
+//! u32 replicas, u32 damaged segments, u64 each;   per replica:
+//!   u64 id, u8 flags (1 ended, 2 vote, 4 commit, 8 purged, 16 last)
+//!   vote: u32 length, bytes      commit: u64 term, u64 index, u32 length, bytes
+//!   purged: u64 term, u64 index  last: u64
+//!   u32 truncations: u64 position, u64 from each
+//!   u32 ranges of segments needed: u64 first, u64 last each
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::format::Header;
+use crate::record::{Kind, Position, ReplicaId};
+
+/// All replicas that have records in the log.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct State {
+    pub replicas: BTreeMap<ReplicaId, Replica>,
+    /// Segments with damage that was reported: their indexes are read at every open, so that it
+    /// goes on being reported.
+    pub damaged: BTreeSet<u64>,
+}
+
+/// One replica. Changed only by [`State::apply`] and at the end of recovery.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Replica {
+    pub ended: bool,
+    pub vote: Option<Bytes>,
+    pub commit: Option<(u64, u64, Bytes)>,
+    pub purged: Option<(u64, u64)>,
+    /// The index of the last entry, if any was written since the last truncation to nothing.
+    last: Option<u64>,
+    /// Both positions and indexes rise: a truncation drops those at or above its own index. One
+    /// at or below the purge mark is kept, the newest, for copies of what it truncated.
+    truncations: Vec<Truncation>,
+    entries: Spans,
+    rows: Spans,
+    /// The segments of the newest complete base, and of the base being written.
+    base: BTreeSet<u64>,
+    base_run: BTreeSet<u64>,
+    /// The log id of the run that waits for its `last` record.
+    open_rows: Option<(u64, u64)>,
+    open_base: Option<(u64, u64)>,
+    /// Ranges of needed segments as a block gave them; only of meaning in recovery.
+    needed: Vec<(u64, u64)>,
+}
+
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+struct Truncation {
+    position: Position,
+    from: u64,
+}
+
+/// For each segment that holds records of one sort, the highest index among them.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Spans(Vec<(u64, u64)>);
+
+impl Spans {
+    pub fn add(&mut self, segment: u64, index: u64) {
+        match self.0.last_mut() {
+            Some(span) if span.0 == segment => span.1 = span.1.max(index),
+            _ => self.0.push((segment, index)),
+        }
+    }
+
+    /// Forgets segments that hold nothing above this index.
+    fn drop_through(&mut self, index: u64) {
+        self.0.retain(|span| span.1 > index);
+    }
+
+    fn segments(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(|span| span.0)
+    }
+}
+
+impl Replica {
+    /// Whether a truncation or the purge mark took the entry at this index, first written at this
+    /// position.
+    pub fn forgot(&self, index: u64, position: Position) -> bool {
+        let purged = self.purged.is_some_and(|(_, through)| index <= through);
+        let mut newer = self
+            .truncations
+            .iter()
+            .rev()
+            .take_while(|cut| cut.position > position);
+        purged || newer.any(|cut| cut.from <= index)
+    }
+
+    /// Whether records of this replica in a segment older than the block are of use.
+    pub fn needs(&self, segment: u64) -> bool {
+        self.needed
+            .iter()
+            .any(|range| range.0 <= segment && segment <= range.1)
+    }
+
+    /// Sets what is in which segment, at the end of recovery. Runs that were open are gone.
+    pub fn settle(&mut self, entries: Spans, rows: Spans, base: BTreeSet<u64>) {
+        (self.entries, self.rows, self.base) = (entries, rows, base);
+        self.base_run.clear();
+        (self.open_rows, self.open_base) = (None, None);
+        self.needed.clear();
+    }
+
+    fn entry(&mut self, segment: u64, header: &Header) {
+        if !header.moved {
+            if self.last.is_some_and(|last| header.index <= last) {
+                self.truncate(header.position, header.index);
+            }
+            self.last = Some(header.index);
+        }
+        self.entries.add(segment, header.index);
+    }
+
+    fn truncate(&mut self, position: Position, from: u64) {
+        while self.truncations.last().is_some_and(|cut| cut.from >= from) {
+            self.truncations.pop();
+        }
+        self.truncations.push(Truncation { position, from });
+        self.last = self
+            .last
+            .and_then(|last| Some(last.min(from.checked_sub(1)?)));
+    }
+
+    fn purge(&mut self, term: u64, through: u64) {
+        if self.purged.is_some_and(|(_, purged)| purged > through) {
+            return;
+        }
+        self.purged = Some((term, through));
+        self.entries.drop_through(through);
+        // All of these cut every index that is left; the newest does so for the most positions.
+        let next = through.saturating_add(1);
+        let below = self.truncations.partition_point(|cut| cut.from <= next);
+        self.truncations.drain(..below.saturating_sub(1));
+    }
+
+    fn rows(&mut self, segment: u64, header: &Header) {
+        self.rows.add(segment, header.index);
+        if !header.moved {
+            self.open_rows = (!header.last).then_some((header.term, header.index));
+        }
+    }
+
+    fn base(&mut self, segment: u64, header: &Header) {
+        if header.moved {
+            self.base.insert(segment);
+        } else if header.first {
+            self.base_run.clear();
+        }
+        self.base_run.insert(segment);
+        if header.moved {
+            return;
+        }
+        self.open_base = (!header.last).then_some((header.term, header.index));
+        if header.last {
+            self.base = std::mem::take(&mut self.base_run);
+            // A run of rows that ends behind the base counts whole, whatever its log id.
+            if self.open_rows.is_none_or(|(_, index)| index > header.index) {
+                self.rows.drop_through(header.index);
+            }
+        }
+    }
+
+    fn needed_ranges(&self) -> Vec<(u64, u64)> {
+        let mut segments: BTreeSet<u64> = self.entries.segments().collect();
+        segments.extend(self.rows.segments());
+        segments.extend(&self.base);
+        segments.extend(&self.base_run);
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for segment in segments {
+            match ranges.last_mut() {
+                Some(range) if range.1 + 1 == segment => range.1 = segment,
+                _ => ranges.push((segment, segment)),
+            }
+        }
+        ranges
+    }
+}
+
+impl State {
+    /// Whether this record would begin a run of rows or of a base.
+    pub fn begins_run(&self, replica: ReplicaId, kind: Kind, at: (u64, u64)) -> bool {
+        let known = self.replicas.get(&replica);
+        match kind {
+            Kind::Rows => known.and_then(|known| known.open_rows) != Some(at),
+            Kind::Base => known.and_then(|known| known.open_base) != Some(at),
+            _ => false,
+        }
+    }
+
+    /// Takes up a record that stands in `segment`; `payload` is asked for votes and commits.
+    pub fn apply(&mut self, segment: u64, header: &Header, payload: impl FnOnce() -> Bytes) {
+        if header.kind == Kind::Pad {
+            return;
+        }
+        let replica = self.replicas.entry(header.replica).or_default();
+        if replica.ended {
+            return;
+        }
+        match header.kind {
+            Kind::Entry => replica.entry(segment, header),
+            Kind::Rows => replica.rows(segment, header),
+            Kind::Base => replica.base(segment, header),
+            Kind::Vote => replica.vote = Some(payload()),
+            Kind::Commit => replica.commit = Some((header.term, header.index, payload())),
+            Kind::Truncate => replica.truncate(header.position, header.index),
+            Kind::Purge => replica.purge(header.term, header.index),
+            Kind::ReplicaEnd => {
+                *replica = Replica {
+                    ended: true,
+                    ..Replica::default()
+                }
+            }
+            Kind::Moved | Kind::Pad => {}
+        }
+    }
+
+    /// Whether anything in a segment older than the block is of use.
+    pub fn needs(&self, segment: u64) -> bool {
+        self.damaged.contains(&segment)
+            || self.replicas.values().any(|replica| replica.needs(segment))
+    }
+
+    /// All segments that are of use, for finding out which are missing.
+    pub fn needed(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.replicas
+            .values()
+            .flat_map(|replica| replica.needed.iter().copied())
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_u32(&mut out, self.replicas.len());
+        put_u32(&mut out, self.damaged.len());
+        for segment in &self.damaged {
+            put_u64(&mut out, *segment);
+        }
+        for (id, replica) in &self.replicas {
+            put_u64(&mut out, id.0);
+            replica.encode(&mut out);
+        }
+        out
+    }
+
+    /// Reads a state; `None` if the bytes are none, which their checksum should have told.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Input(bytes);
+        let (replicas, damaged) = (input.u32()?, input.u32()?);
+        let mut state = Self::default();
+        for _ in 0..damaged {
+            state.damaged.insert(input.u64()?);
+        }
+        for _ in 0..replicas {
+            let id = ReplicaId(input.u64()?);
+            state.replicas.insert(id, Replica::decode(&mut input)?);
+        }
+        input.0.is_empty().then_some(state)
+    }
+}
+
+const ENDED: u8 = 1;
+const VOTE: u8 = 2;
+const COMMIT: u8 = 4;
+const PURGED: u8 = 8;
+const LAST: u8 = 16;
+
+impl Replica {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+        out.push(
+            flag(self.ended, ENDED)
+                | flag(self.vote.is_some(), VOTE)
+                | flag(self.commit.is_some(), COMMIT)
+                | flag(self.purged.is_some(), PURGED)
+                | flag(self.last.is_some(), LAST),
+        );
+        if let Some(vote) = &self.vote {
+            put_bytes(out, vote);
+        }
+        if let Some((term, index, payload)) = &self.commit {
+            put_u64(out, *term);
+            put_u64(out, *index);
+            put_bytes(out, payload);
+        }
+        if let Some((term, index)) = self.purged {
+            put_u64(out, term);
+            put_u64(out, index);
+        }
+        if let Some(last) = self.last {
+            put_u64(out, last);
+        }
+        put_u32(out, self.truncations.len());
+        for cut in &self.truncations {
+            put_u64(out, cut.position.0);
+            put_u64(out, cut.from);
+        }
+        let needed = self.needed_ranges();
+        put_u32(out, needed.len());
+        for (first, last) in needed {
+            put_u64(out, first);
+            put_u64(out, last);
+        }
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let flags = input.u8()?;
+        let has = |flag: u8| flags & flag != 0;
+        let mut replica = Self {
+            ended: has(ENDED),
+            ..Self::default()
+        };
+        if has(VOTE) {
+            replica.vote = Some(input.bytes()?);
+        }
+        if has(COMMIT) {
+            replica.commit = Some((input.u64()?, input.u64()?, input.bytes()?));
+        }
+        if has(PURGED) {
+            replica.purged = Some((input.u64()?, input.u64()?));
+        }
+        if has(LAST) {
+            replica.last = Some(input.u64()?);
+        }
+        for _ in 0..input.u32()? {
+            let (position, from) = (Position(input.u64()?), input.u64()?);
+            replica.truncations.push(Truncation { position, from });
+        }
+        for _ in 0..input.u32()? {
+            replica.needed.push((input.u64()?, input.u64()?));
+        }
+        Some(replica)
+    }
+}
+
+fn put_u32(out: &mut Vec<u8>, count: usize) {
+    let count = u32::try_from(count).expect("a state is smaller than a segment");
+    out.extend_from_slice(&count.to_le_bytes());
+}
+
+fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_u32(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A copy, so that a mark of a few bytes does not hold the block in memory.
+    fn bytes(&mut self) -> Option<Bytes> {
+        let length = usize::try_from(self.u32()?).ok()?;
+        let (head, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(Bytes::copy_from_slice(head))
+    }
+}

@@ -1,0 +1,100 @@
+//! The real disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use seglog::disk::{Directory, Disk};
+use seglog::{Error, Log, Options, Recovered, Sync, Writer};
+
+use crate::rig::{ONE, body, entry};
+
+fn open(path: &std::path::Path) -> Result<(Log, Writer, Recovered), Error> {
+    let options = Options {
+        segment_bytes: 64 << 10,
+        record_bytes_max: 8 << 10,
+        ..Options::new(7)
+    };
+    seglog::open(Arc::new(Directory::new(path).unwrap()), options)
+}
+
+#[test]
+fn round_trip_with_a_thread() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (log, mut writer, _) = open(&path).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let thread = std::thread::spawn(move || {
+        while !stopped.load(Relaxed) {
+            let _ = writer.wait(Duration::from_millis(10));
+            writer.step().unwrap();
+            writer.prepare().unwrap();
+        }
+        writer
+    });
+    let (sent, received) = std::sync::mpsc::channel();
+    for at in 1..=300 {
+        let sent = sent.clone();
+        let done = Box::new(move |result: Result<Vec<_>, _>| sent.send((at, result)).unwrap());
+        log.append(vec![entry(ONE, 1, at, 700)], Sync::Required, done)
+            .unwrap();
+    }
+    for (expected, (at, result)) in (1..=300).zip(received.iter()) {
+        let written = result.unwrap()[0];
+        assert_eq!(at, expected);
+        assert_eq!(
+            log.read(written.place, Some(written.checksum)).unwrap(),
+            body(1, at, 700)
+        );
+    }
+    stop.store(true, Relaxed);
+    let writer = thread.join().unwrap();
+    assert!(log.stats().segments > 2);
+    drop((log, writer));
+    let (log, _writer, recovered) = open(&path).unwrap();
+    assert_eq!((recovered.torn, recovered.damage.len()), (None, 0));
+    let entries = &recovered.replicas[&ONE].entries;
+    assert_eq!(entries.len(), 300);
+    for at in entries {
+        assert_eq!(
+            log.read(at.place, Some(at.checksum)).unwrap(),
+            body(1, at.index, 700)
+        );
+    }
+    assert_eq!(log.scrub(1).unwrap(), []);
+}
+
+#[test]
+fn a_second_open_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path()).unwrap();
+    assert!(matches!(open(dir.path()), Err(Error::Locked { .. })));
+    let (log, writer, _) = first;
+    drop(writer);
+    assert!(matches!(open(dir.path()), Err(Error::Locked { .. })));
+    drop(log);
+    assert!(open(dir.path()).is_ok());
+}
+
+#[test]
+fn files_as_the_disk_gives_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Directory::new(dir.path()).unwrap();
+    let file = disk.create("a").unwrap();
+    assert!(disk.create("a").is_err() && file.is_empty().unwrap());
+    file.write_vectored_at(
+        &[std::io::IoSlice::new(b"abc"), std::io::IoSlice::new(b"de")],
+        2,
+    )
+    .unwrap();
+    file.sync_data().unwrap();
+    disk.rename("a", "b").unwrap();
+    disk.sync_dir().unwrap();
+    assert_eq!(disk.list().unwrap(), ["b"]);
+    let mut buffer = [9; 8];
+    assert_eq!(disk.open("b").unwrap().read_at(&mut buffer, 1).unwrap(), 6);
+    assert_eq!(&buffer, b"\0abcde\x09\x09");
+    disk.remove("b").unwrap();
+    assert!(disk.open("b").is_err());
+}

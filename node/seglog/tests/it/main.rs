@@ -1,0 +1,11 @@
+//! The log on simulated and real disks.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod append;
+mod crash;
+mod damage;
+mod directory;
+mod fixture;
+mod history;
+mod rig;
+mod semantics;
