@@ -14,8 +14,12 @@
 //!
 //! - [`grammar`] cuts the stream into commands and parses each into a [`grammar::Command`].
 //! - [`respond`] writes every response that we know; nothing else spells a response.
+//! - [`mime`] finds the parts of a message and reads its header, for FETCH and SEARCH.
 //! - [`names`] decodes, encodes and checks mailbox names, and matches LIST patterns.
 //! - [`limits`] holds every bound with its reason.
+//! - [`serve`] is a session from the greeting to its end, over the traits in [`backend`]; `cmd` has
+//!   a file for each command or close family.
+//! - [`view`] is what a client was told of its mailbox, and so what its sequence numbers mean.
 //!
 //! What always holds, for any bytes that a peer may send:
 //!
@@ -30,16 +34,40 @@
 //! - **No byte of a client's is echoed unescaped**: error texts are fixed strings, tags and
 //!   keywords are checked when parsed, strings are quoted or sent as literals.
 //!
-//! What it does not do: it keeps no mail and decides no rights (that is the backend's), it does
-//! not know a mailbox's messages (that is the view's), and it never decodes a message's bytes while
-//! they arrive.
+//! - **I1.** No EXPUNGE while FETCH, STORE or SEARCH (non-UID) is answered; sequence numbers are 1..n
+//!   without gaps, and those of a client and of its [`view::View`] are the same at every moment.
+//! - **A change is never lost on a client.** What it is told comes from the mailbox's log of changes;
+//!   only what it demonstrably knows is left out.
+//! - **No answer claims what is not so.** If the outcome of a change is unknown the connection ends
+//!   without a tagged response.
+//! - **A message is never held.** FETCH, SEARCH and APPEND pass it on in pieces.
 //!
-//! Read on in [`grammar`], then [`respond`].
+//! What it does not do: it keeps no mail and decides no rights (that is the backend's), it reads no
+//! socket and does no TLS (the transport's), and it never decodes a message's bytes while they
+//! arrive.
+//!
+//! Read on in [`grammar`], then [`respond`], then `session` and `cmd`.
 
+pub mod backend;
+mod cmd;
+mod config;
+mod connection;
 pub mod error;
+mod flags;
 pub mod grammar;
 pub mod limits;
+pub mod mime;
 pub mod names;
+mod pace;
 pub mod respond;
+mod sasl;
+mod session;
+mod source;
+mod state;
+mod sync;
+pub mod view;
 
+pub use config::Config;
 pub use error::{Error, Result};
+pub use session::serve;
+pub use state::End;

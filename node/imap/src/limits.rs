@@ -97,3 +97,53 @@ pub const MODSEQ_MAX: u64 = i64::MAX as u64;
 /// Bytes of a string that is written as `"quoted"`; a longer one becomes a literal, since clients
 /// have line buffers as well.
 pub const QUOTED_BYTES_MAX: usize = 1024;
+
+/// Bytes of a body that are asked for at once.
+pub const PIECE_BYTES: u64 = 256 * 1024;
+
+/// Bytes of a body that are read at first by a FETCH that looks at headers only: most headers fit.
+pub const HEADER_PIECE_BYTES: u64 = 16 * 1024;
+
+/// Bytes of responses that are gathered before they are sent.
+pub const WRITE_BYTES: usize = 32 * 1024;
+
+/// Bad commands in a row, before login, that end a connection: no mail client needs more than one.
+pub const BAD_BEFORE_LOGIN_MAX: u32 = 3;
+
+/// Bad commands in a row, after login, that end a connection.
+pub const BAD_AFTER_LOGIN_MAX: u32 = 50;
+
+/// Failed or aborted logins that end a connection.
+pub const FAILED_LOGINS_MAX: u32 = 10;
+
+/// Messages in one page that FETCH and SEARCH read.
+pub const PAGE_MESSAGES: u32 = 500;
+
+/// Bytes of filtered header fields that are held; more are filtered twice, once to be counted.
+pub const HELD_FIELDS_BYTES: usize = 64 * 1024;
+
+/// Structures that a session keeps between commands, of messages that are long to scan: a client
+/// that reads a large part in slices needs the same one again and again.
+pub const KEPT_STRUCTURES: usize = 2;
+
+/// Bytes of the largest structure that is kept.
+pub const KEPT_STRUCTURE_BYTES: usize = 64 * 1024;
+
+/// Bytes that are parsed or searched before others get their turn.
+pub const TURN_BYTES: usize = 256 * 1024;
+
+/// Messages that SEARCH decides by their rows before others get their turn.
+pub const TURN_MESSAGES: usize = 500;
+
+/// Bytes of one message's header in which SEARCH looks for a field.
+pub const SEARCHED_HEADER_BYTES: usize = 1024 * 1024;
+
+/// Rounds of PBKDF2 that a user who does not exist seems to have: the directory's default.
+pub const SCRAM_ITERATIONS: u32 = 4096;
+
+/// Seconds after which IDLE tries again to read what changed, after a failure.
+pub const IDLE_RETRY_SECONDS: u64 = 5;
+
+/// Texts, fields and dates of messages that one SEARCH may look for: each is a pass over a header
+/// or a message.
+pub const SEARCH_CONTENTS_MAX: usize = 100;

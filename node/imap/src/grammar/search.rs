@@ -1,6 +1,9 @@
 //! SEARCH (RFC 3501 section 6.4.4) with MODSEQ (RFC 7162 section 3.1.5).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+use encoding_rs::Encoding;
 
 use super::date::{self, Date};
 use super::flag::{self, Keyword};
@@ -27,8 +30,20 @@ pub enum Charset {
     UsAscii,
     /// UTF-8
     Utf8,
+    /// One that mail is written in as well; strings were decoded from it.
+    Other(&'static Encoding),
     /// Any other: to be answered NO with BADCHARSET. The strings of the keys mean nothing then.
     Unknown,
+}
+
+impl Charset {
+    fn named(name: &[u8]) -> Charset {
+        match name.to_ascii_uppercase().as_slice() {
+            b"US-ASCII" | b"ASCII" => Charset::UsAscii,
+            b"UTF-8" => Charset::Utf8,
+            _ => Encoding::for_label_no_replacement(name).map_or(Charset::Unknown, Charset::Other),
+        }
+    }
 }
 
 /// A condition on a message. Nested at most [`limits::SEARCH_DEPTH_MAX`] deep.
@@ -118,17 +133,15 @@ pub enum SearchKey {
     ModSeq(u64),
 }
 
+const NOT_IN_CHARSET: Error = Error::Syntax("a search string is not in its charset");
+
 /// The arguments of SEARCH, from the space after its name on.
 pub(super) fn search(cursor: &mut Cursor, uid: bool) -> Result<Search> {
     cursor.space()?;
     let mut charset = None;
     if cursor.eat_word("CHARSET") {
         cursor.space()?;
-        charset = Some(match cursor.astring()?.to_ascii_uppercase().as_slice() {
-            b"US-ASCII" | b"ASCII" => Charset::UsAscii,
-            b"UTF-8" => Charset::Utf8,
-            _ => Charset::Unknown,
-        });
+        charset = Some(Charset::named(&cursor.astring()?));
         cursor.space()?;
     }
     let mut keys = Keys { cursor, charset };
@@ -231,10 +244,14 @@ impl Keys<'_> {
     /// A string to look for. Without a charset, UTF-8 is accepted: clients send it.
     fn text(&mut self) -> Result<String> {
         let bytes = self.cursor.astring()?;
+        if let Some(Charset::Other(encoding)) = self.charset {
+            let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes);
+            return text.map(Cow::into_owned).ok_or(NOT_IN_CHARSET);
+        }
         match (std::str::from_utf8(&bytes), self.charset) {
             (Ok(text), _) => Ok(text.to_owned()),
             (Err(_), Some(Charset::Unknown)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            (Err(_), _) => Err(Error::Syntax("a search string is not in its charset")),
+            (Err(_), _) => Err(NOT_IN_CHARSET),
         }
     }
 

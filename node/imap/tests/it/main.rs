@@ -4,7 +4,9 @@
 
 mod codec;
 mod hostile;
+mod mime;
 mod respond;
 mod scripts;
+mod session;
 mod stream;
 mod values;

@@ -10,7 +10,7 @@ use imap::limits::Limits;
 use imap::names;
 
 /// Runs every script of a folder, each with a fresh runner.
-fn run_all<R: goldenscript::Runner>(folder: &str, runner: impl Fn() -> R) {
+pub fn run_all<R: goldenscript::Runner>(folder: &str, runner: impl Fn() -> R) {
     let folder = Path::new("tests/scripts").join(folder);
     let mut paths: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -99,7 +99,7 @@ fn render(item: &Item) -> String {
     }
 }
 
-fn latin1(text: &str) -> Vec<u8> {
+pub fn latin1(text: &str) -> Vec<u8> {
     text.chars()
         .map(|char| u8::try_from(u32::from(char)).unwrap())
         .collect()

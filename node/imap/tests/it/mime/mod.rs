@@ -36,16 +36,25 @@ fn check(structure: &Structure, message: &[u8]) {
             let child = structure.part(child);
             assert!(end <= child.header.start, "siblings overlap: {child:?}");
             end = child.body.end;
-            assert_eq!(child.envelope.is_some(), matches!(part.kind, Kind::Message(_)));
+            assert_eq!(
+                child.envelope.is_some(),
+                matches!(part.kind, Kind::Message(_))
+            );
         }
-        assert!(end <= part.body.end, "a child ends after its parent: {part:?}");
+        assert!(
+            end <= part.body.end,
+            "a child ends after its parent: {part:?}"
+        );
     }
     assert_eq!(seen, structure.parts().len(), "every part has one parent");
 }
 
 fn line_feeds(part: &Part, message: &[u8]) -> u64 {
     let range = usize::try_from(part.body.start).unwrap()..usize::try_from(part.body.end).unwrap();
-    message[range].iter().map(|&byte| u64::from(byte == b'\n')).sum()
+    message[range]
+        .iter()
+        .map(|&byte| u64::from(byte == b'\n'))
+        .sum()
 }
 
 fn rendered(structure: &Structure, extended: bool) -> BytesMut {

@@ -38,8 +38,11 @@ impl MimeRunner {
     }
 
     fn section(&self, structure: &Structure, part: &str, text: &str) -> String {
-        let part: Vec<u32> =
-            part.split('.').filter(|n| !n.is_empty()).map(|n| n.parse().unwrap()).collect();
+        let part: Vec<u32> = part
+            .split('.')
+            .filter(|n| !n.is_empty())
+            .map(|n| n.parse().unwrap())
+            .collect();
         let text = match text {
             "" => PartText::Whole,
             "HEADER" => PartText::Header,
@@ -96,7 +99,11 @@ impl goldenscript::Runner for MimeRunner {
                 show(&mime::header_fields(message, &names, name == "fields_not"))
             }
             "search" => {
-                let scope = if next() == "body" { Scope::Body } else { Scope::Text };
+                let scope = if next() == "body" {
+                    Scope::Body
+                } else {
+                    Scope::Text
+                };
                 let needle = Needle::new(&next());
                 mime::search_text(message, &structure, scope, &needle).to_string()
             }

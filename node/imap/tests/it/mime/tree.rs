@@ -9,10 +9,23 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 pub enum Tree {
     /// A text with these lines, its type written or left out.
-    Text { typed: bool, lines: Vec<String> },
-    Binary { lines: Vec<String> },
-    Multipart { preamble: Vec<String>, children: Vec<Tree>, closed: bool, epilogue: Vec<String> },
-    Message { subject: String, inside: Box<Tree> },
+    Text {
+        typed: bool,
+        lines: Vec<String>,
+    },
+    Binary {
+        lines: Vec<String>,
+    },
+    Multipart {
+        preamble: Vec<String>,
+        children: Vec<Tree>,
+        closed: bool,
+        epilogue: Vec<String>,
+    },
+    Message {
+        subject: String,
+        inside: Box<Tree>,
+    },
 }
 
 /// A part where it was rendered.
@@ -49,6 +62,45 @@ pub fn tree() -> impl Strategy<Value = Tree> {
     })
 }
 
+impl Tree {
+    /// The same without what `mail-parser` cannot read: it looks for the innermost boundary only,
+    /// so every multipart must be closed, and panics at a message that is only a message.
+    pub fn tame(self) -> Tree {
+        match self {
+            Tree::Multipart {
+                preamble,
+                children,
+                epilogue,
+                ..
+            } => {
+                let children = children.into_iter().map(Tree::tame).collect();
+                Tree::Multipart {
+                    preamble,
+                    children,
+                    closed: true,
+                    epilogue,
+                }
+            }
+            Tree::Message {
+                subject,
+                mut inside,
+            } => {
+                while let Tree::Message {
+                    inside: innermost, ..
+                } = *inside
+                {
+                    inside = innermost;
+                }
+                Tree::Message {
+                    subject,
+                    inside: Box::new(inside.tame()),
+                }
+            }
+            leaf => leaf,
+        }
+    }
+}
+
 /// Renders trees, all lines ended by `eol`.
 pub struct Renderer {
     eol: &'static str,
@@ -62,7 +114,13 @@ pub struct Renderer {
 impl Renderer {
     pub fn new(eol: &'static str, boundary: &'static str) -> Renderer {
         let (message, expected) = (Vec::new(), Vec::new());
-        Renderer { eol, boundary, boundaries: 0, message, expected }
+        Renderer {
+            eol,
+            boundary,
+            boundaries: 0,
+            message,
+            expected,
+        }
     }
 
     /// The whole message.
@@ -104,7 +162,7 @@ impl Renderer {
                 "application/octet-stream"
             }
             Tree::Multipart { .. } => {
-                self.multipart(tree, number);
+                self.multipart(tree, number, is_last);
                 "multipart/mixed"
             }
             Tree::Message { subject, inside } => {
@@ -129,11 +187,21 @@ impl Renderer {
         begin
     }
 
-    fn multipart(&mut self, tree: &Tree, number: usize) {
-        let Tree::Multipart { preamble, children, closed, epilogue } = tree else { return };
+    fn multipart(&mut self, tree: &Tree, number: usize, is_last: bool) {
+        let Tree::Multipart {
+            preamble,
+            children,
+            closed,
+            epilogue,
+        } = tree
+        else {
+            return;
+        };
         self.boundaries += 1;
         let boundary = format!("={}", self.boundary.repeat(self.boundaries));
-        self.line(&format!("Content-Type: multipart/mixed; boundary=\"{boundary}\""));
+        self.line(&format!(
+            "Content-Type: multipart/mixed; boundary=\"{boundary}\""
+        ));
         self.begin_body(number);
         preamble.iter().for_each(|line| self.line(line));
         for (at, child) in children.iter().enumerate() {
@@ -142,7 +210,7 @@ impl Renderer {
             self.expected[number].children.push(child_number);
             // Without a closing boundary, the last part ends where the multipart does.
             let goes_on = *closed || at + 1 < children.len();
-            self.part(child, !goes_on, self.message.len());
+            self.part(child, is_last && !goes_on, self.message.len());
         }
         if *closed {
             self.line(&format!("--{boundary}--"));

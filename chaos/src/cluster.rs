@@ -1,0 +1,422 @@
+//! A real cluster: processes, disks, certificates; and what an operator can do with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use client::v1::{AdminGroup, AdminStatus};
+use node::demo::child::{NodeProcess, tail};
+use node::demo::plan::{Options, Plan, PlannedNode};
+use node::demo::ports::Ports;
+use node::demo::{form, make_accounts};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use crate::history::{Fault, Recorder};
+use crate::limits::{
+    ADMIN_WAIT, LAG_ENTRIES_MAX, LOOK_EVERY, SETTLE_WAIT, START_WAIT, STOP_WAIT,
+};
+
+/// Nodes of a cluster, and replicas of a group.
+pub const NODES: u32 = 3;
+
+/// The domain of all accounts.
+pub const DOMAIN: &str = "chaos.example";
+
+/// Their password.
+pub const PASSWORD: &str = "pass";
+
+/// Segments of the log are as small as they may be, so that a short run fills several.
+const SEGMENT_BYTES: u32 = 16 << 20;
+
+/// A cluster under test.
+pub struct Cluster {
+    plan: Plan,
+    program: PathBuf,
+    members: Vec<Mutex<Member>>,
+    recorder: Recorder,
+}
+
+struct Member {
+    node: PlannedNode,
+    process: Option<NodeProcess>,
+    environment: Vec<(String, String)>,
+}
+
+/// An account and the group that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its name, without the domain.
+    pub name: String,
+    /// Its partition.
+    pub group: u64,
+}
+
+/// Who leads a group, and in which term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Leader {
+    /// The term.
+    pub term: u64,
+    /// The node.
+    pub node: u64,
+}
+
+impl Cluster {
+    /// Makes a cluster in an empty folder and waits until it serves.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up.
+    pub async fn create(
+        dir: &Path,
+        program: &Path,
+        partitions: u32,
+        recorder: Recorder,
+    ) -> anyhow::Result<Self> {
+        let options = Options {
+            ports: Ports::Any,
+            segment_bytes: Some(SEGMENT_BYTES),
+            ..Options::default()
+        };
+        let plan = Plan::create(dir, NODES as usize, &options)?;
+        plan.check_ports()?;
+        let members = plan.nodes.iter().map(|node| {
+            Mutex::new(Member { node: node.clone(), process: None, environment: Vec::new() })
+        });
+        let members = members.collect();
+        let cluster = Self { plan, program: program.to_owned(), members, recorder };
+        for node in cluster.nodes() {
+            cluster.start(node.id).await?;
+        }
+        for node in cluster.nodes() {
+            cluster.answers(node.id).await?;
+        }
+        form(&cluster.plan, NODES, partitions, DOMAIN).await?;
+        Ok(cluster)
+    }
+
+    /// The nodes, whether they run or not.
+    #[must_use]
+    pub fn nodes(&self) -> &[PlannedNode] {
+        &self.plan.nodes
+    }
+
+    /// Makes these accounts and answers where they are.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be made.
+    pub async fn make_accounts(&self, names: Vec<String>) -> anyhow::Result<Vec<Account>> {
+        make_accounts(&self.plan, names.clone(), DOMAIN, PASSWORD, |_, _| {}).await?;
+        let made = self.plan.operator(&[])?.accounts().await?;
+        let groups: BTreeMap<String, u64> =
+            made.into_iter().map(|account| (account.name, account.partition)).collect();
+        let find = |name: String| {
+            let group = *groups.get(&format!("{name}@{DOMAIN}")).context("an account is gone")?;
+            Ok(Account { name, group })
+        };
+        names.into_iter().map(find).collect()
+    }
+
+    fn member(&self, node: u64) -> anyhow::Result<&Mutex<Member>> {
+        let at = self.plan.nodes.iter().position(|planned| planned.id == node);
+        at.and_then(|at| self.members.get(at)).with_context(|| format!("there is no node {node}"))
+    }
+
+    /// Lets a node run in this environment from its next start on.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such node.
+    pub async fn set_environment(
+        &self,
+        node: u64,
+        environment: Vec<(String, String)>,
+    ) -> anyhow::Result<()> {
+        self.member(node)?.lock().await.environment = environment;
+        Ok(())
+    }
+
+    /// Starts a node, unless it runs.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub async fn start(&self, node: u64) -> anyhow::Result<()> {
+        let mut member = self.member(node)?.lock().await;
+        if let Some(process) = &mut member.process
+            && process.ended()?.is_none()
+        {
+            return Ok(());
+        }
+        let process = NodeProcess::start(&self.program, &member.node, &member.environment)?;
+        member.process = Some(process);
+        self.recorder.fault(Fault::Start { node });
+        Ok(())
+    }
+
+    /// Kills a node with -9; `led` is what it led, for the record. Answers when it was done.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run: it ended by itself before, which no node may.
+    pub async fn kill(&self, node: u64, led: Vec<u64>) -> anyhow::Result<Instant> {
+        let mut member = self.member(node)?.lock().await;
+        let member = &mut *member;
+        let process = member.process.as_mut().with_context(|| format!("node {node} is down"))?;
+        if let Some(status) = process.ended()? {
+            bail!("node {node} ended by itself with {status}; {}", tail(&member.node.log));
+        }
+        self.recorder.fault(Fault::Kill { node, led });
+        let at = Instant::now();
+        process.kill().await?;
+        member.process = None;
+        Ok(at)
+    }
+
+    /// Fails if a node that should run does not.
+    ///
+    /// # Errors
+    ///
+    /// With the end of its log.
+    pub async fn check_processes(&self) -> anyhow::Result<()> {
+        for member in &self.members {
+            let mut member = member.lock().await;
+            let member = &mut *member;
+            let Some(process) = &mut member.process else { continue };
+            if let Some(status) = process.ended()? {
+                let (id, log) = (member.node.id, &member.node.log);
+                bail!("node {id} ended by itself with {status}; {}", tail(log));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks all nodes to stop, and kills those that do not. Answers those.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub async fn stop(&self) -> anyhow::Result<Vec<u64>> {
+        let mut stubborn = Vec::new();
+        for member in &self.members {
+            let mut member = member.lock().await;
+            if let Some(mut process) = member.process.take()
+                && !process.stop(STOP_WAIT).await?
+            {
+                stubborn.push(member.node.id);
+            }
+        }
+        Ok(stubborn)
+    }
+
+    /// Whether the log of a node has this text somewhere.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such node or log.
+    pub fn log_has(&self, node: u64, text: &str) -> anyhow::Result<bool> {
+        let node = self.plan.node(node).context("there is no such node")?;
+        let log = std::fs::read(&node.log).with_context(|| node.log.display().to_string())?;
+        Ok(String::from_utf8_lossy(&log).contains(text))
+    }
+
+    /// What each node says that answers.
+    pub async fn statuses(&self) -> BTreeMap<u64, AdminStatus> {
+        let mut statuses = BTreeMap::new();
+        for node in &self.plan.nodes {
+            if let Ok(status) = self.plan.status_of(node.id).await {
+                statuses.insert(node.id, status);
+            }
+        }
+        statuses
+    }
+
+    /// Who leads what, by the newest term that anyone knows.
+    pub async fn leaders(&self) -> BTreeMap<u64, Leader> {
+        newest_leaders(self.statuses().await.values().flat_map(|status| &status.groups))
+    }
+
+    /// Hands the leadership of a group to a node; it may refuse.
+    ///
+    /// # Errors
+    ///
+    /// When it does.
+    pub async fn transfer(&self, group: u64, node: u64) -> anyhow::Result<()> {
+        let operator = self.plan.operator(&[])?.with_deadline(ADMIN_WAIT);
+        Ok(operator.transfer(group, node).await?)
+    }
+
+    /// Waits until a node answers an operator.
+    ///
+    /// # Errors
+    ///
+    /// When it ends by itself or does not answer for a long time.
+    pub async fn answers(&self, node: u64) -> anyhow::Result<()> {
+        let deadline = Instant::now() + START_WAIT;
+        while let Err(error) = self.plan.status_of(node).await {
+            self.check_processes().await?;
+            ensure!(Instant::now() < deadline, "node {node} does not answer: {error}");
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until every node answers, every group has a leader, and every replica has what its
+    /// leader has, but for a little that is on its way.
+    ///
+    /// # Errors
+    ///
+    /// When that does not come about by itself for a long time, although nothing is broken.
+    pub async fn settle(&self) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        loop {
+            self.check_processes().await?;
+            let Some(why) = unsettled(&self.statuses().await) else { return Ok(began.elapsed()) };
+            ensure!(began.elapsed() < SETTLE_WAIT, "the cluster does not settle: {why}");
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Compares all replicas of all groups at one log index each; answers those that differ or
+    /// could not be compared.
+    ///
+    /// # Errors
+    ///
+    /// When no node answers.
+    pub async fn verify(&self) -> anyhow::Result<Vec<String>> {
+        let deadline = Instant::now() + SETTLE_WAIT;
+        loop {
+            let differing = self.verify_once().await?;
+            // A replica that was not level when it was asked gives no digest: that is no verdict.
+            let certain = differing.iter().all(|(comparable, _)| *comparable);
+            if certain || Instant::now() >= deadline {
+                return Ok(differing.into_iter().map(|(_, what)| what).collect());
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn verify_once(&self) -> anyhow::Result<Vec<(bool, String)>> {
+        let reply = self.plan.operator(&[])?.verify(&[]).await?;
+        ensure!(!reply.groups.is_empty(), "there are no groups to verify");
+        let mut differing = Vec::new();
+        for group in &reply.groups {
+            let replicas: Vec<String> = group
+                .replicas
+                .iter()
+                .map(|replica| {
+                    let digest: String =
+                        replica.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                    let (node, at) = (replica.node, replica.applied_index);
+                    format!("node {node} at {at}: {digest}{}", replica.error)
+                })
+                .collect();
+            let indexes: BTreeSet<u64> =
+                group.replicas.iter().map(|replica| replica.applied_index).collect();
+            let failed = group.replicas.iter().any(|replica| !replica.error.is_empty());
+            let whole = group.replicas.len() == NODES as usize;
+            if !(group.equal && whole) {
+                let comparable = indexes.len() == 1 && !failed && whole;
+                differing.push((comparable, format!("group {}: {}", group.group, replicas.join(", "))));
+            }
+        }
+        Ok(differing)
+    }
+}
+
+fn newest_leaders<'a>(groups: impl Iterator<Item = &'a AdminGroup>) -> BTreeMap<u64, Leader> {
+    let mut leaders: BTreeMap<u64, Leader> = BTreeMap::new();
+    for group in groups.filter(|group| group.leader != 0) {
+        let leader = Leader { term: group.term, node: group.leader };
+        let newest = leaders.entry(group.group).or_insert(leader);
+        *newest = leader.max(*newest);
+    }
+    leaders
+}
+
+/// What is still missing; none if the cluster is whole.
+fn unsettled(statuses: &BTreeMap<u64, AdminStatus>) -> Option<String> {
+    if statuses.len() < NODES as usize {
+        return Some(format!("only {} nodes answer", statuses.len()));
+    }
+    let leaders = newest_leaders(statuses.values().flat_map(|status| &status.groups));
+    let groups: BTreeSet<u64> = statuses
+        .values()
+        .flat_map(|status| status.groups.iter().map(|group| group.group))
+        .collect();
+    if groups.len() < 2 {
+        return Some("there are no partitions".into());
+    }
+    for id in groups {
+        let Some(leader) = leaders.get(&id) else {
+            return Some(format!("group {id} has no leader"));
+        };
+        let told = statuses.get(&leader.node).into_iter().flat_map(|status| &status.groups);
+        let Some(group) = told.into_iter().find(|group| group.group == id) else {
+            return Some(format!("node {} does not know group {id}", leader.node));
+        };
+        if group.leader != leader.node || group.replicas.len() < NODES as usize {
+            return Some(format!("group {id} is about to change"));
+        }
+        let level = |matched: Option<u64>| {
+            matched.is_some_and(|index| index + LAG_ENTRIES_MAX >= group.last_index)
+        };
+        if let Some(late) = group.replicas.iter().find(|replica| !level(replica.matched)) {
+            let (matched, last) = (late.matched, group.last_index);
+            return Some(format!(
+                "group {id} on node {} has {matched:?} of {last}",
+                late.node
+            ));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use client::v1::AdminReplica;
+
+    use super::*;
+
+    fn group(id: u64, leader: u64, matched: [Option<u64>; 3]) -> AdminGroup {
+        let replica = |(node, matched)| AdminReplica { replica: node, node, voter: true, matched };
+        AdminGroup {
+            group: id,
+            term: 4,
+            leader,
+            last_index: 1000,
+            applied_index: 1000,
+            replicas: (1..).zip(matched).map(replica).collect(),
+        }
+    }
+
+    fn statuses(groups: &[AdminGroup]) -> BTreeMap<u64, AdminStatus> {
+        let status = |node| AdminStatus { node, groups: groups.to_vec(), ..AdminStatus::default() };
+        (1..=3).map(|node| (node, status(node))).collect()
+    }
+
+    #[test]
+    fn a_cluster_is_settled_when_all_replicas_are_level() {
+        let all = [Some(1000), Some(990), Some(1000)];
+        let healthy = statuses(&[group(0, 1, all), group(1, 2, all)]);
+        assert_eq!(unsettled(&healthy), None);
+        let late = statuses(&[group(0, 1, all), group(1, 2, [Some(1000), None, Some(1000)])]);
+        assert!(unsettled(&late).is_some());
+        let headless = statuses(&[group(0, 1, all), group(1, 0, all)]);
+        assert!(unsettled(&headless).unwrap().contains("no leader"));
+        let mut down = healthy;
+        down.remove(&3);
+        assert!(unsettled(&down).unwrap().contains("2 nodes"));
+    }
+
+    #[test]
+    fn the_newest_term_counts() {
+        let old = AdminGroup { term: 3, ..group(1, 1, [None; 3]) };
+        let new = AdminGroup { term: 5, ..group(1, 2, [None; 3]) };
+        let none = AdminGroup { term: 9, ..group(1, 0, [None; 3]) };
+        let leaders = newest_leaders([&old, &new, &none].into_iter());
+        assert_eq!(leaders[&1], Leader { term: 5, node: 2 });
+    }
+}

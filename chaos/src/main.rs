@@ -1,0 +1,161 @@
+//! `rookery-chaos`: breaks a cluster and judges what is left.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use chaos::history::History;
+use chaos::load::Crowd;
+use chaos::mail::message::Sizes;
+use chaos::report::Ending;
+use chaos::scenario::stage::{HISTORY, Setting};
+use chaos::scenario::{big, run, slow_sync};
+use chaos::{oracle, process};
+use clap::{Parser, Subcommand, value_parser};
+
+#[derive(Parser)]
+#[command(name = "rookery-chaos", version)]
+#[command(about = "Breaks a cluster of rookeryd processes and judges what is left")]
+#[command(after_help = "Exit code: 0 clean, 1 something went wrong, 3 too little happened to tell.")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Mail and kills: leaders, followers, two at a time, once the whole cluster.
+    Run {
+        #[command(flatten)]
+        place: Place,
+        /// How many nodes are killed.
+        #[arg(long, default_value_t = 30)]
+        kills: u32,
+        /// How many clients there are.
+        #[arg(long, default_value_t = 18, value_parser = value_parser!(u32).range(3..=300))]
+        clients: u32,
+    },
+    /// A leader whose syncs are slow, killed and restarted at once, again and again. Needs a
+    /// server that was built with the feature `faults`.
+    SlowSync {
+        #[command(flatten)]
+        place: Place,
+        /// How often.
+        #[arg(long, default_value_t = 50)]
+        rounds: u32,
+        /// By how much each sync is delayed, milliseconds.
+        #[arg(long, default_value_t = 300)]
+        delay_ms: u64,
+        /// How many clients there are.
+        #[arg(long, default_value_t = 18, value_parser = value_parser!(u32).range(3..=300))]
+        clients: u32,
+    },
+    /// A large message by LMTP and by APPEND, each through the kill of a leader.
+    BigMessage {
+        #[command(flatten)]
+        place: Place,
+        /// Bytes of the message.
+        #[arg(long, default_value_t = 40 << 20)]
+        size: usize,
+    },
+    /// Judges a history that was kept.
+    Judge {
+        /// The file.
+        history: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Place {
+    /// What everything random is drawn from.
+    #[arg(long)]
+    seed: u64,
+    /// Where the run lives: an empty folder, kept afterwards. Otherwise one is made, and kept only
+    /// if something goes wrong.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The server; otherwise the one that was built together with this program.
+    #[arg(long, value_name = "PATH")]
+    rookeryd: Option<PathBuf>,
+    /// Partitions of the cluster.
+    #[arg(long, default_value_t = 16, value_parser = value_parser!(u32).range(1..=64))]
+    partitions: u32,
+}
+
+impl Place {
+    fn setting(&self, accounts: u32) -> anyhow::Result<Setting> {
+        let own = format!("rookery-chaos-{}-{}", self.seed, std::process::id());
+        Ok(Setting {
+            seed: self.seed,
+            dir: self.dir.clone().unwrap_or_else(|| std::env::temp_dir().join(own)),
+            rookeryd: process::find(self.rookeryd.as_deref())?,
+            partitions: self.partitions,
+            accounts,
+            sizes: Sizes::default(),
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let ended = carry_out(Args::parse().command);
+    match ended {
+        Ok(ending) => ExitCode::from(ending.code()),
+        Err(error) => {
+            eprintln!("rookery-chaos: {error:#}");
+            ExitCode::from(Ending::Dirty.code())
+        }
+    }
+}
+
+fn carry_out(command: Command) -> anyhow::Result<Ending> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match command {
+        Command::Run { place, kills, clients } => {
+            let setting = place.setting(clients)?;
+            let crowd = Crowd::of(clients);
+            let options = run::Options { setting: setting.clone(), kills, crowd };
+            kept(&place, &setting, || runtime.block_on(run::run(&options)))
+        }
+        Command::SlowSync { place, rounds, delay_ms, clients } => {
+            let setting = place.setting(clients)?;
+            let crowd = Crowd::of(clients);
+            let options = slow_sync::Options { setting: setting.clone(), rounds, delay_ms, crowd };
+            kept(&place, &setting, || runtime.block_on(slow_sync::run(&options)))
+        }
+        Command::BigMessage { place, size } => {
+            let setting = place.setting(1)?;
+            let options = big::Options { setting: setting.clone(), size };
+            kept(&place, &setting, || runtime.block_on(big::run(&options)))
+        }
+        Command::Judge { history } => judge(&history),
+    }
+}
+
+/// Keeps the folder of a run that did not end well, and says how to have it again.
+fn kept(
+    place: &Place,
+    setting: &Setting,
+    run: impl FnOnce() -> anyhow::Result<Ending>,
+) -> anyhow::Result<Ending> {
+    let (seed, dir) = (setting.seed, &setting.dir);
+    println!("seed {seed}, in {}", dir.display());
+    let ended = run();
+    match &ended {
+        Ok(Ending::Clean) if place.dir.is_none() => {
+            std::fs::remove_dir_all(dir).with_context(|| dir.display().to_string())?;
+        }
+        Ok(Ending::Clean) => {}
+        _ => println!("seed {seed}; logs, data and {HISTORY} are kept in {}", dir.display()),
+    }
+    ended
+}
+
+/// Judges a history again. Digests and coverage are not in it.
+fn judge(path: &Path) -> anyhow::Result<Ending> {
+    let verdict = oracle::judge(&History::load(path)?, &[1, 2, 3]);
+    for violation in &verdict.violations {
+        println!("{violation}");
+    }
+    println!("{:?}, {} violations", verdict.counts, verdict.violations.len());
+    Ok(if verdict.is_clean() { Ending::Clean } else { Ending::Dirty })
+}

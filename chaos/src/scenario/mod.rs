@@ -1,0 +1,13 @@
+//! Whole tests: a cluster from nothing, something that happens to it, a judgement.
+//!
+//! ```text
+//!   stage       makes the cluster and its accounts; after the run reads everything, and judges
+//!   run         mail and kills
+//!   slow_sync   a leader whose disk is slow, killed and restarted at once, again and again
+//!   big         a large message through the kill of a leader
+//! ```
+
+pub mod big;
+pub mod run;
+pub mod slow_sync;
+pub mod stage;

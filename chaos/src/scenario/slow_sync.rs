@@ -1,0 +1,144 @@
+//! A leader whose disk is slow, killed and restarted at once: `rookery-chaos slow-sync`.
+//!
+//! A leader sends an entry to its followers before it is on its own disk. When they have it, it is
+//! acknowledged, rightly, though the leader's own copy still waits for the disk. Killed then, it
+//! comes back without the entry. If it went on in its old term it would give the same place in the
+//! log to another entry, and its followers would take that for the one they have: an acknowledged
+//! mail, exchanged. So the disk of one node is made slow, that node is made a leader, and it is
+//! killed and restarted at once, under load, many times.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::time::{Instant, sleep};
+
+use super::stage::{Setting, Stage, seconds};
+use crate::cluster::Cluster;
+use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
+use crate::load::{Crowd, Load};
+use crate::nemesis::{Campaign, wait_for_load};
+use crate::process::SYNC_DELAY;
+use crate::report::{Demands, Ending, report};
+
+/// What can be chosen.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What every scenario is told.
+    pub setting: Setting,
+    /// How often the slow leader is killed.
+    pub rounds: u32,
+    /// By how much its syncs are delayed, milliseconds.
+    pub delay_ms: u64,
+    /// How many clients there are.
+    pub crowd: Crowd,
+}
+
+/// After so many rounds another node is the slow one.
+const ROUNDS_PER_NODE: u32 = 10;
+
+/// Operations between two kills.
+const OPERATIONS: u64 = 40;
+
+/// Runs it and judges.
+///
+/// # Errors
+///
+/// When the cluster does not heal or stops answering, or the server cannot be slowed down.
+pub async fn run(options: &Options) -> anyhow::Result<Ending> {
+    let began = Instant::now();
+    let stage = Stage::set(&options.setting).await?;
+    let cluster = &stage.cluster;
+    let nodes: Vec<u64> = cluster.nodes().iter().map(|node| node.id).collect();
+    let load = Load::start(&stage.scene, options.crowd);
+    let mut campaign = Campaign::default();
+    let mut slow = None;
+    for round in 0..options.rounds {
+        let at = (round / ROUNDS_PER_NODE) as usize % nodes.len();
+        if slow != Some(nodes[at]) {
+            make_slow(cluster, slow, nodes[at], options.delay_ms).await?;
+            slow = Some(nodes[at]);
+        }
+        let led = take_leadership(cluster, nodes[at]).await?;
+        wait_for_load(cluster, &stage.scene.recorder, OPERATIONS).await?;
+        cluster.kill(nodes[at], led.clone()).await?;
+        cluster.start(nodes[at]).await?;
+        campaign.kills += 1;
+        println!(
+            "round {} of {}: node {} killed as leader of {} groups after {}",
+            round + 1,
+            options.rounds,
+            nodes[at],
+            led.len(),
+            seconds(began.elapsed())
+        );
+    }
+    load.stop().await?;
+    if let Some(slow) = slow {
+        restart(cluster, slow, Vec::new()).await?;
+    }
+    let verdict = stage.judge().await?;
+    let operations = u64::from(options.rounds) * OPERATIONS;
+    let demands = Demands { kills: options.rounds, full: 0, operations };
+    let (text, ending) = report(&demands, &campaign, &verdict);
+    print!("{text}");
+    Ok(ending)
+}
+
+/// Gives the slow disk to another node.
+async fn make_slow(
+    cluster: &Cluster,
+    before: Option<u64>,
+    node: u64,
+    delay_ms: u64,
+) -> anyhow::Result<()> {
+    if let Some(before) = before {
+        restart(cluster, before, Vec::new()).await?;
+    }
+    let environment = vec![(SYNC_DELAY.to_owned(), delay_ms.to_string())];
+    restart(cluster, node, environment).await?;
+    ensure!(
+        cluster.log_has(node, SYNC_DELAY)?,
+        "this server does not know {SYNC_DELAY}: build it with --features faults"
+    );
+    Ok(())
+}
+
+async fn restart(
+    cluster: &Cluster,
+    node: u64,
+    environment: Vec<(String, String)>,
+) -> anyhow::Result<()> {
+    cluster.set_environment(node, environment).await?;
+    cluster.settle().await?;
+    cluster.kill(node, Vec::new()).await?;
+    cluster.start(node).await?;
+    cluster.answers(node).await?;
+    cluster.settle().await.context("after a restart")?;
+    Ok(())
+}
+
+/// Makes the node lead something; answers what it leads then.
+async fn take_leadership(cluster: &Cluster, node: u64) -> anyhow::Result<Vec<u64>> {
+    let deadline = Instant::now() + SETTLE_WAIT;
+    cluster.answers(node).await?;
+    loop {
+        let leaders = cluster.leaders().await;
+        let led: Vec<u64> = leaders
+            .iter()
+            .filter(|(_, leader)| leader.node == node)
+            .map(|(group, _)| *group)
+            .collect();
+        // The directory alone takes few writes; a partition is wanted, better some.
+        if led.iter().filter(|group| **group != 0).count() >= leaders.len() / 4 {
+            return Ok(led);
+        }
+        ensure!(Instant::now() < deadline, "node {node} does not get to lead: {leaders:?}");
+        for (group, leader) in &leaders {
+            if leader.node != node && *group != 0 {
+                // It may refuse while the node is behind; the next look tells.
+                drop(cluster.transfer(*group, node).await);
+            }
+        }
+        sleep(LOOK_EVERY.max(Duration::from_millis(200))).await;
+    }
+}

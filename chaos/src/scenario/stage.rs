@@ -1,0 +1,234 @@
+//! What every scenario begins and ends with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::{Account, Cluster, PASSWORD};
+use crate::history::{Fault, MAILBOXES, Op, Place, Recorder};
+use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
+use crate::load::worker::listing;
+use crate::load::{Door, Scene};
+use crate::mail::Trouble;
+use crate::mail::imap::Imap;
+use crate::mail::message::Sizes;
+use crate::oracle::{Kind, Verdict, Violation, judge};
+
+/// The history's name in the folder of a run.
+pub const HISTORY: &str = "history.jsonl";
+
+/// What every scenario is told.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// What everything random is drawn from.
+    pub seed: u64,
+    /// Where the run lives: an empty folder, or one to be made.
+    pub dir: PathBuf,
+    /// The server.
+    pub rookeryd: PathBuf,
+    /// Partitions of the cluster.
+    pub partitions: u32,
+    /// Accounts, at least; there are more if partitions would be left without one.
+    pub accounts: u32,
+    /// How large messages are.
+    pub sizes: Sizes,
+}
+
+/// A cluster with accounts, and everything that clients need.
+pub struct Stage {
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// What clients know.
+    pub scene: Arc<Scene>,
+}
+
+/// Connections that read mailboxes at the same time.
+const AT_ONCE: usize = 4;
+
+/// More accounts than this per partition are not made to reach them all.
+const ACCOUNTS_PER_PARTITION_MAX: u32 = 4;
+
+impl Stage {
+    /// Makes a cluster, accounts in every partition, and their mailboxes.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is not empty or the cluster does not come up.
+    pub async fn set(setting: &Setting) -> anyhow::Result<Self> {
+        let dir = empty_folder(&setting.dir)?;
+        let recorder = Recorder::create(&dir.join(HISTORY))?;
+        let cluster = dir.join("cluster");
+        let cluster =
+            Cluster::create(&cluster, &setting.rookeryd, setting.partitions, recorder.clone());
+        let cluster = Arc::new(cluster.await?);
+        let accounts = accounts(&cluster, setting).await?;
+        let doors = cluster.nodes().iter().map(|node| Door {
+            node: node.id,
+            imap: node.addresses.imap,
+            lmtp: node.addresses.lmtp,
+        });
+        let scene = Arc::new(Scene {
+            seed: setting.seed,
+            sizes: setting.sizes,
+            accounts,
+            nodes: doors.collect(),
+            recorder,
+        });
+        make_mailboxes(&scene).await?;
+        Ok(Self { cluster, scene })
+    }
+
+    /// Starts what is down, waits until all is level, reads every mailbox through every node,
+    /// compares the replicas, stops the cluster, and judges.
+    ///
+    /// # Errors
+    ///
+    /// When the cluster does not come to rest by itself, or cannot be read: findings too.
+    pub async fn judge(&self) -> anyhow::Result<Verdict> {
+        let nodes: Vec<u64> = self.scene.nodes.iter().map(|door| door.node).collect();
+        for node in &nodes {
+            self.cluster.start(*node).await?;
+        }
+        for node in &nodes {
+            self.cluster.answers(*node).await?;
+        }
+        self.cluster.settle().await?;
+        self.scene.recorder.fault(Fault::Healed);
+        self.read_everything().await?;
+        let differing = self.cluster.verify().await?;
+        let stubborn = self.cluster.stop().await?;
+        ensure!(stubborn.is_empty(), "nodes {stubborn:?} did not stop when asked to");
+
+        let mut verdict = judge(&self.scene.recorder.history(), &nodes);
+        verdict.violations.extend(differing.into_iter().map(|what| Violation {
+            kind: Kind::DigestsDiffer,
+            event: None,
+            what,
+        }));
+        Ok(verdict)
+    }
+
+    async fn read_everything(&self) -> anyhow::Result<()> {
+        let room = Arc::new(Semaphore::new(AT_ONCE));
+        for door in &self.scene.nodes {
+            let mut reading = JoinSet::new();
+            for account in (0..).take(self.scene.accounts.len()) {
+                let (scene, door, room) = (Arc::clone(&self.scene), *door, Arc::clone(&room));
+                reading.spawn(async move {
+                    let _permit = room.acquire().await;
+                    read_account(&scene, door, account).await
+                });
+            }
+            while let Some(read) = reading.join_next().await {
+                read?.with_context(|| format!("reading through node {}", door.node))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn empty_folder(dir: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let dir = dir.canonicalize()?;
+    let mut entries = std::fs::read_dir(&dir).with_context(|| dir.display().to_string())?;
+    ensure!(entries.next().is_none(), "{} is not empty", dir.display());
+    Ok(dir)
+}
+
+/// Makes accounts until each partition has one, if that can be had.
+async fn accounts(cluster: &Cluster, setting: &Setting) -> anyhow::Result<Vec<Account>> {
+    let names = |count: u32| (0..count).map(|number| format!("chaos{number}")).collect();
+    let mut count = setting.accounts.max(setting.partitions);
+    loop {
+        let accounts = cluster.make_accounts(names(count)).await?;
+        let mut groups: Vec<u64> = accounts.iter().map(|account| account.group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let missing = setting.partitions.saturating_sub(u32::try_from(groups.len())?);
+        if missing == 0 || count >= setting.partitions * ACCOUNTS_PER_PARTITION_MAX {
+            return Ok(accounts);
+        }
+        count += missing;
+    }
+}
+
+async fn make_mailboxes(scene: &Arc<Scene>) -> anyhow::Result<()> {
+    let mut making = JoinSet::new();
+    for (number, account) in scene.accounts.iter().enumerate() {
+        let door = scene.nodes[number % scene.nodes.len()];
+        let name = account.name.clone();
+        making.spawn(async move {
+            let mut imap = Imap::connect(door.imap, &name, PASSWORD).await?;
+            for mailbox in &MAILBOXES[1..] {
+                imap.create(mailbox).await?;
+            }
+            imap.logout().await;
+            anyhow::Ok(())
+        });
+    }
+    while let Some(made) = making.join_next().await {
+        made?.context("making mailboxes")?;
+    }
+    Ok(())
+}
+
+/// All mailboxes of an account, whole. Trouble is no answer, so it is tried again.
+async fn read_account(scene: &Scene, door: Door, account: u32) -> anyhow::Result<()> {
+    let deadline = Instant::now() + SETTLE_WAIT;
+    let mut session = None;
+    for mailbox in 0..MAILBOXES.len() {
+        let place = Place { account, mailbox: u8::try_from(mailbox)? };
+        loop {
+            let trouble = match read_mailbox(scene, door, place, &mut session).await {
+                Ok(()) => break,
+                Err(trouble) => trouble,
+            };
+            if Instant::now() >= deadline {
+                bail!("{place} cannot be read: {trouble}");
+            }
+            session = None;
+            sleep(LOOK_EVERY).await;
+        }
+    }
+    if let Some(imap) = session {
+        imap.logout().await;
+    }
+    Ok(())
+}
+
+async fn read_mailbox(
+    scene: &Scene,
+    door: Door,
+    place: Place,
+    session: &mut Option<Imap>,
+) -> anyhow::Result<()> {
+    if session.is_none() {
+        let name = &scene.account(place.account).name;
+        *session = Some(Imap::connect(door.imap, name, PASSWORD).await?);
+    }
+    let imap = session.as_mut().context("a session was just opened")?;
+    let open = scene.recorder.invoke("judge", door.node, Op::List { place, last: true });
+    let answer = listing(imap, usize::from(place.mailbox), true).await;
+    match answer {
+        Ok(answer) => open.ok(answer),
+        Err(Trouble::NotDone(why, _)) => {
+            open.fail(why.as_str());
+            bail!(why);
+        }
+        Err(Trouble::Unknown(why)) => {
+            open.unknown(why.as_str());
+            bail!(why);
+        }
+    }
+    Ok(())
+}
+
+/// Time in words that can be compared by eye.
+pub(crate) fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}

@@ -1,0 +1,6 @@
+//! What the judge finds and does not find, what the clients say, and one short run against a real
+//! cluster.
+
+mod clients;
+mod oracle;
+mod smoke;

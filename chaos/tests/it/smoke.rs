@@ -1,0 +1,65 @@
+//! A real cluster, real kills.
+
+use std::sync::Mutex;
+
+use chaos::load::Crowd;
+use chaos::mail::message::Sizes;
+use chaos::process;
+use chaos::report::Ending;
+use chaos::scenario::stage::Setting;
+use chaos::scenario::{big, run};
+
+/// One cluster at a time: they share the machine's cores and disk with all other tests.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// Runs a scenario with the server as it stands now.
+async fn setting(dir: &tempfile::TempDir, seed: u64) -> Setting {
+    let rookeryd = tokio::task::spawn_blocking(|| process::build(&[])).await.unwrap().unwrap();
+    Setting {
+        seed,
+        dir: dir.path().to_owned(),
+        rookeryd,
+        partitions: 4,
+        accounts: 4,
+        sizes: Sizes::default(),
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// M2, M4, R1, R4: mail goes in and out while nodes are killed with -9, and nothing is lost,
+/// doubled or changed.
+#[test]
+fn two_kills_under_load() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let options =
+            run::Options { setting: setting(&dir, 7).await, kills: 2, crowd: Crowd::of(6) };
+        let ending = run::run(&options).await;
+        let ending = ending.inspect_err(|_| drop(keep(dir))).unwrap();
+        assert_eq!(ending, Ending::Clean);
+    });
+}
+
+/// A message of several chunks gets through the kill of its partition's leader, by LMTP and by
+/// APPEND.
+#[test]
+fn a_large_message_through_a_kill() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let options = big::Options { setting: setting(&dir, 7).await, size: 5 << 20 };
+        let ending = big::run(&options).await;
+        let ending = ending.inspect_err(|_| drop(keep(dir))).unwrap();
+        assert_eq!(ending, Ending::Clean);
+    });
+}
+
+/// Leaves the folder of a run that failed.
+fn keep(dir: tempfile::TempDir) -> std::path::PathBuf {
+    let dir = dir.keep();
+    println!("kept in {}", dir.display());
+    dir
+}

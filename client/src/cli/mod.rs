@@ -1,0 +1,236 @@
+//! The command line `rookery`.
+//!
+//! ```text
+//!   words --args--> Cli --run--> calls of Admin --report--> a table, or JSON with --json
+//!                     password: standard input, environment, or a prompt; never a word
+//! ```
+//!
+//! Exit codes, for scripts: 0 done; 1 refused or failed; 2 the command line is wrong; 3 no node can
+//! be reached; 4 `verify` found replicas that differ. Errors are one line on standard error.
+//!
+//! What comes from a server is shown with control characters escaped.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use proto::v1::{AdminInitRequest, AdminVerifyReply};
+
+use crate::{Admin, Credentials, Error};
+
+pub mod args;
+pub mod password;
+pub mod report;
+
+#[cfg(test)]
+mod tests;
+
+use args::{Account, Cli, Cluster, Command, Node, Partition};
+use report::Report;
+
+/// What the process exits with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Refused, or failed.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// No node can be reached.
+    Unreachable = 3,
+    /// Replicas differ.
+    Different = 4,
+}
+
+/// Why a command failed: what to say, and what to exit with.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    words: String,
+}
+
+impl Failure {
+    fn usage(words: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Usage,
+            words: words.into(),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let exit = match &error {
+            Error::Unreachable(_) => Exit::Unreachable,
+            _ => Exit::Failed,
+        };
+        Self {
+            exit,
+            words: error.to_string(),
+        }
+    }
+}
+
+/// Reads the command line, does what it says, and tells how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Also how help and version are shown; who closed the pipe did not want them.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("rookery: {error}");
+            return ExitCode::from(Exit::Failed as u8);
+        }
+    };
+    let exit = match runtime.block_on(run(&cli)) {
+        Ok((report, exit)) => show(&report, cli.json).map_or(Exit::Failed, |()| exit),
+        Err(failure) => {
+            eprintln!("rookery: {}", report::printable(&failure.words));
+            failure.exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// A reader that has enough closes the pipe; that is no failure.
+fn show(report: &Report, json: bool) -> io::Result<()> {
+    let text = if json { report.json() } else { report.text() };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+async fn run(cli: &Cli) -> Result<(Report, Exit), Failure> {
+    let admin = admin(cli)?;
+    let report = match &cli.command {
+        Command::Status => Report::Status(admin.status().await?),
+        Command::Cluster { command } => cluster(&admin, command).await?,
+        Command::Node {
+            command: Node::Join { node, peer },
+        } => {
+            admin.join_node(*node, peer.clone()).await?;
+            Report::done(format!("node {node} has joined"))
+        }
+        Command::Account { command } => account(&admin, command).await?,
+        Command::Partition { command } => partition(&admin, command).await?,
+        Command::Verify { groups } => {
+            let found = admin.verify(groups).await?;
+            let exit = judge(&found);
+            return Ok((Report::Verified(found), exit));
+        }
+    };
+    Ok((report, Exit::Done))
+}
+
+fn admin(cli: &Cli) -> Result<Admin, Failure> {
+    let admin = if let Some(dir) = &cli.demo {
+        Admin::of_demo(dir)?
+    } else {
+        let (Some(ca), Some(cert), Some(key)) = (&cli.ca, &cli.cert, &cli.key) else {
+            return Err(Failure::usage(
+                "--ca, --cert and --key are needed, or --demo",
+            ));
+        };
+        if cli.admin.is_empty() {
+            return Err(Failure::usage("--admin is needed, or --demo"));
+        }
+        let credentials = Credentials {
+            ca: ca.clone(),
+            cert: cert.clone(),
+            key: key.clone(),
+        };
+        Admin::new(cli.admin.clone(), &credentials)?
+    };
+    Ok(match cli.timeout {
+        Some(seconds) => admin.with_deadline(Duration::from_secs(seconds)),
+        None => admin,
+    })
+}
+
+async fn cluster(admin: &Admin, command: &Cluster) -> Result<Report, Failure> {
+    let Cluster::Init {
+        replicas,
+        partitions,
+        default_domain,
+    } = command;
+    let wanted = AdminInitRequest {
+        replicas: *replicas,
+        partitions: *partitions,
+        default_domain: default_domain.clone(),
+    };
+    Ok(Report::Made(admin.init_cluster(wanted).await?))
+}
+
+async fn account(admin: &Admin, command: &Account) -> Result<Report, Failure> {
+    Ok(match command {
+        Account::Create {
+            name,
+            quota_bytes,
+            password,
+        } => {
+            let password = password.read(name).map_err(Failure::usage)?;
+            Report::Account(
+                admin
+                    .create_account(name.clone(), password, *quota_bytes)
+                    .await?,
+            )
+        }
+        Account::Passwd { name, password } => {
+            let password = password.read(name).map_err(Failure::usage)?;
+            admin.set_password(name.clone(), password).await?;
+            Report::done(format!("{name} has a new password"))
+        }
+        Account::List => Report::Accounts(admin.accounts().await?),
+        Account::Delete { name } => {
+            admin.delete_account(name.clone()).await?;
+            Report::done(format!("{name} is deleted"))
+        }
+    })
+}
+
+async fn partition(admin: &Admin, command: &Partition) -> Result<Report, Failure> {
+    Ok(match command {
+        Partition::List => Report::Groups(admin.status().await?.groups),
+        Partition::Transfer { group, to } => {
+            admin.transfer(*group, *to).await?;
+            Report::done(format!("node {to} leads group {group}"))
+        }
+    })
+}
+
+/// Replicas that have no digest are no difference, but no proof either.
+fn judge(found: &AdminVerifyReply) -> Exit {
+    let differs = |group: &proto::v1::AdminVerified| {
+        let mut digests = group
+            .replicas
+            .iter()
+            .filter(|replica| replica.error.is_empty());
+        let first = digests.next();
+        digests.any(|replica| {
+            first.is_some_and(|first| {
+                first.applied_index == replica.applied_index && first.digest != replica.digest
+            })
+        })
+    };
+    if found.groups.iter().any(differs) {
+        Exit::Different
+    } else if found.groups.iter().all(|group| group.equal) {
+        Exit::Done
+    } else {
+        Exit::Failed
+    }
+}

@@ -1,0 +1,258 @@
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use proto::v1::{
+    AdminAccount, AdminDigestReply, AdminGroup, AdminNode, AdminReplica, AdminStatus, AdminVerified,
+};
+
+use super::*;
+
+fn parsed(line: &str) -> Result<Cli, ErrorKind> {
+    Cli::try_parse_from(line.split(' ')).map_err(|error| error.kind())
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn commands_are_understood() {
+    let line = "rookery --admin 10.77.0.1:7401 --ca ca.pem --cert a.pem --key a.key \
+                cluster init --replicas 3 --partitions 16 --default-domain example.org";
+    let cli = parsed(line).unwrap();
+    assert_eq!(cli.admin, ["10.77.0.1:7401"]);
+    let Command::Cluster { command } = cli.command else {
+        panic!("not cluster init")
+    };
+    let Cluster::Init {
+        replicas,
+        partitions,
+        default_domain,
+    } = command;
+    assert_eq!(
+        (replicas, partitions, default_domain.as_str()),
+        (3, 16, "example.org")
+    );
+
+    let cli = parsed("rookery node join --node 2 --peer [::1]:7400 --json --demo d").unwrap();
+    assert!(cli.json);
+    assert!(matches!(
+        cli.command,
+        Command::Node {
+            command: Node::Join { node: 2, .. }
+        }
+    ));
+
+    let cli = parsed("rookery status --admin a:1,b:2 --admin c:3 --timeout 5").unwrap();
+    assert_eq!(
+        (cli.admin, cli.timeout),
+        (vec!["a:1".into(), "b:2".into(), "c:3".into()], Some(5))
+    );
+
+    let cli = parsed("rookery partition transfer 0 --to 2").unwrap();
+    let Command::Partition { command } = cli.command else {
+        panic!("not partition")
+    };
+    assert!(matches!(command, Partition::Transfer { group: 0, to: 2 }));
+
+    let cli = parsed("rookery verify 0 3").unwrap();
+    assert!(matches!(cli.command, Command::Verify { groups } if groups == [0, 3]));
+}
+
+#[test]
+fn wrong_words_are_refused() {
+    for line in [
+        "rookery",
+        "rookery --admin nowhere status",
+        "rookery --admin ::1:7401 status",
+        "rookery --admin host:0 status",
+        "rookery --demo d --admin h:1 status",
+        "rookery --timeout 0 status",
+        "rookery node join --node 0 --peer h:1",
+        "rookery node join --node 2",
+        "rookery cluster init --replicas 0",
+        "rookery account create alice --password secret",
+        "rookery account create",
+        "rookery partition transfer 1",
+    ] {
+        assert!(parsed(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn passwords_come_whole_or_not_at_all() {
+    let read = |bytes: &[u8]| {
+        let password = password::first_line(bytes)?;
+        password::check(&password).map(|()| password)
+    };
+    assert_eq!(read(b"pass word \r\nsecond line\n").unwrap(), "pass word ");
+    assert_eq!(read(b"no line break").unwrap(), "no line break");
+    assert_eq!(read(&[b'x'; 1024]).unwrap().len(), 1024);
+    assert!(read(&[b'x'; 1025]).unwrap_err().contains("longer"));
+    assert!(read(&[b'x'; 9000]).unwrap_err().contains("longer"));
+    assert!(read(b"").unwrap_err().contains("empty"));
+    assert!(read(b"a\rb\n").unwrap_err().contains("line break"));
+    assert!(read(b"\xff\n").unwrap_err().contains("UTF-8"));
+}
+
+fn status() -> AdminStatus {
+    let node = |node, reachable| AdminNode {
+        node,
+        peer: format!("10.77.0.{node}:7400"),
+        imap: format!("10.77.0.{node}:143"),
+        imaps: String::new(),
+        lmtp: String::new(),
+        admin: String::new(),
+        reachable,
+        state: "active".into(),
+    };
+    let replica = |node, voter, matched| AdminReplica {
+        replica: 10 + node,
+        node,
+        voter,
+        matched,
+    };
+    let group = |group, leader| AdminGroup {
+        group,
+        term: 3,
+        leader,
+        last_index: 42,
+        applied_index: 42,
+        replicas: vec![replica(1, true, Some(42)), replica(2, false, Some(40))],
+    };
+    AdminStatus {
+        cluster: vec![0xab; 16].into(),
+        node: 1,
+        nodes: vec![node(1, true), node(2, false)],
+        groups: vec![group(0, 1), group(1, 0)],
+        accounts: 5,
+        version: "0.1.0\u{1b}[2J".into(),
+    }
+}
+
+/// Trailing blanks are how columns are filled; they are of no interest.
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn status_for_people() {
+    let text = Report::Status(status()).text();
+    let expected = [
+        "cluster abababababababababababababababab, version 0.1.0\\u{1b}[2J, 5 accounts, \
+         as node 1 sees it",
+        "",
+        "NODE   STATE    REACHABLE   PEER             IMAP            IMAPS   LMTP   ADMIN",
+        "1      active   yes         10.77.0.1:7400   10.77.0.1:143",
+        "2      active   NO          10.77.0.2:7400   10.77.0.2:143",
+        "",
+        "2 groups: node 1 leads 1",
+        "WITHOUT A LEADER: 1",
+    ];
+    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let found: Vec<String> = lines(&text).iter().map(|line| squeezed(line)).collect();
+    assert_eq!(found, expected.map(squeezed), "{text}");
+    let empty = Report::Status(AdminStatus {
+        node: 2,
+        ..AdminStatus::default()
+    })
+    .text();
+    assert!(
+        empty.starts_with("node 2 belongs to no cluster yet"),
+        "{empty}"
+    );
+}
+
+#[test]
+fn status_for_programs() {
+    let json: serde_json::Value = serde_json::from_str(&Report::Status(status()).json()).unwrap();
+    assert_eq!(json["cluster"], "ab".repeat(16));
+    assert_eq!(json["nodes"][1]["reachable"], false);
+    assert_eq!(json["groups"][0]["replicas"][1]["matched"], 40);
+    assert_eq!(json["groups"][1]["leader"], 0);
+}
+
+#[test]
+fn groups_show_who_lags() {
+    let text = Report::Groups(status().groups).text();
+    assert!(text.contains("0 (directory)"), "{text}");
+    assert!(text.contains("node 1, node 2 learner -2"), "{text}");
+    assert!(text.contains("none"), "{text}");
+}
+
+#[test]
+fn accounts_are_listed() {
+    let account = |name: &str| AdminAccount {
+        account: 7,
+        name: name.into(),
+        partition: 3,
+        state: "active".into(),
+    };
+    let report = Report::Accounts(vec![account("alice@example.org"), account("b\r\nob")]);
+    assert!(report.text().contains("b\\r\\nob"), "{}", report.text());
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!(json[0]["name"], "alice@example.org");
+    assert_eq!(json[1]["name"], "b\r\nob");
+}
+
+fn verified(equal: bool, replicas: &[(u64, u8, &str)]) -> AdminVerifyReply {
+    let replicas = replicas
+        .iter()
+        .zip(1..)
+        .map(|((index, digest, error), node)| AdminDigestReply {
+            node,
+            replica: node,
+            applied_index: *index,
+            digest: vec![*digest; 16].into(),
+            error: (*error).to_owned(),
+        })
+        .collect();
+    AdminVerifyReply {
+        groups: vec![AdminVerified {
+            group: 1,
+            replicas,
+            equal,
+        }],
+    }
+}
+
+#[test]
+fn only_a_difference_is_a_difference() {
+    assert_eq!(
+        judge(&verified(true, &[(5, 1, ""), (5, 1, "")])),
+        Exit::Done
+    );
+    assert_eq!(
+        judge(&verified(false, &[(5, 1, ""), (5, 2, "")])),
+        Exit::Different
+    );
+    assert_eq!(
+        judge(&verified(false, &[(5, 1, ""), (0, 0, "not reachable")])),
+        Exit::Failed
+    );
+    assert_eq!(
+        judge(&verified(false, &[(5, 1, ""), (6, 2, "")])),
+        Exit::Failed
+    );
+    assert_eq!(judge(&AdminVerifyReply::default()), Exit::Done);
+    let text = Report::Verified(verified(false, &[(5, 1, ""), (0, 0, "gone")])).text();
+    assert!(
+        text.contains("gone") && text.contains("0 of 1 groups have equal replicas"),
+        "{text}"
+    );
+}
+
+#[test]
+fn failures_have_their_exit_codes() {
+    let exit = |error: Error| Failure::from(error).exit;
+    assert_eq!(exit(Error::Unreachable(vec![])), Exit::Unreachable);
+    let refused = Error::Refused {
+        code: tonic::Code::AlreadyExists,
+        message: "alice exists".into(),
+    };
+    assert_eq!(exit(refused), Exit::Failed);
+    assert_eq!(
+        [Exit::Done as u8, Exit::Usage as u8, Exit::Different as u8],
+        [0, 2, 4]
+    );
+}

@@ -1,0 +1,31 @@
+//! Bounds of this crate, each with its unit and its reason.
+
+use std::time::Duration;
+
+/// How long connecting to one endpoint may take, with the handshake.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(3);
+
+/// How long a node may take to say that it is there.
+pub const PROBE_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a question may take: the answer is in the node's memory.
+pub const READ_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a change may take: an election may be under way.
+pub const CHANGE_WAIT: Duration = Duration::from_secs(30);
+
+/// How long making a cluster or adding a node may take: every group gets its replicas.
+pub const CLUSTER_WAIT: Duration = Duration::from_secs(120);
+
+/// How long comparing all replicas may take: each has to apply what the others have, and to sum
+/// its rows.
+pub const VERIFY_WAIT: Duration = Duration::from_secs(300);
+
+/// Accounts that one page of a list holds.
+pub const PAGE_ACCOUNTS: u32 = 1000;
+
+/// Bytes of the largest answer: a page of accounts with long names is far below.
+pub const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of the longest password; the server takes no longer one.
+pub const PASSWORD_BYTES_MAX: usize = 1024;

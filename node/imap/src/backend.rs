@@ -1,0 +1,213 @@
+//! What a session needs from the world: a connection, a way to log in, and an account's mail.
+//!
+//! ```text
+//!   Transport   one client's connection, its clock and its timers
+//!   Auth        who may log in; gives the account
+//!   Backend     one account: queries, commands, bodies, hints of changes
+//! ```
+//!
+//! All three are implemented by whoever owns sockets and the cluster, and by tests. Futures are
+//! `Send`, so that a session can be spawned; none of them is polled after it was dropped, and a
+//! session drops the future of [`Transport::read`] and [`Backend::changed`] before it is ready.
+
+use std::future::Future;
+use std::io;
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mailbox::{
+    AccountId, Answer, Body, Command, Flags, MailboxId, Millis, Outcome, Query, Rejection, Uid,
+};
+
+/// One client's connection.
+pub trait Transport: Send {
+    /// A timer, see [`Transport::sleep`].
+    type Sleep: Future<Output = ()> + Send;
+
+    /// The next bytes, some [`crate::limits::READ_BYTES`] at most; `None` at the end of the stream.
+    ///
+    /// The implementer owes that a future which is dropped before it is ready has lost no byte, and
+    /// an error of kind `TimedOut` after too long a silence: a minute before
+    /// [`Transport::logged_in`], 30 minutes after it (RFC 3501 section 5.4).
+    fn read(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
+
+    /// Sends bytes in order. It waits while the client does not read, but not for ever.
+    fn write(&mut self, bytes: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Sends what `write` has kept back.
+    fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Does the server's side of a TLS handshake. Bytes that were received before it are never
+    /// returned by `read` after it.
+    fn start_tls(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Whether the connection is encrypted.
+    fn is_tls(&self) -> bool;
+
+    /// Whether `start_tls` can be called.
+    fn can_start_tls(&self) -> bool;
+
+    /// Whether somebody may log in although the connection is not encrypted.
+    fn plain_login_allowed(&self) -> bool;
+
+    /// Tells that the client is somebody now: longer silences are allowed.
+    fn logged_in(&mut self);
+
+    /// Unix time.
+    fn now(&self) -> Millis;
+
+    /// A timer that is ready after this time.
+    fn sleep(&self, time: Duration) -> Self::Sleep;
+}
+
+/// Who may log in.
+pub trait Auth: Send + Sync {
+    /// What a login gives.
+    type Account: Backend;
+
+    /// Checks a user's password. Takes equally long whether or not there is such a user.
+    fn login(
+        &self,
+        user: &str,
+        password: &str,
+    ) -> impl Future<Output = Result<Self::Account, LoginError>> + Send;
+
+    /// What is kept of a user's password for SCRAM-SHA-256; `None` if there is no such user or
+    /// nothing is kept. The session then goes on with a verifier that no password fits.
+    fn scram_verifier(
+        &self,
+        user: &str,
+    ) -> impl Future<Output = Result<Option<ScramVerifier>, LoginError>> + Send;
+
+    /// The account of a user who has proved by SCRAM to know the password.
+    fn account(&self, user: &str)
+    -> impl Future<Output = Result<Self::Account, LoginError>> + Send;
+
+    /// Tells of a SCRAM proof that was wrong, so that it can be counted like a wrong password.
+    fn scram_failed(&self, user: &str) -> impl Future<Output = ()> + Send;
+
+    /// Random bytes, new with each call.
+    fn nonce(&self) -> [u8; 24];
+
+    /// A secret that is the same on all nodes and stays so. The salts of users who do not exist are
+    /// made from it, so that they look like anybody's.
+    fn salt_secret(&self) -> [u8; 32];
+}
+
+/// What a server keeps for SCRAM-SHA-256 (RFC 5802 section 3).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScramVerifier {
+    /// The salt.
+    pub salt: Bytes,
+    /// Rounds of PBKDF2.
+    pub iterations: u32,
+    /// `StoredKey`
+    pub stored_key: [u8; 32],
+    /// `ServerKey`
+    pub server_key: [u8; 32],
+}
+
+impl std::fmt::Debug for ScramVerifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ScramVerifier({} iterations)", self.iterations)
+    }
+}
+
+/// Why nobody was logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// User or password are wrong, and it is not said which.
+    #[error("authentication failed")]
+    Denied,
+    /// The password is right, and an administrator has locked the account.
+    #[error("account is locked")]
+    Locked,
+    /// Too many connections of this user or address.
+    #[error("too many connections")]
+    TooMany,
+    /// It cannot be told now.
+    #[error("not available now")]
+    Unavailable,
+}
+
+/// The mail of one account. All calls of a session come one after the other, except that
+/// [`Backend::changed`] is dropped when something else happens first.
+pub trait Backend: Send + Sync {
+    /// A message that is on its way in.
+    type Upload: Send;
+
+    /// Whose mail it is.
+    fn account(&self) -> AccountId;
+
+    /// Reads, seeing all that was answered to anybody before.
+    fn read(&self, query: Query) -> impl Future<Output = Result<Answer, BackendError>> + Send;
+
+    /// Changes something, at most once; exactly once if it answers.
+    fn propose(
+        &self,
+        command: Command,
+    ) -> impl Future<Output = Result<Outcome, BackendError>> + Send;
+
+    /// Bytes of a body, at most [`crate::limits::PIECE_BYTES`] are asked for at once. The answer
+    /// has exactly as many as were asked for.
+    fn body(
+        &self,
+        body: &Body,
+        range: Range<u64>,
+    ) -> impl Future<Output = Result<Bytes, BackendError>> + Send;
+
+    /// Begins a message of `size` bytes for APPEND. Dropping it gives the message up.
+    fn upload(&self, size: u64) -> Self::Upload;
+
+    /// The next bytes of the message.
+    fn upload_put(
+        &self,
+        upload: &mut Self::Upload,
+        bytes: Bytes,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Appends the message, all of whose bytes were put.
+    fn append(
+        &self,
+        upload: Self::Upload,
+        mailbox: MailboxId,
+        flags: Flags,
+        date: Millis,
+    ) -> impl Future<Output = Result<Outcome, BackendError>> + Send;
+
+    /// From which UID on messages are recent for a session that asks now. From then on, those below
+    /// `claim_below` are recent for nobody else; [`Uid`] 0 claims nothing.
+    fn recent_from(
+        &self,
+        mailbox: MailboxId,
+        claim_below: Uid,
+    ) -> impl Future<Output = Result<Uid, BackendError>> + Send;
+
+    /// Becomes ready when something in the account may have changed since it was ready last, now
+    /// and then also without a reason. Dropping it before forgets nothing.
+    fn changed(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// Why the backend did not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// Nothing was done; it may work later.
+    #[error("not available now")]
+    Unavailable,
+    /// It may or may not have been done: whoever says NO now would claim that it was not.
+    #[error("the outcome is not known")]
+    Unknown,
+    /// The mailbox is gone.
+    #[error("no such mailbox")]
+    NoMailbox,
+    /// The account is gone.
+    #[error("no such account")]
+    Gone,
+    /// It was refused, and nothing was done.
+    #[error("{0}")]
+    Rejected(#[from] Rejection),
+    /// What is stored cannot be read, or the backend has a bug.
+    #[error("the mail store is broken")]
+    Broken,
+}

@@ -1,0 +1,69 @@
+//! CAPABILITY, ID, ENABLE and NAMESPACE.
+
+use crate::backend::{Backend, Transport};
+use crate::state::{Done, Result, Session};
+
+/// What works whether or not somebody has logged in. None is listed before it works in full.
+const ALWAYS: &[&str] = &["IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE"];
+
+/// What works after login.
+const LOGGED_IN: &[&str] = &[
+    "IDLE",
+    "NAMESPACE",
+    "UNSELECT",
+    "CHILDREN",
+    "UIDPLUS",
+    "MOVE",
+    "SPECIAL-USE",
+    "CREATE-SPECIAL-USE",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "STATUS=SIZE",
+    "CONDSTORE",
+];
+
+/// The capabilities of this connection now.
+pub(crate) fn names<T: Transport>(transport: &T, is_logged_in: bool) -> Vec<String> {
+    let is_private = transport.is_tls() || transport.plain_login_allowed();
+    let state: &[&str] = match (is_logged_in, is_private) {
+        (true, _) => LOGGED_IN,
+        (false, true) => &["AUTH=PLAIN", "AUTH=SCRAM-SHA-256"],
+        (false, false) => &["LOGINDISABLED"],
+    };
+    let may_start_tls = !is_logged_in && !transport.is_tls() && transport.can_start_tls();
+    let start_tls = may_start_tls.then_some("STARTTLS");
+    ALWAYS.iter().copied().chain(start_tls).chain(state.iter().copied()).map(str::to_owned).collect()
+}
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    pub(crate) fn capability(&mut self) -> Result<Done> {
+        let names = names(self.conn.transport, true);
+        self.conn.out.capability(names.iter().map(String::as_str));
+        Ok(Done::text("CAPABILITY completed"))
+    }
+
+    pub(crate) fn id(&mut self) -> Result<Done> {
+        let config = self.conn.config;
+        let version = config.server_version.as_deref().map(|version| ("version", version));
+        let name = ("name", config.server_name.as_str());
+        let fields: Vec<_> = std::iter::once(name).chain(version).collect();
+        self.conn.out.id(&fields);
+        Ok(Done::text("ID completed"))
+    }
+
+    /// What is not known or cannot be enabled is passed over (RFC 5161 section 3.1).
+    pub(crate) fn enable(&mut self, capabilities: &[String]) -> Result<Done> {
+        let condstore = capabilities.iter().any(|capability| capability == "CONDSTORE");
+        let is_new = condstore && !self.condstore;
+        self.conn.out.enabled(is_new.then_some("CONDSTORE"));
+        if condstore {
+            self.enable_condstore();
+        }
+        Ok(Done::text("ENABLE completed"))
+    }
+
+    pub(crate) fn namespace(&mut self) -> Result<Done> {
+        self.conn.out.namespace(&[""], &[], &[]);
+        Ok(Done::text("NAMESPACE completed"))
+    }
+}

@@ -1,0 +1,131 @@
+//! FETCH and UID FETCH (RFC 3501 section 6.4.5, RFC 7162 section 3.1.4).
+//!
+//! ```text
+//!   set ─► pages of message rows ─► \Seen for a page ─► for each message: values, then the line
+//! ```
+//!
+//! `items` works out what each item of one message is; `write` sends it. All that is likely to fail
+//! is done before a message's line begins. After that a failure ends the connection, because a
+//! literal that was announced cannot be taken back.
+
+mod items;
+mod write;
+
+use mailbox::{Answer, Command, Flags, Message, Messages, ModSeq, Query, Reply, SystemFlags};
+use mailbox::{StoreMode, UidRanges};
+
+use crate::backend::{Backend, BackendError, Transport};
+use crate::cmd::store::chunks;
+use crate::grammar::{Fetch, FetchItem};
+use crate::limits;
+use crate::respond::Code;
+use crate::state::{Done, Result, Session};
+
+/// What is told of every message.
+struct Plan {
+    items: Vec<FetchItem>,
+    /// Whether messages become `\Seen`.
+    sets_seen: bool,
+    /// Whether no item needs more than the header.
+    only_header: bool,
+}
+
+impl Plan {
+    fn new(fetch: &Fetch, read_only: bool) -> Plan {
+        let mut items = fetch.items.clone();
+        if fetch.uid && !items.contains(&FetchItem::Uid) {
+            items.insert(0, FetchItem::Uid);
+        }
+        if fetch.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
+            items.push(FetchItem::ModSeq);
+        }
+        let sets_seen = !read_only && items.iter().any(FetchItem::sets_seen);
+        let only_header = items.iter().all(items::needs_header_at_most);
+        Plan { items, sets_seen, only_header }
+    }
+}
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    pub(crate) async fn fetch(&mut self, fetch: &Fetch) -> Result<Done> {
+        if fetch.changed_since.is_some() || fetch.items.contains(&FetchItem::ModSeq) {
+            self.enable_condstore();
+        }
+        let selected = self.selected()?;
+        let uids = selected.view.resolve(&fetch.set, fetch.uid)?;
+        let plan = Plan::new(fetch, selected.read_only);
+        let (wanted, mut found) = (uids.len(), 0);
+        // What did not change is told by nobody, so a page may reach far.
+        let reach = if fetch.changed_since.is_some() { u64::MAX } else { PAGE };
+        for mut uids in chunks(&uids, reach) {
+            while !uids.is_empty() {
+                let page = self.messages(&uids, fetch.changed_since).await?;
+                uids = match page.next {
+                    Some(next) => UidRanges::range(next, mailbox::Uid::MAX).intersect(&uids),
+                    None => UidRanges::new(),
+                };
+                found += page.messages.len() as u64;
+                self.fetch_page(&plan, page.messages).await?;
+            }
+        }
+        let is_gone = found < wanted && fetch.changed_since.is_none();
+        let text = if fetch.uid { "UID FETCH completed" } else { "FETCH completed" };
+        Ok(Done { code: is_gone.then_some(Code::ExpungeIssued), text })
+    }
+
+    /// A page of messages, expunged ones among them, for the client may not know yet.
+    async fn messages(&mut self, uids: &UidRanges, changed_since: Option<u64>) -> Result<Messages> {
+        let query = Query::Messages {
+            account: self.backend.account(),
+            mailbox: self.selected()?.mailbox,
+            uids: uids.clone(),
+            changed_since: changed_since.map(ModSeq),
+            limit: limits::PAGE_MESSAGES,
+            include_expunged: true,
+        };
+        let page = self.ask(query, |answer| match answer {
+            Answer::Messages(page) => Some(page),
+            _ => None,
+        });
+        page.await
+    }
+
+    async fn fetch_page(&mut self, plan: &Plan, mut page: Vec<Message>) -> Result<()> {
+        let seen = if plan.sets_seen { self.see(&mut page).await? } else { UidRanges::new() };
+        for message in page {
+            self.fetch_message(plan, &message, seen.contains(message.uid)).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets `\Seen` for those messages that do not have it, and reads them again: somebody else may
+    /// have changed them in between. Returns which they are.
+    async fn see(&mut self, page: &mut [Message]) -> Result<UidRanges> {
+        let is_unseen = |message: &&Message| {
+            !message.expunged && !message.flags.system.has(SystemFlags::SEEN)
+        };
+        let uids: UidRanges = page.iter().filter(is_unseen).map(|message| message.uid).collect();
+        if uids.is_empty() {
+            return Ok(uids);
+        }
+        let command = Command::Store {
+            account: self.backend.account(),
+            mailbox: self.selected()?.mailbox,
+            uids: uids.clone(),
+            mode: StoreMode::Add,
+            flags: Flags::system(SystemFlags::SEEN),
+            unchanged_since: None,
+        };
+        let Reply::Stored { .. } = self.change(command).await? else {
+            return Err(BackendError::Broken.into());
+        };
+        for now in self.messages(&uids, None).await?.messages {
+            self.selected()?.view.told(now.modseq, [now.uid]);
+            if let Ok(at) = page.binary_search_by_key(&now.uid, |message| message.uid) {
+                page[at] = now;
+            }
+        }
+        Ok(uids)
+    }
+}
+
+const PAGE: u64 = limits::PAGE_MESSAGES as u64;

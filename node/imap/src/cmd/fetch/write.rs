@@ -1,0 +1,213 @@
+//! The line of one message in the answer to a FETCH.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mailbox::Message;
+
+use super::items::{self, Refiltered, Value};
+use super::Plan;
+use crate::backend::{Backend, BackendError, Transport};
+use crate::connection::Connection;
+use crate::flags;
+use crate::grammar::{DateTime, FetchItem};
+use crate::limits;
+use crate::source::Source;
+use crate::state::{KeptStructure, Result, Session, Stop};
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    /// Tells one message. `is_seen` says that it was made `\Seen` just now.
+    pub(super) async fn fetch_message(
+        &mut self,
+        plan: &Plan,
+        message: &Message,
+        is_seen: bool,
+    ) -> Result<()> {
+        let tells_flags = is_seen || plan.items.contains(&FetchItem::Flags);
+        if tells_flags {
+            self.tell_keywords(&message.flags);
+        }
+        let selected = self.selected.as_ref().ok_or(BackendError::Broken)?;
+        let Some(sequence) = selected.view.sequence(message.uid) else { return Ok(()) };
+        let is_recent = selected.view.is_recent(message.uid);
+        let row = Row { message, is_recent };
+        let mut source = Source::new(&self.backend, message, plan.only_header);
+        if let Some(kept) = self.structures.iter().find(|kept| kept.uid == message.uid) {
+            source.set_structure(Arc::clone(&kept.structure));
+        }
+        let values = values(&mut source, &plan.items).await?;
+        self.conn.out.fetch_begin(sequence);
+        let written = write(&mut self.conn, &mut source, &row, plan, values).await;
+        let kept = keep(&source, message);
+        written.map_err(Stop::in_response)?;
+        if is_seen {
+            row.extra(&mut self.conn, plan, self.condstore);
+        }
+        self.conn.out.fetch_end();
+        if let Some(kept) = kept {
+            self.keep_structure(kept);
+        }
+        self.conn.relieve().await
+    }
+
+    fn keep_structure(&mut self, kept: KeptStructure) {
+        if self.structures.iter().any(|known| known.uid == kept.uid) {
+            return;
+        }
+        if self.structures.len() == limits::KEPT_STRUCTURES {
+            self.structures.remove(0);
+        }
+        self.structures.push(kept);
+    }
+}
+
+/// All that takes work or may fail, and the first bytes of what follows.
+async fn values<B: Backend>(
+    source: &mut Source<'_, B>,
+    items: &[FetchItem],
+) -> Result<Vec<Value>> {
+    let mut values = Vec::with_capacity(items.len());
+    for item in items {
+        values.push(items::value(source, item).await?);
+    }
+    let first = values.iter().find_map(|value| match value {
+        Value::Range(range) if !range.is_empty() => Some(range.clone()),
+        _ => None,
+    });
+    if let Some(first) = first {
+        source.piece(first).await?;
+    }
+    Ok(values)
+}
+
+/// The structure of a message that was long to scan.
+fn keep<B: Backend>(source: &Source<'_, B>, message: &Message) -> Option<KeptStructure> {
+    let structure = source.found_structure().filter(|_| source.is_long())?;
+    Some(KeptStructure { uid: message.uid, structure })
+}
+
+async fn write<T: Transport, B: Backend>(
+    conn: &mut Connection<'_, T>,
+    source: &mut Source<'_, B>,
+    row: &Row<'_>,
+    plan: &Plan,
+    values: Vec<Value>,
+) -> Result<()> {
+    for (item, value) in plan.items.iter().zip(values) {
+        match value {
+            Value::Row => row.write(conn, item),
+            Value::Rendered(bytes) => conn.out.fetch_rendered(item, &bytes),
+            Value::Absent => conn.out.fetch_text(item, None),
+            Value::Fields(bytes) => {
+                conn.out.fetch_body(item, bytes.len() as u64);
+                put(conn, bytes).await?;
+            }
+            Value::Range(range) => {
+                conn.out.fetch_body(item, range.end - range.start);
+                stream(conn, source, range).await?;
+            }
+            Value::Refiltered(long) => {
+                conn.out.fetch_body(item, long.wanted.end - long.wanted.start);
+                refilter(conn, source, item, long).await?;
+            }
+        }
+        conn.relieve().await?;
+    }
+    Ok(())
+}
+
+/// Sends bytes after what was written before.
+async fn put<T: Transport>(conn: &mut Connection<'_, T>, bytes: Bytes) -> Result<()> {
+    conn.send().await?;
+    if !bytes.is_empty() {
+        conn.transport.write(bytes).await?;
+    }
+    Ok(())
+}
+
+async fn stream<T: Transport, B: Backend>(
+    conn: &mut Connection<'_, T>,
+    source: &mut Source<'_, B>,
+    range: Range<u64>,
+) -> Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let piece = source.piece(at..range.end).await?;
+        at += piece.len() as u64;
+        put(conn, piece).await?;
+    }
+    Ok(())
+}
+
+/// Sends a part of what the filter lets through.
+async fn refilter<T: Transport, B: Backend>(
+    conn: &mut Connection<'_, T>,
+    source: &mut Source<'_, B>,
+    item: &FetchItem,
+    long: Refiltered,
+) -> Result<()> {
+    let FetchItem::Section { section, .. } = item else { return Err(BackendError::Broken.into()) };
+    let Some(mut filter) = items::filter(section) else { return Err(BackendError::Broken.into()) };
+    let (mut at, mut passed) = (long.header.start, 0);
+    while at < long.header.end {
+        let piece = source.piece(at..long.header.end).await?;
+        at += piece.len() as u64;
+        let mut out = Vec::new();
+        filter.push(&piece, &mut out);
+        passed += put_wanted(conn, out, passed, &long.wanted).await?;
+    }
+    let mut out = Vec::new();
+    filter.finish(&mut out);
+    put_wanted(conn, out, passed, &long.wanted).await?;
+    Ok(())
+}
+
+/// Sends what is wanted of bytes that stand at `at`, and returns how many they were.
+async fn put_wanted<T: Transport>(
+    conn: &mut Connection<'_, T>,
+    bytes: Vec<u8>,
+    at: u64,
+    wanted: &Range<u64>,
+) -> Result<u64> {
+    let length = bytes.len() as u64;
+    let place = |offset: u64| {
+        let inside = offset.clamp(at, at + length) - at;
+        usize::try_from(inside).unwrap_or(usize::MAX)
+    };
+    let (start, end) = (place(wanted.start), place(wanted.end));
+    put(conn, Bytes::from(bytes).slice(start..end)).await?;
+    Ok(length)
+}
+
+/// What stands in a message's row.
+struct Row<'m> {
+    message: &'m Message,
+    is_recent: bool,
+}
+
+impl Row<'_> {
+    fn write<T>(&self, conn: &mut Connection<'_, T>, item: &FetchItem) {
+        let (out, message) = (&mut conn.out, self.message);
+        match item {
+            FetchItem::Uid => out.fetch_uid(message.uid.0),
+            FetchItem::Rfc822Size => out.fetch_size(message.size()),
+            FetchItem::ModSeq => out.fetch_modseq(message.modseq.0),
+            FetchItem::InternalDate => {
+                let seconds = i64::try_from(message.internal_date.seconds()).unwrap_or(i64::MAX);
+                out.fetch_internal_date(DateTime::new(seconds, 0));
+            }
+            _ => out.fetch_flags(flags::names(&message.flags, self.is_recent)),
+        }
+    }
+
+    /// What was not asked for and must be told, since the message was made `\Seen`.
+    fn extra<T>(&self, conn: &mut Connection<'_, T>, plan: &Plan, condstore: bool) {
+        if !plan.items.contains(&FetchItem::Flags) {
+            self.write(conn, &FetchItem::Flags);
+        }
+        if condstore && !plan.items.contains(&FetchItem::ModSeq) {
+            self.write(conn, &FetchItem::ModSeq);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501 sections 6.3.3 to 6.3.7, RFC 6154).
+
+use mailbox::Command;
+
+use crate::backend::{Backend, Transport};
+use crate::cmd::existing;
+use crate::cmd::list::machine_use;
+use crate::grammar::Create;
+use crate::names;
+use crate::respond::Code;
+use crate::state::{Done, Result, Session, Stop};
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    pub(crate) async fn create(&mut self, create: &Create) -> Result<Done> {
+        let name = names::decode_new(&create.mailbox, false)?;
+        let special_use = match create.special_use.as_slice() {
+            [] => None,
+            [Some(one)] => Some(machine_use(*one)),
+            _ => return Err(Stop::no(Code::UseAttr, "One known attribute at most")),
+        };
+        let account = self.backend.account();
+        self.change(Command::CreateMailbox { account, name, special_use }).await?;
+        Ok(Done::text("CREATE completed"))
+    }
+
+    /// Deleting the mailbox that is selected closes it.
+    pub(crate) async fn delete(&mut self, raw: &[u8]) -> Result<Done> {
+        let (account, name) = (self.backend.account(), existing(raw)?);
+        let id = match &self.selected {
+            Some(_) => Some(self.folder(raw).await?.id),
+            None => None,
+        };
+        self.change(Command::DeleteMailbox { account, name }).await?;
+        if self.selected.as_ref().is_some_and(|selected| Some(selected.mailbox) == id) {
+            self.unselect()?;
+            self.conn.out.untagged_ok(Some(&Code::Closed), "The selected mailbox is deleted");
+        }
+        Ok(Done::text("DELETE completed"))
+    }
+
+    pub(crate) async fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<Done> {
+        let (from, to) = (existing(from)?, names::decode_new(to, false)?);
+        let account = self.backend.account();
+        self.change(Command::RenameMailbox { account, from, to }).await?;
+        Ok(Done::text("RENAME completed"))
+    }
+
+    /// A name without a mailbox can be subscribed to: it may have had one, or get one.
+    pub(crate) async fn subscribe(&mut self, raw: &[u8], on: bool) -> Result<Done> {
+        let (account, name) = (self.backend.account(), names::decode(raw, false)?);
+        self.change(Command::Subscribe { account, name, on }).await?;
+        Ok(Done::text(if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }))
+    }
+}

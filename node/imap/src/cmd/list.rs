@@ -1,0 +1,221 @@
+//! LIST and LSUB (RFC 3501 sections 6.3.8 and 6.3.9; RFC 3348, RFC 5258, RFC 5819, RFC 6154).
+//!
+//! All names of the account are read at once and put into a tree in their order. A name that is
+//! only a superior of others has no mailbox: it is listed with `\NonExistent`.
+
+use std::collections::BTreeMap;
+
+use mailbox::{Answer, Folder, Query};
+
+use crate::backend::{Backend, Transport};
+use crate::grammar::{List, ListReturn, ListSelection, Lsub, SpecialUse, StatusItem};
+use crate::names::{self, Pattern};
+use crate::respond::ListAttribute;
+use crate::state::{Done, Result, Session};
+
+/// What is known of a name.
+#[derive(Default)]
+struct Node {
+    /// `None` for a name that only others continue.
+    folder: Option<Folder>,
+    has_children: bool,
+    has_subscribed_below: bool,
+    has_special_below: bool,
+}
+
+impl Node {
+    fn exists(&self) -> bool {
+        self.folder.as_ref().is_some_and(|folder| folder.exists)
+    }
+
+    fn is_subscribed(&self) -> bool {
+        self.folder.as_ref().is_some_and(|folder| folder.subscribed)
+    }
+
+    fn special_use(&self) -> Option<SpecialUse> {
+        let folder = self.folder.as_ref().filter(|folder| folder.exists)?;
+        folder.special_use.map(grammar_use)
+    }
+}
+
+/// All names of an account with their superiors.
+fn tree(folders: Vec<Folder>) -> BTreeMap<String, Node> {
+    let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
+    for folder in folders {
+        for parent in names::parents(&folder.name) {
+            let node = nodes.entry(parent.to_owned()).or_default();
+            node.has_children |= folder.exists;
+            node.has_subscribed_below |= folder.subscribed;
+            node.has_special_below |= folder.exists && folder.special_use.is_some();
+        }
+        let node = nodes.entry(folder.name.clone()).or_default();
+        node.folder = Some(folder);
+    }
+    nodes
+}
+
+/// The options of a LIST, picked apart.
+#[derive(Default)]
+struct Wanted<'l> {
+    subscribed: bool,
+    special: bool,
+    recursive: bool,
+    tell_subscribed: bool,
+    status: Option<&'l [StatusItem]>,
+}
+
+impl<'l> Wanted<'l> {
+    fn of(list: &'l List) -> Wanted<'l> {
+        let has = |selection| list.selection.contains(&selection);
+        let mut wanted = Wanted {
+            subscribed: has(ListSelection::Subscribed),
+            special: has(ListSelection::SpecialUse),
+            recursive: has(ListSelection::RecursiveMatch),
+            tell_subscribed: has(ListSelection::Subscribed),
+            status: None,
+        };
+        for option in &list.returns {
+            match option {
+                ListReturn::Subscribed => wanted.tell_subscribed = true,
+                ListReturn::Status(items) => wanted.status = Some(items),
+                // Told in any case.
+                ListReturn::Children | ListReturn::SpecialUse => {}
+            }
+        }
+        wanted
+    }
+
+    /// Whether a name is listed, and whether with CHILDINFO.
+    fn selects(&self, node: &Node) -> Option<bool> {
+        let is_selected = match (self.subscribed, self.special) {
+            (false, false) => node.exists() || node.has_children,
+            (true, special) => {
+                node.is_subscribed() && (!special || node.special_use().is_some())
+            }
+            (false, true) => node.special_use().is_some(),
+        };
+        let below = (self.subscribed && node.has_subscribed_below)
+            || (self.special && !self.subscribed && node.has_special_below);
+        let with_info = self.recursive && self.subscribed && node.has_subscribed_below;
+        (is_selected || (self.recursive && below)).then_some(with_info)
+    }
+}
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    pub(crate) async fn list(&mut self, list: &List) -> Result<Done> {
+        let done = Done::text("LIST completed");
+        let is_question = list.patterns.iter().all(|pattern| pattern.is_empty());
+        if is_question {
+            if !list.extended {
+                self.conn.out.list_separator();
+            }
+            return Ok(done);
+        }
+        let wanted = Wanted::of(list);
+        if wanted.status.is_some_and(|items| items.contains(&StatusItem::HighestModSeq)) {
+            self.enable_condstore();
+        }
+        // A pattern that is in no encoding matches nothing.
+        let patterns: Vec<Pattern> = list
+            .patterns
+            .iter()
+            .filter(|pattern| !pattern.is_empty())
+            .filter_map(|pattern| Pattern::new(&list.reference, pattern, false).ok())
+            .collect();
+        for (name, node) in tree(self.folders().await?) {
+            if !patterns.iter().any(|pattern| pattern.matches(&name)) {
+                continue;
+            }
+            let Some(with_info) = wanted.selects(&node) else { continue };
+            self.conn.out.list(&attributes(&node, &wanted), &name, with_info);
+            if let (Some(items), Some(folder)) = (wanted.status, &node.folder) {
+                if folder.exists {
+                    self.tell_status(folder, items).await?;
+                }
+            }
+            self.conn.relieve().await?;
+        }
+        Ok(done)
+    }
+
+    /// A superior of subscribed names that matches where they do not is told as `\Noselect`
+    /// (RFC 3501 section 6.3.9).
+    pub(crate) async fn lsub(&mut self, lsub: &Lsub) -> Result<Done> {
+        let done = Done::text("LSUB completed");
+        if lsub.pattern.is_empty() {
+            self.conn.out.lsub(&[ListAttribute::NoSelect], "");
+            return Ok(done);
+        }
+        let Ok(pattern) = Pattern::new(&lsub.reference, &lsub.pattern, false) else {
+            return Ok(done);
+        };
+        let is_level = lsub.pattern.ends_with(b"%");
+        for (name, node) in tree(self.folders().await?) {
+            if !pattern.matches(&name) {
+                continue;
+            }
+            if node.is_subscribed() {
+                self.conn.out.lsub(&[], &name);
+            } else if is_level && node.has_subscribed_below {
+                self.conn.out.lsub(&[ListAttribute::NoSelect], &name);
+            }
+            self.conn.relieve().await?;
+        }
+        Ok(done)
+    }
+
+    async fn folders(&mut self) -> Result<Vec<Folder>> {
+        let query = Query::Folders { account: self.backend.account() };
+        let folders = self.ask(query, |answer| match answer {
+            Answer::Folders(folders) => Some(folders),
+            _ => None,
+        });
+        folders.await
+    }
+}
+
+fn attributes(node: &Node, wanted: &Wanted<'_>) -> Vec<ListAttribute> {
+    let mut attributes = Vec::new();
+    if !node.exists() {
+        attributes.push(ListAttribute::NonExistent);
+        attributes.push(ListAttribute::NoSelect);
+    }
+    if wanted.tell_subscribed && node.is_subscribed() {
+        attributes.push(ListAttribute::Subscribed);
+    }
+    attributes.push(if node.has_children {
+        ListAttribute::HasChildren
+    } else {
+        ListAttribute::HasNoChildren
+    });
+    attributes.extend(node.special_use().map(ListAttribute::SpecialUse));
+    attributes
+}
+
+/// A special use as the grammar has it.
+fn grammar_use(special: mailbox::SpecialUse) -> SpecialUse {
+    match special {
+        mailbox::SpecialUse::All => SpecialUse::All,
+        mailbox::SpecialUse::Archive => SpecialUse::Archive,
+        mailbox::SpecialUse::Drafts => SpecialUse::Drafts,
+        mailbox::SpecialUse::Flagged => SpecialUse::Flagged,
+        mailbox::SpecialUse::Junk => SpecialUse::Junk,
+        mailbox::SpecialUse::Sent => SpecialUse::Sent,
+        mailbox::SpecialUse::Trash => SpecialUse::Trash,
+        mailbox::SpecialUse::Important => SpecialUse::Important,
+    }
+}
+
+/// A special use as the machine has it.
+pub(crate) fn machine_use(special: SpecialUse) -> mailbox::SpecialUse {
+    match special {
+        SpecialUse::All => mailbox::SpecialUse::All,
+        SpecialUse::Archive => mailbox::SpecialUse::Archive,
+        SpecialUse::Drafts => mailbox::SpecialUse::Drafts,
+        SpecialUse::Flagged => mailbox::SpecialUse::Flagged,
+        SpecialUse::Junk => mailbox::SpecialUse::Junk,
+        SpecialUse::Sent => mailbox::SpecialUse::Sent,
+        SpecialUse::Trash => mailbox::SpecialUse::Trash,
+        SpecialUse::Important => mailbox::SpecialUse::Important,
+    }
+}

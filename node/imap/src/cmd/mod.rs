@@ -1,0 +1,76 @@
+//! What each command does: a file for a command or a close family.
+//!
+//! ```text
+//!   login                 STARTTLS LOGIN AUTHENTICATE, and LOGOUT in every state
+//!   capability            CAPABILITY ID ENABLE NAMESPACE
+//!   select                SELECT EXAMINE CLOSE UNSELECT
+//!   folder  list  status  CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE; LIST LSUB; STATUS
+//!   append                APPEND
+//!   idle                  IDLE
+//!   fetch  search         FETCH SEARCH, and with UID
+//!   store  copy  expunge  STORE; COPY MOVE; EXPUNGE, and with UID
+//! ```
+//!
+//! A handler is a method of [`crate::state::Session`]. It writes untagged responses as it goes and
+//! returns the text of the tagged OK, or a [`crate::state::Stop`]. Whether the command is valid in
+//! this state was checked before; what others changed is told by the session around it, so a handler
+//! never sends EXPUNGE. It asks the backend in few and large steps, and holds pages of messages and
+//! pieces of bodies, never a mailbox's messages or a message.
+
+pub(crate) mod login;
+
+pub(crate) mod capability;
+
+mod append;
+mod folder;
+mod idle;
+mod list;
+mod select;
+mod status;
+
+mod copy;
+mod expunge;
+mod fetch;
+mod search;
+mod store;
+
+use mailbox::{Answer, Folder, Query};
+
+use crate::backend::{Backend, Transport};
+use crate::names;
+use crate::respond::Code;
+use crate::state::{Result, Session, Stop};
+
+/// Reads the name of a mailbox that is to exist: what is no name cannot be found.
+pub(crate) fn existing(raw: &[u8]) -> Result<String> {
+    names::decode(raw, false).map_err(|_| no_mailbox())
+}
+
+pub(crate) fn no_mailbox() -> Stop {
+    Stop::no(Code::NonExistent, "There is no such mailbox")
+}
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    /// The mailbox of this name, as sent; NO if there is none.
+    pub(crate) async fn folder(&mut self, raw: &[u8]) -> Result<Folder> {
+        let query = Query::Folder { account: self.backend.account(), name: existing(raw)? };
+        let folder = self.ask(query, |answer| match answer {
+            Answer::Folder(folder) => Some(folder),
+            _ => None,
+        });
+        folder.await?.filter(|folder| folder.exists).ok_or_else(no_mailbox)
+    }
+
+    /// Like [`Session::folder`], for a command that would put messages there.
+    pub(crate) async fn target(&mut self, raw: &[u8]) -> Result<Folder> {
+        self.folder(raw).await.map_err(try_create)
+    }
+}
+
+/// A target that does not exist: the client may create it and try again (RFC 3501 section 7.1).
+pub(crate) fn try_create(stop: Stop) -> Stop {
+    match stop {
+        Stop::No(Some(Code::NonExistent), text) => Stop::No(Some(Code::TryCreate), text),
+        stop => stop,
+    }
+}

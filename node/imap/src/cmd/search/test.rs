@@ -1,0 +1,245 @@
+//! What a message must be like, ready to be tried on one after the other.
+
+use bytes::Bytes;
+use mailbox::{Message, SystemFlags, UidRanges};
+
+use crate::grammar::{Date, DateTime, SearchKey};
+use crate::mime::{Needle, Scope};
+use crate::view::View;
+
+/// A search key with its sets resolved and its strings folded.
+pub(super) enum Test {
+    All,
+    /// The cheapest first.
+    And(Vec<Test>),
+    /// The cheapest first.
+    Or(Box<Test>, Box<Test>),
+    Not(Box<Test>),
+    Uids(UidRanges),
+    Recent,
+    System(SystemFlags),
+    Keyword(String),
+    Arrived(When, Date),
+    Larger(u64),
+    Smaller(u64),
+    ModSeq(u64),
+    Sent(When, Date),
+    Field { name: Bytes, needle: Needle },
+    Text { scope: Scope, needle: Needle },
+}
+
+/// How a day is to lie to another.
+#[derive(Clone, Copy)]
+pub(super) enum When {
+    Before,
+    On,
+    Since,
+}
+
+impl When {
+    pub(super) fn holds(self, day: Date, than: Date) -> bool {
+        match self {
+            When::Before => day < than,
+            When::On => day == than,
+            When::Since => day >= than,
+        }
+    }
+}
+
+/// What must be read to try a test.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cost {
+    Row,
+    Header,
+    Text,
+}
+
+/// Whether a key asks for mod-sequences. At most 100 levels deep, as the parser sees to.
+pub(super) fn names_modseq(key: &SearchKey) -> bool {
+    match key {
+        SearchKey::ModSeq(_) => true,
+        SearchKey::And(keys) => keys.iter().any(names_modseq),
+        SearchKey::Or(one, other) => names_modseq(one) || names_modseq(other),
+        SearchKey::Not(key) => names_modseq(key),
+        _ => false,
+    }
+}
+
+impl Test {
+    /// # Errors
+    /// `Syntax` for a sequence number that no message has.
+    pub(super) fn new(key: &SearchKey, view: &View) -> crate::Result<Test> {
+        let system = |flag| Ok(Test::System(flag));
+        let not_system = |flag| Ok(Test::System(flag).negated());
+        match key {
+            SearchKey::And(keys) => {
+                let tests: crate::Result<Vec<Test>> =
+                    keys.iter().map(|key| Test::new(key, view)).collect();
+                let mut tests = tests?;
+                tests.sort_by_cached_key(Test::cost);
+                Ok(Test::And(tests))
+            }
+            SearchKey::Or(one, other) => {
+                let (one, other) = (Test::new(one, view)?, Test::new(other, view)?);
+                let is_sorted = one.cost() <= other.cost();
+                let (one, other) = if is_sorted { (one, other) } else { (other, one) };
+                Ok(Test::Or(Box::new(one), Box::new(other)))
+            }
+            SearchKey::Not(key) => Ok(Test::new(key, view)?.negated()),
+            SearchKey::Set(set) => view.resolve(set, false).map(Test::Uids),
+            SearchKey::Uid(set) => view.resolve(set, true).map(Test::Uids),
+            SearchKey::Answered => system(SystemFlags::ANSWERED),
+            SearchKey::Deleted => system(SystemFlags::DELETED),
+            SearchKey::Draft => system(SystemFlags::DRAFT),
+            SearchKey::Flagged => system(SystemFlags::FLAGGED),
+            SearchKey::Seen => system(SystemFlags::SEEN),
+            SearchKey::Unanswered => not_system(SystemFlags::ANSWERED),
+            SearchKey::Undeleted => not_system(SystemFlags::DELETED),
+            SearchKey::Undraft => not_system(SystemFlags::DRAFT),
+            SearchKey::Unflagged => not_system(SystemFlags::FLAGGED),
+            SearchKey::Unseen => not_system(SystemFlags::SEEN),
+            SearchKey::New => {
+                Ok(Test::And(vec![Test::Recent, Test::System(SystemFlags::SEEN).negated()]))
+            }
+            _ => Ok(Test::leaf(key)),
+        }
+    }
+
+    /// A key that holds neither others nor a set nor a system flag.
+    fn leaf(key: &SearchKey) -> Test {
+        let field = |name: &'static str, text: &String| Test::Field {
+            name: Bytes::from_static(name.as_bytes()),
+            needle: Needle::new(text),
+        };
+        match key {
+            SearchKey::Recent => Test::Recent,
+            SearchKey::Old => Test::Recent.negated(),
+            SearchKey::Keyword(keyword) => Test::Keyword(keyword.as_str().to_owned()),
+            SearchKey::Unkeyword(keyword) => Test::Keyword(keyword.as_str().to_owned()).negated(),
+            SearchKey::Before(date) => Test::Arrived(When::Before, *date),
+            SearchKey::On(date) => Test::Arrived(When::On, *date),
+            SearchKey::Since(date) => Test::Arrived(When::Since, *date),
+            SearchKey::SentBefore(date) => Test::Sent(When::Before, *date),
+            SearchKey::SentOn(date) => Test::Sent(When::On, *date),
+            SearchKey::SentSince(date) => Test::Sent(When::Since, *date),
+            SearchKey::Larger(size) => Test::Larger(*size),
+            SearchKey::Smaller(size) => Test::Smaller(*size),
+            SearchKey::ModSeq(modseq) => Test::ModSeq(*modseq),
+            SearchKey::Bcc(text) => field("Bcc", text),
+            SearchKey::Cc(text) => field("Cc", text),
+            SearchKey::From(text) => field("From", text),
+            SearchKey::Subject(text) => field("Subject", text),
+            SearchKey::To(text) => field("To", text),
+            SearchKey::Header { name, value } => {
+                Test::Field { name: name.clone(), needle: Needle::new(value) }
+            }
+            SearchKey::Body(text) => {
+                Test::Text { scope: Scope::Body, needle: Needle::new(text) }
+            }
+            SearchKey::Text(text) => {
+                Test::Text { scope: Scope::Text, needle: Needle::new(text) }
+            }
+            _ => Test::All,
+        }
+    }
+
+    fn negated(self) -> Test {
+        Test::Not(Box::new(self))
+    }
+
+    fn cost(&self) -> Cost {
+        match self {
+            Test::And(tests) => tests.iter().map(Test::cost).max().unwrap_or(Cost::Row),
+            Test::Or(one, other) => one.cost().max(other.cost()),
+            Test::Not(test) => test.cost(),
+            Test::Sent(..) | Test::Field { .. } => Cost::Header,
+            Test::Text { .. } => Cost::Text,
+            _ => Cost::Row,
+        }
+    }
+
+    /// Whether more than the header may be read.
+    pub(super) fn reads_text(&self) -> bool {
+        self.cost() == Cost::Text
+    }
+
+    /// How many tests read bytes of the message.
+    pub(super) fn contents(&self) -> usize {
+        match self {
+            Test::And(tests) => tests.iter().map(Test::contents).sum(),
+            Test::Or(one, other) => one.contents() + other.contents(),
+            Test::Not(test) => test.contents(),
+            Test::Sent(..) | Test::Field { .. } | Test::Text { .. } => 1,
+            _ => 0,
+        }
+    }
+
+    /// The messages that match, if that can be told without their rows.
+    pub(super) fn as_set(&self, all: &UidRanges, view: &View) -> Option<UidRanges> {
+        match self {
+            Test::All => Some(all.clone()),
+            Test::And(tests) => tests.iter().try_fold(all.clone(), |set, test| {
+                test.as_set(all, view).map(|other| set.intersect(&other))
+            }),
+            Test::Or(one, other) => {
+                Some(one.as_set(all, view)?.union(&other.as_set(all, view)?))
+            }
+            Test::Not(test) => Some(all.subtract(&test.as_set(all, view)?)),
+            Test::Uids(uids) => Some(uids.intersect(all)),
+            Test::Recent => Some(view.recent_uids().intersect(all)),
+            _ => None,
+        }
+    }
+
+    /// Messages among which all that match are.
+    pub(super) fn bound(&self, all: &UidRanges) -> UidRanges {
+        match self {
+            Test::And(tests) => {
+                tests.iter().fold(all.clone(), |set, test| set.intersect(&test.bound(all)))
+            }
+            Test::Uids(uids) => uids.intersect(all),
+            _ => all.clone(),
+        }
+    }
+
+    /// Whether a message matches, if its row tells.
+    pub(super) fn by_row(&self, message: &Message, view: &View) -> Option<bool> {
+        match self {
+            Test::All => Some(true),
+            Test::And(tests) => {
+                let mut all = Some(true);
+                for test in tests {
+                    match test.by_row(message, view) {
+                        Some(false) => return Some(false),
+                        Some(true) => {}
+                        None => all = None,
+                    }
+                }
+                all
+            }
+            Test::Or(one, other) => {
+                match (one.by_row(message, view), other.by_row(message, view)) {
+                    (Some(true), _) | (_, Some(true)) => Some(true),
+                    (Some(false), Some(false)) => Some(false),
+                    _ => None,
+                }
+            }
+            Test::Not(test) => test.by_row(message, view).map(|is_match| !is_match),
+            Test::Uids(uids) => Some(uids.contains(message.uid)),
+            Test::Recent => Some(view.is_recent(message.uid)),
+            Test::System(flags) => Some(message.flags.system.has(*flags)),
+            Test::Keyword(keyword) => Some(message.flags.has_keyword(keyword)),
+            Test::Arrived(when, date) => Some(when.holds(arrival_day(message), *date)),
+            Test::Larger(size) => Some(message.size() > *size),
+            Test::Smaller(size) => Some(message.size() < *size),
+            Test::ModSeq(modseq) => Some(message.modseq.0 >= *modseq),
+            Test::Sent(..) | Test::Field { .. } | Test::Text { .. } => None,
+        }
+    }
+}
+
+/// The day of INTERNALDATE as FETCH shows it.
+fn arrival_day(message: &Message) -> Date {
+    let seconds = i64::try_from(message.internal_date.seconds()).unwrap_or(i64::MAX);
+    DateTime::new(seconds, 0).date()
+}

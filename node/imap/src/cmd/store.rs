@@ -1,0 +1,174 @@
+//! STORE and UID STORE (RFC 3501 section 6.4.6, RFC 7162 section 3.1.3).
+
+use mailbox::{Answer, Command, ModSeq, Query, Reply, Uid, UidRanges};
+
+use crate::backend::{Backend, BackendError, Transport};
+use crate::flags;
+use crate::grammar::{IdRange, Store, StoreMode};
+use crate::limits;
+use crate::respond::Code;
+use crate::state::{Done, Result, Session};
+
+/// Messages in parts that one command may touch.
+pub(crate) fn batches(uids: &UidRanges) -> impl Iterator<Item = UidRanges> + Send {
+    chunks(uids, mailbox::limits::MESSAGES_PER_COMMAND_MAX as u64)
+}
+
+/// Messages in parts of at most `size`, in order.
+pub(crate) fn chunks(uids: &UidRanges, size: u64) -> impl Iterator<Item = UidRanges> + Send {
+    let mut rest: Vec<(u32, u32)> =
+        uids.ranges().map(|(first, last)| (first.0, last.0)).rev().collect();
+    std::iter::from_fn(move || {
+        let mut chunk = UidRanges::new();
+        let mut room = size;
+        while room > 0 {
+            let Some((first, last)) = rest.pop() else { break };
+            let count = u64::from(last - first) + 1;
+            if count > room {
+                // Less than the range holds, so it fits a UID.
+                let middle = first + u32::try_from(room).unwrap_or(u32::MAX) - 1;
+                rest.push((middle + 1, last));
+                chunk.insert_range(Uid(first), Uid(middle));
+                break;
+            }
+            chunk.insert_range(Uid(first), Uid(last));
+            room -= count;
+        }
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    pub(crate) async fn store(&mut self, store: &Store) -> Result<Done> {
+        if store.unchanged_since.is_some() {
+            self.enable_condstore();
+        }
+        let selected = self.writable()?;
+        let uids = selected.view.resolve(&store.set, store.uid)?;
+        let mut modified = UidRanges::new();
+        let mut is_gone = false;
+        for uids in batches(&uids) {
+            let failed = if store.silent {
+                self.store_silently(store, &uids).await?
+            } else {
+                self.store_batch(store, &uids, store.unchanged_since.map(ModSeq)).await?.1
+            };
+            modified = modified.union(&failed);
+            if !store.silent || self.condstore {
+                is_gone |= self.tell_stored(store, &uids.subtract(&failed)).await?;
+            }
+        }
+        let code = if modified.is_empty() {
+            is_gone.then_some(Code::ExpungeIssued)
+        } else {
+            Some(Code::Modified(self.named(&modified, store.uid)?))
+        };
+        let text = if store.uid { "UID STORE completed" } else { "STORE completed" };
+        Ok(Done { code, text })
+    }
+
+    /// Stores without an echo, and returns what failed UNCHANGEDSINCE.
+    ///
+    /// Messages that did not change since the client was told of all changes are stored first: of
+    /// those it knows the flags afterwards. The others are stored as well, but are told with the
+    /// changes, since others changed them meanwhile.
+    async fn store_silently(&mut self, store: &Store, uids: &UidRanges) -> Result<UidRanges> {
+        let asked = store.unchanged_since.map(ModSeq);
+        let known = self.selected()?.view.since();
+        let first = asked.map_or(known, |asked| asked.min(known));
+        let (modseq, failed) = self.store_batch(store, uids, Some(first)).await?;
+        self.selected()?.view.told(modseq, uids.subtract(&failed).iter());
+        if failed.is_empty() || asked.is_some_and(|asked| asked <= known) {
+            return Ok(failed);
+        }
+        Ok(self.store_batch(store, &failed, asked).await?.1)
+    }
+
+    /// The mod-sequence of the change, and what was not changed.
+    async fn store_batch(
+        &mut self,
+        store: &Store,
+        uids: &UidRanges,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<(ModSeq, UidRanges)> {
+        let command = Command::Store {
+            account: self.backend.account(),
+            mailbox: self.selected()?.mailbox,
+            uids: uids.clone(),
+            mode: match store.mode {
+                StoreMode::Replace => mailbox::StoreMode::Replace,
+                StoreMode::Add => mailbox::StoreMode::Add,
+                StoreMode::Remove => mailbox::StoreMode::Remove,
+            },
+            flags: flags::parsed(&store.flags),
+            unchanged_since,
+        };
+        match self.change(command).await? {
+            Reply::Stored { modseq, modified } => Ok((modseq, modified)),
+            _ => Err(BackendError::Broken.into()),
+        }
+    }
+
+    /// Tells the flags that messages have now; those of a silent STORE are not told, only the
+    /// mod-sequences, which a client that knows them must learn (RFC 7162 section 3.1.3). Whether
+    /// some of the messages are gone.
+    async fn tell_stored(&mut self, store: &Store, stored: &UidRanges) -> Result<bool> {
+        let (account, mailbox) = (self.backend.account(), self.selected()?.mailbox);
+        let mut told = 0;
+        for uids in chunks(stored, u64::from(limits::PAGE_MESSAGES)) {
+            let query = Query::Messages {
+                account,
+                mailbox,
+                uids,
+                changed_since: None,
+                limit: limits::PAGE_MESSAGES,
+                include_expunged: false,
+            };
+            let page = self.ask(query, |answer| match answer {
+                Answer::Messages(page) => Some(page),
+                _ => None,
+            });
+            for message in page.await?.messages {
+                told += 1;
+                self.tell_one(store, message.uid, message.modseq, &message.flags)?;
+                self.conn.relieve().await?;
+            }
+        }
+        Ok(told < stored.len())
+    }
+
+    fn tell_one(
+        &mut self,
+        store: &Store,
+        uid: Uid,
+        modseq: ModSeq,
+        flags: &mailbox::Flags,
+    ) -> Result<()> {
+        if !store.silent {
+            self.tell_flags(uid, modseq, flags, store.uid || self.condstore);
+            self.selected()?.view.told(modseq, [uid]);
+            return Ok(());
+        }
+        let selected = self.selected.as_mut().ok_or(BackendError::Broken)?;
+        let Some(sequence) = selected.view.sequence(uid) else { return Ok(()) };
+        let out = &mut self.conn.out;
+        out.fetch_begin(sequence);
+        out.fetch_uid(uid.0);
+        out.fetch_modseq(modseq.0);
+        out.fetch_end();
+        Ok(())
+    }
+
+    /// Messages as the client named them.
+    pub(crate) fn named(&mut self, uids: &UidRanges, by_uid: bool) -> Result<Vec<IdRange>> {
+        if !by_uid {
+            return Ok(self.selected()?.view.sequences(uids));
+        }
+        Ok(ranges(uids))
+    }
+}
+
+/// UIDs as responses write them.
+pub(crate) fn ranges(uids: &UidRanges) -> Vec<IdRange> {
+    uids.ranges().map(|(first, last)| IdRange { first: first.0, last: last.0 }).collect()
+}

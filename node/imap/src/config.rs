@@ -1,0 +1,28 @@
+//! What an operator may choose about IMAP sessions.
+
+use std::time::Duration;
+
+/// Settings of all sessions of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Who greets and what ID tells: a name without spaces is best. Default `Rookery`.
+    pub server_name: String,
+    /// The version that ID tells after login; `None` tells none, the default.
+    pub server_version: Option<String>,
+    /// Bytes that one appended message may have. Default 50 MiB, at most 256 MiB.
+    pub append_limit: u64,
+    /// A client that idles hears something so often, so that routers in between do not forget the
+    /// connection. Default 2 minutes.
+    pub idle_keepalive: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            server_name: "Rookery".to_owned(),
+            server_version: None,
+            append_limit: 50 << 20,
+            idle_keepalive: Duration::from_secs(120),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A transport with the framer behind it and the writer before it.
+
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+
+use futures_util::future::poll_fn;
+
+use crate::backend::{Backend, Transport};
+use crate::config::Config;
+use crate::grammar::{AppendStart, Bad, Command, Framer, Item};
+use crate::limits::{self, Limits};
+use crate::respond::Writer;
+use crate::state::{End, Stop};
+
+/// One client's connection, for the whole session.
+pub(crate) struct Connection<'a, T> {
+    pub(crate) transport: &'a mut T,
+    pub(crate) framer: Framer,
+    /// What is to be sent; whoever writes much calls [`Connection::relieve`] often.
+    pub(crate) out: Writer,
+    pub(crate) config: &'a Config,
+}
+
+/// What a client begins.
+pub(crate) enum Request {
+    Command(Command),
+    Append(AppendStart),
+    Bad(Bad),
+}
+
+/// What ended a wait in IDLE.
+pub(crate) enum Woken {
+    /// The client said something.
+    Read(Option<bytes::Bytes>),
+    /// Something in the account may have changed.
+    Changed,
+    /// The time is over.
+    Timer,
+}
+
+impl<'a, T: Transport> Connection<'a, T> {
+    pub(crate) fn new(transport: &'a mut T, config: &'a Config) -> Connection<'a, T> {
+        let framer = Framer::new(Limits::NOT_AUTHENTICATED);
+        Connection { transport, framer, out: Writer::new(), config }
+    }
+
+    /// The next command, or the beginning of an APPEND.
+    pub(crate) async fn request(&mut self) -> Result<Request, Stop> {
+        loop {
+            match self.item().await? {
+                Item::Command(command) => return Ok(Request::Command(command)),
+                Item::Append(start) => return Ok(Request::Append(start)),
+                Item::Bad(bad) => return Ok(Request::Bad(bad)),
+                Item::Continue => self.out.continuation("Ready for the literal"),
+                Item::Body(_) | Item::BodyEnd | Item::Line(_) => {}
+            }
+        }
+    }
+
+    /// The next item of whatever kind. What was written is sent before the client is waited for.
+    pub(crate) async fn item(&mut self) -> Result<Item, Stop> {
+        loop {
+            if let Some(item) = self.next_item()? {
+                return Ok(item);
+            }
+            self.flush().await?;
+            let bytes = self.transport.read().await.map_err(read_failed)?;
+            self.push(bytes)?;
+        }
+    }
+
+    /// The next item, if it has arrived whole.
+    pub(crate) fn next_item(&mut self) -> Result<Option<Item>, Stop> {
+        self.framer.next().map_err(|_| Stop::bye("Too much input that is no command"))
+    }
+
+    /// Takes what [`Transport::read`] returned.
+    pub(crate) fn push(&mut self, bytes: Option<bytes::Bytes>) -> Result<(), Stop> {
+        let Some(bytes) = bytes else { return Err(Stop::Close(End::PeerClosed, None)) };
+        self.framer.push(&bytes);
+        Ok(())
+    }
+
+    /// Sends what was written if it is much.
+    pub(crate) async fn relieve(&mut self) -> Result<(), Stop> {
+        if self.out.len() >= limits::WRITE_BYTES {
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what was written, without the last flush.
+    pub(crate) async fn send(&mut self) -> Result<(), Stop> {
+        if !self.out.is_empty() {
+            let bytes = self.out.take();
+            self.transport.write(bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends all that was written, and lets its buffer go: what follows is a wait.
+    pub(crate) async fn flush(&mut self) -> Result<(), Stop> {
+        if !self.out.is_empty() {
+            let bytes = std::mem::take(&mut self.out).take();
+            self.transport.write(bytes).await?;
+            self.transport.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the client, for a change, or for the timer, whatever comes first.
+    pub(crate) async fn wait<B: Backend>(
+        &mut self,
+        backend: &B,
+        mut timer: std::pin::Pin<&mut T::Sleep>,
+    ) -> Result<Woken, Stop> {
+        let mut read = pin!(self.transport.read());
+        let mut changed = pin!(backend.changed());
+        poll_fn(|context| {
+            if let Poll::Ready(read) = read.as_mut().poll(context) {
+                return Poll::Ready(read.map(Woken::Read).map_err(read_failed));
+            }
+            if changed.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Ok(Woken::Changed));
+            }
+            timer.as_mut().poll(context).map(|()| Ok(Woken::Timer))
+        })
+        .await
+    }
+}
+
+fn read_failed(error: io::Error) -> Stop {
+    if error.kind() == io::ErrorKind::TimedOut {
+        return Stop::Close(End::TimedOut, Some((None, "Too long without a command")));
+    }
+    Stop::from(error)
+}

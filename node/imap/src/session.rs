@@ -1,0 +1,225 @@
+//! A session from the greeting to its end: reads commands, runs them, and says how they went.
+
+use std::future::Future;
+
+use crate::backend::{Auth, Backend, Transport};
+use crate::cmd::login::{Login, log_out};
+use crate::config::Config;
+use crate::connection::{Connection, Request};
+use crate::grammar::{Command, CommandBody, CommandInfo, SequenceSet, Tag};
+use crate::limits;
+use crate::state::{Done, End, Result, Session, Stop};
+use crate::sync::Expunges;
+
+/// Serves one client, from the greeting to the end of its connection, which the caller then closes.
+///
+/// Between commands the future is small (a few hundred bytes and the view); a handler that needs
+/// more is boxed while it runs.
+pub fn serve<T: Transport, A: Auth>(
+    transport: &mut T,
+    auth: &A,
+    config: &Config,
+) -> impl Future<Output = End> + Send {
+    async move {
+        let mut conn = Connection::new(transport, config);
+        let login = Login::new(&mut conn, auth);
+        let account = match Box::pin(login.run()).await {
+            Ok(account) => account,
+            Err(stop) => return close(conn, stop).await,
+        };
+        let mut session = Session::new(conn, account);
+        let stop = session.run().await;
+        close(session.conn, stop).await
+    }
+}
+
+/// Says BYE if it is to be said, and sends what was written.
+async fn close<T: Transport>(mut conn: Connection<'_, T>, stop: Stop) -> End {
+    let (end, bye) = match stop {
+        Stop::Close(end, bye) => (end, bye),
+        Stop::No(..) | Stop::Bad(_) => (End::Refused, None),
+    };
+    if let Some((code, text)) = bye {
+        conn.out.bye(code.as_ref(), text);
+    }
+    match (conn.flush().await, end) {
+        // A client that is gone does not hear it.
+        (Err(Stop::Close(failed, _)), End::LoggedOut | End::Refused) => failed,
+        (_, end) => end,
+    }
+}
+
+/// When changes that others made are read, and what may be told of them.
+struct Rules {
+    /// Before the command, so that it sees all that anybody was told.
+    before: bool,
+    after: After,
+    expunges: Expunges,
+}
+
+enum After {
+    /// Nothing is told.
+    Nothing,
+    /// What is known is told, and if there is a hint, what is new.
+    IfHinted,
+    /// What is new is read and told.
+    Always,
+}
+
+impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
+    pub(crate) fn new(conn: Connection<'a, T>, backend: B) -> Session<'a, T, B> {
+        let structures = Vec::new();
+        Session { conn, backend, selected: None, condstore: false, bad_in_a_row: 0, structures }
+    }
+
+    /// Reads and runs commands until the connection is to be closed.
+    pub(crate) async fn run(&mut self) -> Stop {
+        loop {
+            if let Err(stop) = self.turn().await {
+                return stop;
+            }
+        }
+    }
+
+    /// One command.
+    async fn turn(&mut self) -> Result<()> {
+        match self.conn.request().await? {
+            Request::Bad(bad) => {
+                self.conn.out.bad_command(&bad);
+                self.count_bad()
+            }
+            Request::Append(start) => {
+                let result = Box::pin(self.append(&start)).await;
+                let rules =
+                    Rules { before: false, after: After::Always, expunges: Expunges::Tell };
+                self.finish(&start.tag, result, &rules).await
+            }
+            Request::Command(command) => self.command(&command).await,
+        }
+    }
+
+    async fn command(&mut self, command: &Command) -> Result<()> {
+        if matches!(command.body, CommandBody::Logout) {
+            return Err(log_out(&mut self.conn, &command.tag));
+        }
+        let info = CommandInfo::of(command.body.name()).expect("every command has a row");
+        let rules = self.rules(&command.body);
+        let result = match self.allows(info.valid_in) {
+            Ok(()) => self.prepare_and_run(&command.body, &rules).await,
+            Err(stop) => Err(stop),
+        };
+        self.finish(&command.tag, result, &rules).await
+    }
+
+    async fn prepare_and_run(&mut self, body: &CommandBody, rules: &Rules) -> Result<Done> {
+        if rules.before {
+            Box::pin(self.refresh(Expunges::Hold)).await?;
+        }
+        self.dispatch(body).await
+    }
+
+    async fn dispatch(&mut self, body: &CommandBody) -> Result<Done> {
+        match body {
+            CommandBody::Capability => self.capability(),
+            CommandBody::Id(_) => self.id(),
+            CommandBody::Enable { capabilities } => self.enable(capabilities),
+            CommandBody::Namespace => self.namespace(),
+            CommandBody::Noop => Ok(Done::text("NOOP completed")),
+            CommandBody::Check => Ok(Done::text("CHECK completed")),
+            CommandBody::Select(select) => Box::pin(self.select(select, false)).await,
+            CommandBody::Examine(select) => Box::pin(self.select(select, true)).await,
+            CommandBody::Unselect => self.unselect(),
+            CommandBody::Close => Box::pin(self.close()).await,
+            CommandBody::Create(create) => Box::pin(self.create(create)).await,
+            CommandBody::Delete { mailbox } => Box::pin(self.delete(mailbox)).await,
+            CommandBody::Rename { from, to } => Box::pin(self.rename(from, to)).await,
+            CommandBody::Subscribe { mailbox } => Box::pin(self.subscribe(mailbox, true)).await,
+            CommandBody::Unsubscribe { mailbox } => {
+                Box::pin(self.subscribe(mailbox, false)).await
+            }
+            CommandBody::List(list) => Box::pin(self.list(list)).await,
+            CommandBody::Lsub(lsub) => Box::pin(self.lsub(lsub)).await,
+            CommandBody::Status(status) => Box::pin(self.status(status)).await,
+            CommandBody::Idle => Box::pin(self.idle()).await,
+            CommandBody::Expunge => Box::pin(self.expunge(None)).await,
+            CommandBody::UidExpunge { set } => Box::pin(self.expunge(Some(set))).await,
+            CommandBody::Search(search) => Box::pin(self.search(search)).await,
+            CommandBody::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
+            CommandBody::Store(store) => Box::pin(self.store(store)).await,
+            CommandBody::Copy(copy) => Box::pin(self.copy(copy)).await,
+            CommandBody::Move(copy) => Box::pin(self.r#move(copy)).await,
+            // The gate refuses the rest: they are valid before login only, or were done before.
+            CommandBody::StartTls
+            | CommandBody::Login { .. }
+            | CommandBody::Authenticate { .. }
+            | CommandBody::Logout => Err(Stop::Bad("You are logged in already")),
+        }
+    }
+
+    /// The rules of RFC 3501 section 7.4.1: no EXPUNGE while FETCH, STORE or SEARCH is answered,
+    /// unless with UID.
+    fn rules(&self, body: &CommandBody) -> Rules {
+        let (before, after, by_number) = match body {
+            CommandBody::Fetch(fetch) => {
+                (fetch.uid && self.is_beyond(&fetch.set), After::IfHinted, !fetch.uid)
+            }
+            CommandBody::Search(search) => (true, After::IfHinted, !search.uid),
+            CommandBody::Store(store) => {
+                (store.uid && self.is_beyond(&store.set), After::Always, !store.uid)
+            }
+            CommandBody::Copy(copy) | CommandBody::Move(copy) => {
+                (copy.uid && self.is_beyond(&copy.set), After::Always, false)
+            }
+            CommandBody::UidExpunge { set } => (self.is_beyond(set), After::Always, false),
+            CommandBody::Expunge | CommandBody::Noop | CommandBody::Check => {
+                (false, After::Always, false)
+            }
+            CommandBody::Select(_)
+            | CommandBody::Examine(_)
+            | CommandBody::Close
+            | CommandBody::Unselect
+            | CommandBody::Idle => (false, After::Nothing, false),
+            _ => (false, After::IfHinted, false),
+        };
+        let expunges = if by_number { Expunges::Hold } else { Expunges::Tell };
+        Rules { before: before && self.selected.is_some(), after, expunges }
+    }
+
+    /// Whether a set of UIDs may name messages that arrived after the view was read. The client
+    /// may know of them from elsewhere, so they must be found.
+    fn is_beyond(&self, set: &SequenceSet) -> bool {
+        let next = self.selected.as_ref().map_or(0, |selected| selected.view.next_uid().0);
+        set.has_star() || set.largest() >= next
+    }
+
+    /// Tells what is to be told, then how the command went.
+    async fn finish(&mut self, tag: &Tag, result: Result<Done>, rules: &Rules) -> Result<()> {
+        if let Err(stop @ Stop::Close(..)) = result {
+            return Err(stop);
+        }
+        if let Err(Stop::Bad(text)) = result {
+            self.conn.out.bad(tag, None, text);
+            return self.count_bad();
+        }
+        self.bad_in_a_row = 0;
+        match rules.after {
+            After::Nothing => {}
+            After::IfHinted => self.refresh_if_hinted(rules.expunges).await?,
+            After::Always => self.refresh_after(rules.expunges).await?,
+        }
+        match result {
+            Ok(done) => self.conn.out.ok(tag, done.code.as_ref(), done.text),
+            Err(Stop::No(code, text)) => self.conn.out.no(tag, code.as_ref(), &text),
+            Err(stop) => return Err(stop),
+        }
+        self.conn.relieve().await
+    }
+
+    fn count_bad(&mut self) -> Result<()> {
+        self.bad_in_a_row += 1;
+        if self.bad_in_a_row >= limits::BAD_AFTER_LOGIN_MAX {
+            return Err(Stop::bye("Too many bad commands"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! A session's state, and how a command ends.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+
+use mailbox::{Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Uid};
+
+use crate::backend::{Backend, BackendError, LoginError};
+use crate::connection::Connection;
+use crate::grammar::ValidIn;
+use crate::mime::Structure;
+use crate::respond::Code;
+use crate::view::View;
+
+/// A session of a client that is logged in.
+pub(crate) struct Session<'a, T, B> {
+    pub(crate) conn: Connection<'a, T>,
+    pub(crate) backend: B,
+    /// The mailbox that is selected, if one is.
+    pub(crate) selected: Option<Selected>,
+    /// Whether the client has shown that it knows mod-sequences (RFC 7162 section 3.1). Never
+    /// switched off again.
+    pub(crate) condstore: bool,
+    /// Bad commands since the last good one.
+    pub(crate) bad_in_a_row: u32,
+    /// Structures of messages that were long to scan, the newest last.
+    pub(crate) structures: Vec<KeptStructure>,
+}
+
+/// The mailbox that is selected. A rename does not end it, so its name is not kept.
+pub(crate) struct Selected {
+    pub(crate) mailbox: MailboxId,
+    /// Whether it was opened by EXAMINE.
+    pub(crate) read_only: bool,
+    pub(crate) view: View,
+    /// Whether changes are to be read although no hint says so.
+    pub(crate) is_stale: bool,
+    /// Keywords that the client was told of.
+    pub(crate) keywords: Vec<String>,
+}
+
+/// A structure that is kept for the next command.
+pub(crate) struct KeptStructure {
+    pub(crate) uid: Uid,
+    pub(crate) structure: Arc<Structure>,
+}
+
+/// What goes into the tagged OK of a command that was done.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: Option<Code>,
+    pub(crate) text: &'static str,
+}
+
+impl Done {
+    pub(crate) fn text(text: &'static str) -> Done {
+        Done { code: None, text }
+    }
+}
+
+/// What a handler of a command returns.
+pub(crate) type Result<T> = std::result::Result<T, Stop>;
+
+/// Why a command was not done.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// A tagged NO.
+    No(Option<Code>, Cow<'static, str>),
+    /// A tagged BAD.
+    Bad(&'static str),
+    /// The connection is closed without a tagged response, perhaps after a BYE.
+    Close(End, Option<(Option<Code>, &'static str)>),
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub enum End {
+    /// The client said LOGOUT.
+    LoggedOut,
+    /// The client closed the connection.
+    PeerClosed,
+    /// The client was silent for too long.
+    TimedOut,
+    /// The client broke the protocol too often or too grossly.
+    Refused,
+    /// The mailbox or the account that it used is gone.
+    Gone,
+    /// The outcome of a command is not known, so that no answer to it would be true.
+    OutcomeUnknown,
+    /// The mail store failed in the middle of a response.
+    Interrupted,
+    /// The connection failed.
+    Failed(io::Error),
+}
+
+impl Stop {
+    pub(crate) fn no(code: Code, text: &'static str) -> Stop {
+        Stop::No(Some(code), Cow::Borrowed(text))
+    }
+
+    /// Closes the connection of a client that does not keep to the protocol.
+    pub(crate) fn bye(text: &'static str) -> Stop {
+        Stop::Close(End::Refused, Some((None, text)))
+    }
+
+    /// A failure after a response was begun: what was sent cannot be taken back.
+    pub(crate) fn in_response(self) -> Stop {
+        match self {
+            Stop::Close(..) => self,
+            Stop::No(..) | Stop::Bad(_) => Stop::Close(End::Interrupted, None),
+        }
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Close(End::Failed(error), None)
+    }
+}
+
+/// The one place that says what a client hears when the backend fails.
+impl From<BackendError> for Stop {
+    fn from(error: BackendError) -> Stop {
+        match error {
+            BackendError::Unavailable => Stop::no(Code::Unavailable, "Not now, try again later"),
+            BackendError::Unknown => Stop::Close(End::OutcomeUnknown, None),
+            BackendError::NoMailbox => Rejection::NoMailbox.into(),
+            BackendError::Gone => {
+                Stop::Close(End::Gone, Some((None, "The account has been deleted or moved")))
+            }
+            BackendError::Rejected(rejection) => rejection.into(),
+            BackendError::Broken => Stop::no(Code::ServerBug, "Internal error, please report it"),
+        }
+    }
+}
+
+/// The one place that says what a client hears when the machine refuses.
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Stop {
+        let (code, text) = match rejection {
+            Rejection::NoAccount => return BackendError::Gone.into(),
+            Rejection::NoMailbox => (Code::NonExistent, "There is no such mailbox"),
+            Rejection::Exists => (Code::AlreadyExists, "There is such a mailbox already"),
+            Rejection::NotPermitted => (Code::Cannot, "This mailbox cannot be changed so"),
+            Rejection::NameInvalid => (Code::Cannot, "No mailbox can have this name"),
+            Rejection::OverQuota => (Code::OverQuota, "Quota exceeded"),
+            Rejection::TooMany => (Code::Limit, "Too many messages at once"),
+            Rejection::NoUpload => (Code::Unavailable, "The upload was lost, try again"),
+            Rejection::UploadLimit => (Code::Limit, "Too much is being uploaded"),
+            Rejection::KeywordLimit => (Code::Limit, "Too many keywords, or one is too long"),
+            Rejection::MailboxLimit => (Code::Limit, "Too many mailboxes"),
+            Rejection::MailboxFull => (Code::Limit, "The mailbox cannot take more messages"),
+            Rejection::SequenceUsed | Rejection::Invalid => {
+                (Code::ServerBug, "Internal error, please report it")
+            }
+        };
+        Stop::no(code, text)
+    }
+}
+
+impl From<LoginError> for Stop {
+    fn from(error: LoginError) -> Stop {
+        match error {
+            LoginError::Denied => Stop::no(Code::AuthenticationFailed, "Authentication failed"),
+            LoginError::Locked => Stop::no(Code::ContactAdmin, "The account is locked"),
+            LoginError::TooMany => Stop::no(Code::Limit, "Too many connections"),
+            LoginError::Unavailable => Stop::no(Code::Unavailable, "Not now, try again later"),
+        }
+    }
+}
+
+/// A name or an argument that cannot be.
+impl From<crate::Error> for Stop {
+    fn from(error: crate::Error) -> Stop {
+        match error {
+            crate::Error::Syntax(text) => Stop::Bad(text),
+            crate::Error::TooBig(text) => Stop::no(Code::TooBig, text),
+            crate::Error::Name(text) => Stop::no(Code::Cannot, text),
+            crate::Error::Fatal(text) => Stop::bye(text),
+        }
+    }
+}
+
+impl<T, B: Backend> Session<'_, T, B> {
+    /// Whether a command that is valid in these states is valid now; if not, why.
+    pub(crate) fn allows(&self, valid_in: ValidIn) -> Result<()> {
+        match valid_in {
+            ValidIn::Any | ValidIn::Authenticated => Ok(()),
+            ValidIn::NotAuthenticated => Err(Stop::Bad("You are logged in already")),
+            ValidIn::Selected if self.selected.is_some() => Ok(()),
+            ValidIn::Selected => Err(Stop::Bad("Select a mailbox first")),
+        }
+    }
+
+    /// The mailbox that is selected.
+    pub(crate) fn selected(&mut self) -> Result<&mut Selected> {
+        self.selected.as_mut().ok_or(Stop::Bad("Select a mailbox first"))
+    }
+
+    /// The mailbox that is selected, if it may be changed.
+    pub(crate) fn writable(&mut self) -> Result<&mut Selected> {
+        let selected = self.selected()?;
+        if selected.read_only {
+            return Err(Stop::no(Code::ReadOnly, "The mailbox was opened to be read only"));
+        }
+        Ok(selected)
+    }
+
+    /// Asks the backend, and picks what is wanted out of its answer.
+    pub(crate) async fn ask<A>(
+        &mut self,
+        query: Query,
+        pick: impl FnOnce(Answer) -> Option<A>,
+    ) -> Result<A> {
+        let answer = self.backend.read(query).await?;
+        pick(answer).ok_or_else(|| BackendError::Broken.into())
+    }
+
+    /// Has the backend do something, and returns its reply.
+    pub(crate) async fn change(&mut self, command: Command) -> Result<Reply> {
+        reply(self.backend.propose(command).await?)
+    }
+}
+
+/// The reply of a command that was done.
+pub(crate) fn reply(outcome: Outcome) -> Result<Reply> {
+    match outcome {
+        Outcome::Done(reply) => Ok(reply),
+        Outcome::Rejected(rejection) => Err(rejection.into()),
+        Outcome::Forgotten => Err(BackendError::Unknown.into()),
+        Outcome::Moved => Err(BackendError::Unavailable.into()),
+    }
+}

@@ -1,0 +1,174 @@
+//! Telling the client what others did to the mailbox that it has selected.
+
+use futures_util::FutureExt as _;
+use mailbox::{Answer, Flags, ModSeq, Query, Uid, UidRanges};
+
+use crate::backend::{Backend, Transport};
+use crate::flags;
+use crate::respond::Code;
+use crate::state::{End, Result, Session, Stop};
+use crate::view::News;
+
+/// Whether EXPUNGE may be sent now (invariant I1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expunges {
+    /// Tell them.
+    Tell,
+    /// Keep them for later.
+    Hold,
+}
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    /// Reads what changed in the selected mailbox, and tells it: flags, EXISTS, RECENT, and EXPUNGE
+    /// if it may be sent.
+    pub(crate) async fn refresh(&mut self, expunges: Expunges) -> Result<()> {
+        let account = self.backend.account();
+        while let Some(selected) = &self.selected {
+            let (mailbox, since) = (selected.mailbox, selected.view.since());
+            let query = Query::Changes { account, mailbox, since };
+            let changes = self.ask(query, |answer| match answer {
+                Answer::Changes(changes) => Some(changes),
+                _ => None,
+            });
+            let changes = changes.await.map_err(mailbox_gone)?;
+            let Some(folder) = &changes.folder else { return Err(gone()) };
+            if folder.vanished_floor > since {
+                self.resync().await?;
+            }
+            let more = changes.more;
+            let news = self.selected()?.view.absorb(changes);
+            self.claim_recent(&news.arrived).await?;
+            self.tell(news, expunges).await?;
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Like [`Session::refresh`], if there is reason to believe that something changed. A failure
+    /// costs a delay and not the command that was done before.
+    pub(crate) async fn refresh_if_hinted(&mut self, expunges: Expunges) -> Result<()> {
+        let Some(selected) = &self.selected else { return Ok(()) };
+        if selected.is_stale || self.backend.changed().now_or_never().is_some() {
+            return self.refresh_after(expunges).await;
+        }
+        self.tell(News::default(), expunges).await
+    }
+
+    /// Like [`Session::refresh`], after a command that was done: a failure costs a delay.
+    pub(crate) async fn refresh_after(&mut self, expunges: Expunges) -> Result<()> {
+        let result = Box::pin(self.refresh(expunges)).await;
+        if let Some(selected) = &mut self.selected {
+            selected.is_stale = result.is_err();
+        }
+        match result {
+            Err(Stop::No(..) | Stop::Bad(_)) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Tells what the view knows and the client does not.
+    pub(crate) async fn tell(&mut self, news: News, expunges: Expunges) -> Result<()> {
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        if expunges == Expunges::Tell {
+            for sequence in selected.view.expunge() {
+                self.conn.out.expunge(sequence);
+                self.conn.relieve().await?;
+            }
+        }
+        let (exists, recent) = selected.view.counts();
+        if let Some(exists) = exists {
+            self.conn.out.exists(exists);
+        }
+        if let Some(recent) = recent {
+            self.conn.out.recent(recent);
+        }
+        for (uid, modseq, flags) in news.flags {
+            self.tell_flags(uid, modseq, &flags, self.condstore);
+            self.conn.relieve().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes an unsolicited FETCH with a message's flags.
+    pub(crate) fn tell_flags(&mut self, uid: Uid, modseq: ModSeq, flags: &Flags, with_uid: bool) {
+        self.tell_keywords(flags);
+        let Some(selected) = &self.selected else { return };
+        let Some(sequence) = selected.view.sequence(uid) else { return };
+        let out = &mut self.conn.out;
+        out.fetch_begin(sequence);
+        if with_uid {
+            out.fetch_uid(uid.0);
+        }
+        out.fetch_flags(flags::names(flags, selected.view.is_recent(uid)));
+        if self.condstore {
+            out.fetch_modseq(modseq.0);
+        }
+        out.fetch_end();
+    }
+
+    /// Writes FLAGS if there are keywords that the client does not know (RFC 3501 section 7.2.6).
+    pub(crate) fn tell_keywords(&mut self, flags: &Flags) {
+        let Some(selected) = &mut self.selected else { return };
+        let known = &mut selected.keywords;
+        let is_new = |keyword: &&String| !known.iter().any(|k| k.eq_ignore_ascii_case(keyword));
+        let new: Vec<String> = flags.keywords().iter().filter(is_new).cloned().collect();
+        if !new.is_empty() {
+            known.extend(new);
+            self.conn.out.flags(flags::all(known));
+            let code = flags::permanent(known, selected.read_only);
+            self.conn.out.untagged_ok(Some(&code), "More keywords");
+        }
+    }
+
+    /// Switches CONDSTORE on, for the rest of the session (RFC 7162 section 3.1).
+    pub(crate) fn enable_condstore(&mut self) {
+        if self.condstore {
+            return;
+        }
+        self.condstore = true;
+        if let Some(selected) = &self.selected {
+            let code = Code::HighestModSeq(selected.view.highest_modseq().0);
+            self.conn.out.untagged_ok(Some(&code), "CONDSTORE enabled");
+        }
+    }
+
+    /// Makes messages that arrived recent in this session, unless another session was first. If
+    /// that cannot be told they are: a message may be recent twice, never not at all.
+    async fn claim_recent(&mut self, arrived: &UidRanges) -> Result<()> {
+        let Some(selected) = &self.selected else { return Ok(()) };
+        if arrived.is_empty() {
+            return Ok(());
+        }
+        let claim = if selected.read_only { Uid(0) } else { selected.view.next_uid() };
+        let from = self.backend.recent_from(selected.mailbox, claim).await;
+        self.selected()?.view.mark_recent(arrived, from.unwrap_or(Uid(1)));
+        Ok(())
+    }
+
+    /// Compares the view with the whole mailbox.
+    async fn resync(&mut self) -> Result<()> {
+        let (account, mailbox) = (self.backend.account(), self.selected()?.mailbox);
+        let query = Query::Open { account, mailbox };
+        let opened = self.ask(query, |answer| match answer {
+            Answer::Opened(opened) => Some(opened),
+            _ => None,
+        });
+        let opened = opened.await.map_err(mailbox_gone)?;
+        self.selected()?.view.resync(&opened.uids);
+        Ok(())
+    }
+}
+
+fn gone() -> Stop {
+    Stop::Close(End::Gone, Some((None, "The selected mailbox has been deleted")))
+}
+
+/// A mailbox that is selected and does not exist ends the session.
+fn mailbox_gone(stop: Stop) -> Stop {
+    match stop {
+        Stop::No(Some(Code::NonExistent), _) => gone(),
+        stop => stop,
+    }
+}

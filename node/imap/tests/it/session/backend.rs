@@ -1,0 +1,290 @@
+//! A partition in memory: the real machine on rows in a map, bodies beside them.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use imap::backend::{Auth, Backend, BackendError, LoginError, ScramVerifier};
+use mailbox::{
+    AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Flags,
+    Hash16, Lane, MailboxId, Millis, NewBody, Outcome, Query, QueryError, Recipient, Staged, Stamp,
+    Uid, UploadId,
+};
+use mailbox::limits::ENTRY_BODY_BYTES_MAX;
+
+use super::transport::NOW;
+
+/// The password of everybody.
+pub const PASSWORD: &str = "secret";
+
+/// A partition, shared by all sessions of a test.
+#[derive(Clone, Default)]
+pub struct Partition(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    rows: BTreeMap<Bytes, Bytes>,
+    index: u64,
+    bodies: BTreeMap<u64, Bytes>,
+    uploads: BTreeMap<UploadId, Bytes>,
+    users: BTreeMap<String, AccountId>,
+    recent: BTreeMap<(AccountId, MailboxId), Uid>,
+    version: u64,
+    wakers: Vec<Waker>,
+    /// What the next proposals come to instead.
+    failures: Vec<BackendError>,
+    /// What the next reads come to instead.
+    read_failures: Vec<BackendError>,
+    /// Ranges of bodies that were read.
+    read: Vec<Range<u64>>,
+    proposals: u64,
+}
+
+impl State {
+    fn apply(&mut self, command: Command, body: Bytes) -> Outcome {
+        self.index += 1;
+        let lane = Lane { node: 1, boot: 1, lane: self.index };
+        let stamp = Stamp { lane, sequence: 1, issued: NOW };
+        let at = EntryAt { index: self.index, term: 1, body_length: body.len() as u64 };
+        let envelope = Envelope { stamp, time: NOW, command };
+        let mut staged = Staged::new(&self.rows).unwrap();
+        let (outcome, events) = mailbox::apply(&mut staged, at, &envelope).unwrap();
+        for (key, value) in staged.into_writes().unwrap().rows {
+            match value {
+                Some(value) => self.rows.insert(key, value),
+                None => self.rows.remove(&key),
+            };
+        }
+        self.bodies.insert(self.index, body);
+        if !events.is_empty() {
+            self.version += 1;
+            self.wakers.drain(..).for_each(Waker::wake);
+        }
+        outcome
+    }
+}
+
+impl State {
+    /// A body as a command names it, and what rides beside the command: a large one goes before it.
+    fn arrive(&mut self, account: AccountId, body: Bytes) -> (NewBody, Bytes) {
+        let (hash, length) = (Hash16::of(&body), body.len() as u64);
+        if length <= ENTRY_BODY_BYTES_MAX {
+            return (NewBody { hash, length, source: BodySource::Inline }, body);
+        }
+        let upload = UploadId(self.index.into());
+        for (number, chunk) in (0..).zip(body.chunks(1 << 20)) {
+            let length = chunk.len() as u32;
+            let command = Command::Chunk { upload, account, number, length };
+            let outcome = self.apply(command, Bytes::copy_from_slice(chunk));
+            assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+        }
+        self.uploads.insert(upload, body);
+        (NewBody { hash, length, source: BodySource::Upload(upload) }, Bytes::new())
+    }
+}
+
+impl Partition {
+    /// Makes an account with an INBOX.
+    pub fn user(&self, name: &str) -> AccountId {
+        let mut state = self.0.lock().unwrap();
+        let account = AccountId(state.users.len() as u64 + 1);
+        state.users.insert(name.to_owned(), account);
+        let command = Command::CreateAccount { account, folders: Vec::new(), quota_bytes: None };
+        state.apply(command, Bytes::new());
+        account
+    }
+
+    /// Delivers a message, which gets a trace header.
+    pub fn deliver(&self, user: &str, folder: Option<&str>, message: &[u8]) -> Outcome {
+        let mut state = self.0.lock().unwrap();
+        let account = state.users[user];
+        let (body, bytes) = state.arrive(account, Bytes::copy_from_slice(message));
+        let recipient = Recipient {
+            account,
+            address: format!("{user}@example.org"),
+            folder: folder.map(str::to_owned),
+            prefix: Bytes::from(format!("Delivered-To: {user}\r\n")),
+        };
+        let deliver = Deliver {
+            sender: String::new(),
+            recipients: vec![recipient],
+            body,
+            received: NOW,
+            suppress_duplicates: false,
+            confirmed: Vec::new(),
+        };
+        let outcome = state.apply(Command::Deliver(deliver), bytes);
+        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+        outcome
+    }
+
+    /// Does something to an account as if by another door.
+    pub fn apply(&self, command: Command) -> Outcome {
+        self.0.lock().unwrap().apply(command, Bytes::new())
+    }
+
+    pub fn account(&self, user: &str) -> AccountId {
+        self.0.lock().unwrap().users[user]
+    }
+
+    /// Lets the next proposal fail.
+    pub fn fail(&self, error: BackendError) {
+        self.0.lock().unwrap().failures.push(error);
+    }
+
+    /// Lets the next read fail.
+    pub fn fail_read(&self, error: BackendError) {
+        self.0.lock().unwrap().read_failures.push(error);
+    }
+
+    /// Ranges of bodies that were read since the last time.
+    pub fn take_read(&self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.0.lock().unwrap().read)
+    }
+
+    /// How many commands sessions have proposed.
+    pub fn proposals(&self) -> u64 {
+        self.0.lock().unwrap().proposals
+    }
+
+    fn open(&self, user: &str) -> Result<Account, LoginError> {
+        let id = *self.0.lock().unwrap().users.get(user).ok_or(LoginError::Denied)?;
+        Ok(Account { partition: self.clone(), id, seen: Mutex::default() })
+    }
+}
+
+/// Everybody's password is the same; SCRAM is offered to the first user.
+pub struct Users(pub Partition);
+
+impl Auth for Users {
+    type Account = Account;
+
+    async fn login(&self, user: &str, password: &str) -> Result<Account, LoginError> {
+        match password {
+            PASSWORD => self.0.open(user),
+            "locked" => Err(LoginError::Locked),
+            _ => Err(LoginError::Denied),
+        }
+    }
+
+    async fn scram_verifier(&self, user: &str) -> Result<Option<ScramVerifier>, LoginError> {
+        Ok(self.0.open(user).is_ok().then(super::bad_input::verifier))
+    }
+
+    async fn account(&self, user: &str) -> Result<Account, LoginError> {
+        self.0.open(user)
+    }
+
+    async fn scram_failed(&self, _user: &str) {}
+
+    fn nonce(&self) -> [u8; 24] {
+        [7; 24]
+    }
+
+    fn salt_secret(&self) -> [u8; 32] {
+        [9; 32]
+    }
+}
+
+/// One account as a session uses it.
+pub struct Account {
+    partition: Partition,
+    id: AccountId,
+    seen: Mutex<u64>,
+}
+
+impl Account {
+    fn propose_with(&self, command: Command, body: Bytes) -> Result<Outcome, BackendError> {
+        let mut state = self.partition.0.lock().unwrap();
+        state.proposals += 1;
+        match state.failures.pop() {
+            Some(error) => Err(error),
+            None => Ok(state.apply(command, body)),
+        }
+    }
+}
+
+impl Backend for Account {
+    type Upload = BytesMut;
+
+    fn account(&self) -> AccountId {
+        self.id
+    }
+
+    async fn read(&self, query: Query) -> Result<Answer, BackendError> {
+        let mut state = self.partition.0.lock().unwrap();
+        if let Some(error) = state.read_failures.pop() {
+            return Err(error);
+        }
+        mailbox::query(&state.rows, &query).map_err(|error| match error {
+            QueryError::NoAccount => BackendError::Gone,
+            QueryError::NoMailbox => BackendError::NoMailbox,
+            _ => BackendError::Broken,
+        })
+    }
+
+    async fn propose(&self, command: Command) -> Result<Outcome, BackendError> {
+        self.propose_with(command, Bytes::new())
+    }
+
+    async fn body(&self, body: &Body, range: Range<u64>) -> Result<Bytes, BackendError> {
+        assert!(range.end - range.start <= imap::limits::PIECE_BYTES);
+        let mut state = self.partition.0.lock().unwrap();
+        state.read.push(range.clone());
+        let bytes = match body.at {
+            BodyAt::Entry { index, .. } => &state.bodies[&index],
+            BodyAt::Upload(upload) => &state.uploads[&upload],
+        };
+        Ok(bytes.slice(range.start as usize..range.end as usize))
+    }
+
+    fn upload(&self, _size: u64) -> BytesMut {
+        BytesMut::new()
+    }
+
+    async fn upload_put(&self, upload: &mut BytesMut, bytes: Bytes) -> Result<(), BackendError> {
+        upload.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn append(
+        &self,
+        upload: BytesMut,
+        mailbox: MailboxId,
+        flags: Flags,
+        date: Millis,
+    ) -> Result<Outcome, BackendError> {
+        let account = self.id;
+        let (body, bytes) = self.partition.0.lock().unwrap().arrive(account, upload.freeze());
+        self.propose_with(Command::Append { account, mailbox, flags, date, body }, bytes)
+    }
+
+    async fn recent_from(
+        &self,
+        mailbox: MailboxId,
+        claim_below: Uid,
+    ) -> Result<Uid, BackendError> {
+        let mut state = self.partition.0.lock().unwrap();
+        let mark = state.recent.entry((self.id, mailbox)).or_insert(Uid(1));
+        let from = *mark;
+        *mark = from.max(claim_below);
+        Ok(from)
+    }
+
+    async fn changed(&self) {
+        poll_fn(|context| {
+            let mut state = self.partition.0.lock().unwrap();
+            let mut seen = self.seen.lock().unwrap();
+            if *seen != state.version {
+                *seen = state.version;
+                return Poll::Ready(());
+            }
+            state.wakers.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}

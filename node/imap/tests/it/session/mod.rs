@@ -1,0 +1,10 @@
+//! Whole sessions: clients on scripted connections, on a partition in memory.
+
+mod backend;
+mod bad_input;
+mod executor;
+mod scripts;
+mod states;
+mod streaming;
+mod transport;
+mod view;

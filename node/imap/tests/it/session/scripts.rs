@@ -1,0 +1,208 @@
+//! Goldenscripts: dialogues of several clients.
+//!
+//! ```text
+//!   user alice                  makes an account; `alice` and `bob` exist from the start
+//!   c1: login alice             connects and logs in without a word
+//!   c1: connect [tls=no]        connects and shows the greeting; `tls=no` forbids plain logins
+//!   c1:> a1 SELECT INBOX        sends a line and shows all that every client receives
+//!   c1: bytes "a1 NOOP\r\n"     sends exactly these bytes, in one piece
+//!   c1: repeat "x" 1000         sends a string many times
+//!   c1: advance 120             lets seconds pass;  c1: silence  very many;  c1: close  hangs up
+//!   deliver alice "text" [folder=F] [n=3]
+//!   message alice NAME          delivers `tests/messages/NAME`, line ends made CRLF
+//!   fail ERROR, fail-read ERROR the next proposal or read is Unavailable, Unknown ..
+//! ```
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use imap::Config;
+use imap::backend::BackendError;
+
+use super::backend::{PASSWORD, Partition, Users};
+use super::executor::{self, Task};
+use super::transport::Client;
+
+#[test]
+fn sessions() {
+    crate::scripts::run_all("session", Dialogue::new);
+}
+
+/// Several clients on one partition.
+pub struct Dialogue {
+    pub partition: Partition,
+    pub config: Arc<Config>,
+    clients: BTreeMap<String, (Client, Task)>,
+}
+
+impl Dialogue {
+    pub fn new() -> Dialogue {
+        let partition = Partition::default();
+        partition.user("alice");
+        partition.user("bob");
+        let clients = BTreeMap::new();
+        let config = Config { append_limit: 1 << 20, ..Config::default() };
+        Dialogue { partition, config: Arc::new(config), clients }
+    }
+
+    /// Connects a client.
+    pub fn connect(&mut self, name: &str, client: Client) {
+        let (mut server, users) = (client.server(), Users(self.partition.clone()));
+        let config = Arc::clone(&self.config);
+        let task = Task::new(async move { imap::serve(&mut server, &users, &config).await });
+        self.clients.insert(name.to_owned(), (client, task));
+        self.run();
+    }
+
+    /// Connects a client that has logged in.
+    pub fn log_in(&mut self, name: &str, user: &str) {
+        self.connect(name, Client::plain());
+        let client = self.client(name);
+        client.send(format!("in LOGIN {user} {PASSWORD}\r\n"));
+        self.run();
+        let said = String::from_utf8(client.take()).unwrap();
+        assert!(said.contains("in OK"), "{said}");
+    }
+
+    pub fn client(&self, name: &str) -> Client {
+        self.clients[name].0.clone()
+    }
+
+    pub fn run(&mut self) {
+        executor::run(self.clients.values_mut().map(|(_, task)| task));
+    }
+
+    /// Sends bytes and returns what this client receives.
+    pub fn say(&mut self, name: &str, bytes: &[u8]) -> Vec<u8> {
+        let client = self.client(name);
+        client.send(bytes.to_vec());
+        self.run();
+        client.take()
+    }
+
+    /// How the session of a client ended, if it did.
+    pub fn ended(&self, name: &str) -> Option<String> {
+        self.clients[name].1.end.as_ref().map(|end| format!("{end:?}"))
+    }
+
+    /// What all clients received, those but `speaker` with their names.
+    fn heard(&mut self, speaker: &str) -> String {
+        self.run();
+        let mut heard = String::new();
+        for (name, (client, task)) in &mut self.clients {
+            let label = if name == speaker { String::new() } else { format!("[{name}] ") };
+            let bytes = client.take();
+            for line in String::from_utf8_lossy(&bytes).split_inclusive('\n') {
+                let line = line.strip_suffix('\n').unwrap_or(line);
+                let line = line.strip_suffix('\r').unwrap_or(line);
+                let printable: String = line
+                    .chars()
+                    .map(|char| if char.is_control() { '?' } else { char })
+                    .collect();
+                writeln!(heard, "{label}{printable}").unwrap();
+            }
+            if let Some(end) = task.end.take() {
+                writeln!(heard, "{label}({end:?})").unwrap();
+            }
+        }
+        heard
+    }
+
+    fn fail(&self, name: &str, is_read: bool) {
+        let error = match name {
+            "Unavailable" => BackendError::Unavailable,
+            "Unknown" => BackendError::Unknown,
+            "Gone" => BackendError::Gone,
+            _ => BackendError::Broken,
+        };
+        if is_read { self.partition.fail_read(error) } else { self.partition.fail(error) }
+    }
+
+    /// A command without a client.
+    fn happen(&mut self, command: &goldenscript::Command) -> Result<(), Box<dyn Error>> {
+        let mut args = command.consume_args();
+        match command.name.as_str() {
+            "user" => drop(self.partition.user(args.next_pos().ok_or("whose?")?)),
+            "deliver" => {
+                let user = args.next_pos().ok_or("to whom?")?.to_owned();
+                let text = args.next_pos().ok_or("what?")?.to_owned();
+                let folder = args.take_key("folder").map(str::to_owned);
+                let times = args.take_key("n").unwrap_or("1").parse()?;
+                for _ in 0..times {
+                    self.partition.deliver(&user, folder.as_deref(), text.as_bytes());
+                }
+            }
+            "message" => {
+                let user = args.next_pos().ok_or("to whom?")?.to_owned();
+                let name = args.next_pos().ok_or("which?")?.to_owned();
+                let text = std::fs::read_to_string(format!("tests/messages/{name}"))?;
+                self.partition.deliver(&user, None, text.replace('\n', "\r\n").as_bytes());
+            }
+            "fail" => self.fail(args.next_pos().ok_or("how?")?, false),
+            "fail-read" => self.fail(args.next_pos().ok_or("how?")?, true),
+            name => return Err(format!("unknown command {name}").into()),
+        }
+        args.reject_next()?;
+        Ok(())
+    }
+
+    fn act(&mut self, name: &str, command: &goldenscript::Command) -> Result<(), Box<dyn Error>> {
+        let mut args = command.consume_args();
+        match command.name.as_str() {
+            "login" => {
+                let user = args.next_pos().ok_or("who?")?.to_owned();
+                self.log_in(name, &user);
+            }
+            "connect" => {
+                let is_plain = args.take_key("tls").is_none();
+                let client = if is_plain { Client::plain() } else { Client::default() };
+                self.connect(name, client);
+            }
+            "bytes" => {
+                let bytes: Vec<u8> =
+                    args.next_pos().ok_or("what?")?.chars().map(|char| char as u8).collect();
+                self.client(name).send(bytes);
+            }
+            "repeat" => {
+                let text = args.next_pos().ok_or("what?")?.to_owned();
+                let times: usize = args.next_pos().ok_or("how often?")?.parse()?;
+                for piece in text.repeat(times).into_bytes().chunks(16 * 1024) {
+                    self.client(name).send(piece.to_vec());
+                }
+            }
+            "advance" => {
+                let seconds = args.next_pos().ok_or("how long?")?.parse()?;
+                self.client(name).advance(Duration::from_secs(seconds));
+            }
+            "silence" => self.client(name).fall_silent(),
+            "close" => self.client(name).close(),
+            line => self.client(name).send(format!("{line}\r\n")),
+        }
+        args.reject_next()?;
+        Ok(())
+    }
+}
+
+impl goldenscript::Runner for Dialogue {
+    type Command = goldenscript::Command;
+
+    fn run(
+        &mut self,
+        command: &goldenscript::Command,
+        context: &goldenscript::Context,
+    ) -> Result<String, Box<dyn Error>> {
+        match &context.prefix {
+            Some(name) => {
+                self.act(name, command)?;
+                Ok(self.heard(name))
+            }
+            None => {
+                self.happen(command)?;
+                Ok(self.heard(""))
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Large messages and large mailboxes: memory stays flat, reads stay few.
+
+use imap::Config;
+use imap::limits::{PIECE_BYTES, READ_BYTES};
+use mailbox::{Command, Flags, StoreMode, SystemFlags, UidRanges};
+
+use super::backend::{Partition, Users};
+use super::scripts::Dialogue;
+use super::transport::Client;
+
+/// A multipart message with an attachment of about so many bytes.
+fn large(bytes: usize) -> Vec<u8> {
+    let head = "Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\nContent-Type: text/plain\r\n\r\nfirst\r\n\
+        --b\r\nContent-Type: application/octet-stream\r\n\r\n";
+    let line = format!("{}\r\n", "x".repeat(76));
+    format!("{head}{}--b--\r\n", line.repeat(bytes / line.len())).into_bytes()
+}
+
+fn selected(partition: impl FnOnce(&Partition)) -> Dialogue {
+    let mut dialogue = Dialogue::new();
+    partition(&dialogue.partition);
+    dialogue.log_in("c", "alice");
+    dialogue.say("c", b"s SELECT INBOX\r\n");
+    dialogue.partition.take_read();
+    dialogue
+}
+
+#[test]
+fn a_large_message_goes_in_pieces() {
+    let message = large(5 << 20);
+    let mut dialogue = selected(|partition| drop(partition.deliver("alice", None, &message)));
+    let said = dialogue.say("c", b"a FETCH 1 BODY.PEEK[]\r\n");
+    let size = message.len() + "Delivered-To: alice\r\n".len();
+    let head = format!("* 1 FETCH (BODY[] {{{size}}}\r\nDelivered-To: alice\r\n");
+    assert!(said.starts_with(head.as_bytes()));
+    assert!(said.get(head.len()..).unwrap().starts_with(&message));
+    assert!(said.ends_with(b")\r\na OK FETCH completed\r\n"));
+    assert!(dialogue.client("c").largest_write() <= PIECE_BYTES as usize);
+    let read = dialogue.partition.take_read();
+    assert_eq!(read.len() as u64, (message.len() as u64).div_ceil(PIECE_BYTES));
+}
+
+#[test]
+fn a_slice_reads_only_itself() {
+    let message = large(5 << 20);
+    let mut dialogue = selected(|partition| drop(partition.deliver("alice", None, &message)));
+    let said = dialogue.say("c", b"a FETCH 1 BODY.PEEK[]<3000021.16>\r\n");
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.starts_with("* 1 FETCH (BODY[]<3000021> {16}\r\n"), "{said}");
+    assert_eq!(dialogue.partition.take_read(), [3_000_000..3_000_016]);
+}
+
+/// A client that reads a part in slices does not make us scan the message for each.
+#[test]
+fn slices_of_a_part_scan_once() {
+    let message = large(5 << 20);
+    let mut dialogue = selected(|partition| drop(partition.deliver("alice", None, &message)));
+    dialogue.say("c", b"a FETCH 1 BODY.PEEK[2]<0.65536>\r\n");
+    let scan = dialogue.partition.take_read().len() as u64;
+    assert!(scan >= (message.len() as u64).div_ceil(PIECE_BYTES));
+    for slice in 1..20 {
+        let line = format!("a FETCH 1 BODY.PEEK[2]<{}.65536>\r\n", slice * 65536);
+        let said = dialogue.say("c", line.as_bytes());
+        assert!(said.len() > 65536);
+        assert_eq!(dialogue.partition.take_read().len(), 1);
+    }
+}
+
+#[test]
+fn headers_do_not_read_the_body() {
+    let message = large(1 << 20);
+    let mut dialogue = selected(|partition| drop(partition.deliver("alice", None, &message)));
+    dialogue.say("c", b"a FETCH 1 (BODY.PEEK[HEADER.FIELDS (Subject)] ENVELOPE RFC822.SIZE)\r\n");
+    let read: u64 = dialogue.partition.take_read().iter().map(|read| read.end - read.start).sum();
+    assert!(read <= 16 * 1024, "{read}");
+    dialogue.say("c", b"a FETCH 1 (FLAGS UID INTERNALDATE RFC822.SIZE)\r\n");
+    assert!(dialogue.partition.take_read().is_empty());
+}
+
+/// S10: a header of many MiB is filtered as it streams by.
+#[test]
+fn a_long_header_is_filtered() {
+    let mut message = b"Subject: here\r\n".to_vec();
+    message.extend_from_slice("To: somebody@example.org\r\n".repeat(20_000).as_bytes());
+    message.extend_from_slice(b"\r\ntext\r\n");
+    let mut dialogue = selected(|partition| drop(partition.deliver("alice", None, &message)));
+    let said = dialogue.say("c", b"a FETCH 1 BODY.PEEK[HEADER.FIELDS (Subject)]\r\n");
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("{17}\r\nSubject: here\r\n\r\n)"), "{said}");
+    let said = dialogue.say("c", b"a FETCH 1 BODY.PEEK[HEADER.FIELDS (To)]\r\n");
+    let said = String::from_utf8(said).unwrap();
+    let size = "To: somebody@example.org\r\n".len() * 20_000 + 2;
+    assert!(said.starts_with(&format!("* 1 FETCH (BODY[HEADER.FIELDS (To)] {{{size}}}\r\nTo:")));
+    assert!(said.ends_with("example.org\r\n\r\n)\r\na OK FETCH completed\r\n"));
+    let line = b"a FETCH 1 BODY.PEEK[HEADER.FIELDS (To)]<500000.30>\r\n";
+    let slice = String::from_utf8(dialogue.say("c", line)).unwrap();
+    let start = "* 1 FETCH (BODY[HEADER.FIELDS (To)]<500000> {30}\r\n".len();
+    let offset = said.find("\r\n").unwrap() + 2 + 500_000;
+    assert_eq!(slice.get(start..start + 30), said.get(offset..offset + 30));
+}
+
+#[test]
+fn an_appended_message_is_not_held() {
+    let mut dialogue = Dialogue::new();
+    dialogue.log_in("c", "alice");
+    let message = large(1 << 19);
+    let line = format!("a APPEND INBOX (\\Seen) {{{}+}}\r\n", message.len());
+    let client = dialogue.client("c");
+    client.send(line);
+    for piece in message.chunks(READ_BYTES) {
+        client.send(piece.to_vec());
+    }
+    let said = String::from_utf8(dialogue.say("c", b"\r\nb STATUS INBOX (SIZE)\r\n")).unwrap();
+    assert!(said.contains("a OK [APPENDUID "), "{said}");
+    assert!(said.contains(&format!("SIZE {}", message.len())), "{said}");
+}
+
+/// STORE, MOVE and EXPUNGE of very many messages are several commands with one answer; COPY is not.
+#[test]
+fn very_many_messages() {
+    let mut dialogue = selected(|partition| {
+        for _ in 0..10_050 {
+            partition.deliver("alice", None, b"a: b\r\n\r\nc\r\n");
+        }
+    });
+    let mut say = |line: &str| {
+        let before = dialogue.partition.proposals();
+        let said = dialogue.say("c", format!("t {line}\r\n").as_bytes());
+        (String::from_utf8(said).unwrap(), dialogue.partition.proposals() - before)
+    };
+    let (said, proposals) = say("STORE 1:* +FLAGS.SILENT (\\Deleted)");
+    assert_eq!((said.as_str(), proposals), ("t OK STORE completed\r\n", 2));
+    say("CREATE Away");
+    let (said, _) = say("COPY 1:* Away");
+    assert!(said.starts_with("t NO [LIMIT]"), "{said}");
+    let (said, proposals) = say("EXPUNGE");
+    assert_eq!(proposals, 3, "one attempt, two batches");
+    assert_eq!(said.matches(" EXPUNGE\r\n").count(), 10_050);
+    assert!(said.ends_with("t OK EXPUNGE completed\r\n"));
+}
+
+/// Changes that come while a client is away for long are all told, page by page.
+#[test]
+fn very_many_changes() {
+    let mut dialogue = selected(|partition| {
+        for _ in 0..1_500 {
+            partition.deliver("alice", None, b"a: b\r\n\r\nc\r\n");
+        }
+    });
+    let account = dialogue.partition.account("alice");
+    dialogue.partition.apply(Command::Store {
+        account,
+        mailbox: mailbox::MailboxId::INBOX,
+        uids: UidRanges::all(),
+        mode: StoreMode::Add,
+        flags: Flags::system(SystemFlags::FLAGGED),
+        unchanged_since: None,
+    });
+    let said = String::from_utf8(dialogue.say("c", b"t NOOP\r\n")).unwrap();
+    assert_eq!(said.matches(" FETCH (FLAGS (\\Flagged").count(), 1_500);
+    let said = String::from_utf8(dialogue.say("c", b"t NOOP\r\n")).unwrap();
+    assert_eq!(said, "t OK NOOP completed\r\n");
+}
+
+/// S18: what a connection costs while nothing happens.
+#[test]
+fn an_idle_session_is_small() {
+    let (mut server, config) = (Client::plain().server(), Config::default());
+    let users = Users(Partition::default());
+    let session = imap::serve(&mut server, &users, &config);
+    assert!(size_of_val(&session) < 2048, "{} bytes", size_of_val(&session));
+    is_send(session);
+}
+
+fn is_send(_: impl Send) {}

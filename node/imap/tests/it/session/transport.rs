@@ -1,0 +1,171 @@
+//! A connection whose other end is a test.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use imap::backend::Transport;
+use mailbox::Millis;
+
+/// When every test takes place.
+pub const NOW: Millis = Millis(1_704_164_645_000);
+
+/// Both ends see this.
+#[derive(Default)]
+struct Wire {
+    input: VecDeque<Bytes>,
+    is_closed: bool,
+    is_silent: bool,
+    output: Vec<u8>,
+    largest_write: usize,
+    is_tls: bool,
+    is_private: bool,
+    passed: Duration,
+    wakers: Vec<Waker>,
+}
+
+impl Wire {
+    fn wake(&mut self) {
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+}
+
+/// The test's end.
+#[derive(Clone, Default)]
+pub struct Client(Arc<Mutex<Wire>>);
+
+impl Client {
+    /// A connection on which anybody may log in.
+    pub fn plain() -> Client {
+        let client = Client::default();
+        client.0.lock().unwrap().is_private = true;
+        client
+    }
+
+    pub fn send(&self, bytes: impl Into<Bytes>) {
+        let mut wire = self.0.lock().unwrap();
+        wire.input.push_back(bytes.into());
+        wire.wake();
+    }
+
+    /// All that was received since the last time.
+    pub fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap().output)
+    }
+
+    pub fn largest_write(&self) -> usize {
+        self.0.lock().unwrap().largest_write
+    }
+
+    pub fn close(&self) {
+        let mut wire = self.0.lock().unwrap();
+        wire.is_closed = true;
+        wire.wake();
+    }
+
+    /// Lets the server think that nothing came for very long.
+    pub fn fall_silent(&self) {
+        let mut wire = self.0.lock().unwrap();
+        wire.is_silent = true;
+        wire.wake();
+    }
+
+    pub fn advance(&self, time: Duration) {
+        let mut wire = self.0.lock().unwrap();
+        wire.passed += time;
+        wire.wake();
+    }
+
+    pub fn server(&self) -> Server {
+        Server(Arc::clone(&self.0))
+    }
+}
+
+/// The server's end.
+pub struct Server(Arc<Mutex<Wire>>);
+
+impl Transport for Server {
+    type Sleep = Sleep;
+
+    async fn read(&mut self) -> io::Result<Option<Bytes>> {
+        poll_fn(|context| {
+            let mut wire = self.0.lock().unwrap();
+            if let Some(bytes) = wire.input.pop_front() {
+                return Poll::Ready(Ok(Some(bytes)));
+            }
+            if wire.is_closed {
+                return Poll::Ready(Ok(None));
+            }
+            if wire.is_silent {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            wire.wakers.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+        let mut wire = self.0.lock().unwrap();
+        wire.largest_write = wire.largest_write.max(bytes.len());
+        wire.output.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    async fn start_tls(&mut self) -> io::Result<()> {
+        let mut wire = self.0.lock().unwrap();
+        wire.output.extend_from_slice(b"(TLS handshake)\r\n");
+        wire.is_tls = true;
+        Ok(())
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.lock().unwrap().is_tls
+    }
+
+    fn can_start_tls(&self) -> bool {
+        true
+    }
+
+    fn plain_login_allowed(&self) -> bool {
+        self.0.lock().unwrap().is_private
+    }
+
+    fn logged_in(&mut self) {}
+
+    fn now(&self) -> Millis {
+        NOW
+    }
+
+    fn sleep(&self, time: Duration) -> Sleep {
+        let until = self.0.lock().unwrap().passed + time;
+        Sleep { wire: Arc::clone(&self.0), until }
+    }
+}
+
+pub struct Sleep {
+    wire: Arc<Mutex<Wire>>,
+    until: Duration,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut wire = self.wire.lock().unwrap();
+        if wire.passed >= self.until {
+            return Poll::Ready(());
+        }
+        wire.wakers.push(context.waker().clone());
+        Poll::Pending
+    }
+}

@@ -1,0 +1,42 @@
+//! EXPUNGE (RFC 9051 section 6.4.3, RFC 4315 section 2.1).
+
+use super::state::{Account, Mailbox};
+use super::{Entry, Stop};
+use crate::command::Reply;
+use crate::event::EventKind;
+use crate::rows::Rows;
+use crate::types::{AccountId, MailboxId, SystemFlags, UidRanges};
+
+/// Expunges messages that have `\Deleted`. Their rows stay for the retention.
+pub(super) fn run<R: Rows>(
+    entry: &mut Entry<'_, '_, R>,
+    account: AccountId,
+    mailbox: MailboxId,
+    uids: Option<&UidRanges>,
+) -> Result<Reply, Stop> {
+    let mut account = Account::load(entry, account)?;
+    let mut mailbox = Mailbox::load(entry, account.id, mailbox)?;
+    let nothing = Reply::Expunged {
+        uids: UidRanges::new(),
+        modseq: account.modseq(),
+    };
+    if mailbox.row.deleted == 0 {
+        return Ok(nothing);
+    }
+    let all = UidRanges::all();
+    let deleted = |system: SystemFlags| system.has(SystemFlags::DELETED);
+    let found = mailbox.find(entry, uids.unwrap_or(&all), deleted)?;
+    if found.is_empty() {
+        return Ok(nothing);
+    }
+    let modseq = account.next_modseq();
+    let uids: UidRanges = found.iter().map(|one| one.uid).collect();
+    for one in found {
+        mailbox.depart(entry.rows, &mut account, one)?;
+    }
+    mailbox.log(entry, modseq, &UidRanges::new(), &uids)?;
+    mailbox.save(entry.rows)?;
+    account.save(entry.rows)?;
+    entry.hint(account.id, mailbox.id, modseq, EventKind::Expunged);
+    Ok(Reply::Expunged { uids, modseq })
+}

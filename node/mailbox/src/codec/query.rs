@@ -1,0 +1,96 @@
+//! Queries.
+
+use bytes::Bytes;
+use proto::v1::mailbox_query::Kind;
+use proto::v1::{self as wire};
+
+use super::{bytes_of, exact, pack_uids, required, unpack_uids, upload_bytes, upload_of};
+use crate::event::Fault;
+use crate::query::Query;
+use crate::types::{AccountId, MailboxId, ModSeq};
+
+/// The bytes of a query.
+pub fn encode_query(query: &Query) -> Bytes {
+    let kind = match query {
+        Query::Folders { account } => {
+            Kind::Folders(wire::MailboxQueryAccount { account: account.0 })
+        }
+        Query::Folder { account, name } => Kind::Folder(wire::MailboxQueryName {
+            account: account.0,
+            name: name.clone(),
+        }),
+        Query::Open { account, mailbox } => Kind::Open(wire::MailboxQueryMailbox {
+            account: account.0,
+            mailbox: mailbox.0,
+        }),
+        Query::Changes {
+            account,
+            mailbox,
+            since,
+        } => Kind::Changes(wire::MailboxQueryChanges {
+            account: account.0,
+            mailbox: mailbox.0,
+            since: since.0,
+        }),
+        Query::Messages {
+            account,
+            mailbox,
+            uids,
+            changed_since,
+            limit,
+            include_expunged,
+        } => Kind::Messages(wire::MailboxQueryMessages {
+            account: account.0,
+            mailbox: mailbox.0,
+            uids: pack_uids(uids),
+            changed_since: changed_since.map(|modseq| modseq.0),
+            limit: *limit,
+            include_expunged: *include_expunged,
+        }),
+        Query::Locate { upload } => Kind::Locate(wire::MailboxQueryUpload {
+            upload: upload_bytes(*upload),
+        }),
+        Query::Usage { account } => Kind::Usage(wire::MailboxQueryAccount { account: account.0 }),
+        Query::Digest => Kind::Digest(wire::MailboxQueryDigest {}),
+    };
+    bytes_of(&wire::MailboxQuery { kind: Some(kind) })
+}
+
+/// The query with these bytes. [`Fault::Bytes`] if it is none that this version knows: the asker is
+/// at fault, not the rows.
+pub fn decode_query(bytes: &Bytes) -> Result<Query, Fault> {
+    let sent: wire::MailboxQuery = exact(bytes, "a query")?;
+    Ok(match required(sent.kind, "a query's kind")? {
+        Kind::Folders(sent) => Query::Folders {
+            account: AccountId(sent.account),
+        },
+        Kind::Folder(sent) => Query::Folder {
+            account: AccountId(sent.account),
+            name: sent.name,
+        },
+        Kind::Open(sent) => Query::Open {
+            account: AccountId(sent.account),
+            mailbox: MailboxId(sent.mailbox),
+        },
+        Kind::Changes(sent) => Query::Changes {
+            account: AccountId(sent.account),
+            mailbox: MailboxId(sent.mailbox),
+            since: ModSeq(sent.since),
+        },
+        Kind::Messages(sent) => Query::Messages {
+            account: AccountId(sent.account),
+            mailbox: MailboxId(sent.mailbox),
+            uids: unpack_uids(&sent.uids)?,
+            changed_since: sent.changed_since.map(ModSeq),
+            limit: sent.limit,
+            include_expunged: sent.include_expunged,
+        },
+        Kind::Locate(sent) => Query::Locate {
+            upload: upload_of(&sent.upload)?,
+        },
+        Kind::Usage(sent) => Query::Usage {
+            account: AccountId(sent.account),
+        },
+        Kind::Digest(_) => Query::Digest,
+    })
+}

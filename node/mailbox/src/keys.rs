@@ -1,0 +1,354 @@
+//! The keys of rows.
+//!
+//! The order of the bytes is the order of the values, so that a scan finds the rows of an account,
+//! the messages of a mailbox by UID and what is due by its time. Numbers are big-endian and of
+//! fixed width.
+//!
+//! ```text
+//!   1                                  the machine as a whole
+//!   2 node boot lane                   a lane
+//!   3 hash                             a delivery that is to be recognised
+//!   4 upload                           an upload
+//!   5 upload number                    a chunk of it
+//!   6 time kind id ..                  what is due, by when
+//!   7 account 0                        an account
+//!   7 account 1 name                   a name: mailbox, subscription
+//!   7 account 2 mailbox                a mailbox
+//!   7 account 3 mailbox keyword        a keyword of it
+//!   7 account 4 mailbox modseq part    what one command changed in it
+//!   7 account 5 mailbox uid            a message
+//! ```
+
+use bytes::Bytes;
+
+use crate::event::Fault;
+use crate::types::{AccountId, Lane, MailboxId, Millis, ModSeq, Uid, UploadId};
+
+const META: u8 = 1;
+const LANE: u8 = 2;
+const DUPLICATE: u8 = 3;
+const UPLOAD: u8 = 4;
+const CHUNK: u8 = 5;
+const DUE: u8 = 6;
+const ACCOUNT: u8 = 7;
+
+const STATE: u8 = 0;
+const NAME: u8 = 1;
+const FOLDER: u8 = 2;
+const KEYWORD: u8 = 3;
+const CHANGE: u8 = 4;
+const MESSAGE: u8 = 5;
+
+/// The key of a row. Its order is the order of its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// The machine as a whole.
+    Meta,
+    /// A lane.
+    Lane(Lane),
+    /// A delivery: the hash of sender, recipient and body.
+    Duplicate([u8; 16]),
+    /// An upload.
+    Upload(UploadId),
+    /// A chunk of an upload.
+    Chunk(UploadId, u32),
+    /// Something to do when log time has come to it.
+    Due(Millis, Due),
+    /// A row of an account.
+    Of(AccountId, AccountKey),
+}
+
+/// What is to be done when its time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// Old changes, or all of a deleted mailbox, can go.
+    Folder(AccountId, MailboxId),
+    /// All of a deleted account can go.
+    Account(AccountId),
+    /// The upload may have been left unfinished.
+    Upload(UploadId),
+}
+
+/// The key of a row within its account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccountKey {
+    /// The account itself.
+    State,
+    /// A name.
+    Name(String),
+    /// A mailbox.
+    Folder(MailboxId),
+    /// A keyword of a mailbox, by its number.
+    Keyword(MailboxId, u32),
+    /// What one command changed in a mailbox, or a part of it.
+    Change(MailboxId, ModSeq, u32),
+    /// A message.
+    Message(MailboxId, Uid),
+}
+
+impl Key {
+    /// The bytes.
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Key::Meta => Bytes::from_static(&[META]),
+            Key::Lane(lane) => build(LANE, &[&be(lane.node), &be(lane.boot), &be(lane.lane)]),
+            Key::Duplicate(hash) => build(DUPLICATE, &[hash]),
+            Key::Upload(upload) => build(UPLOAD, &[&upload.0.to_be_bytes()]),
+            Key::Chunk(upload, number) => {
+                build(CHUNK, &[&upload.0.to_be_bytes(), &number.to_be_bytes()])
+            }
+            Key::Due(time, Due::Folder(account, mailbox)) => {
+                build(DUE, &[&be(time.0), &[0], &be(account.0), &be(mailbox.0)])
+            }
+            Key::Due(time, Due::Account(account)) => {
+                build(DUE, &[&be(time.0), &[1], &be(account.0)])
+            }
+            Key::Due(time, Due::Upload(upload)) => {
+                build(DUE, &[&be(time.0), &[2], &upload.0.to_be_bytes()])
+            }
+            Key::Of(account, AccountKey::State) => account_key(*account, STATE, &[]),
+            Key::Of(account, AccountKey::Name(name)) => name_key(*account, name),
+            Key::Of(account, AccountKey::Folder(mailbox)) => {
+                account_key(*account, FOLDER, &[&be(mailbox.0)])
+            }
+            Key::Of(account, AccountKey::Keyword(mailbox, number)) => {
+                account_key(*account, KEYWORD, &[&be(mailbox.0), &number.to_be_bytes()])
+            }
+            Key::Of(account, AccountKey::Change(mailbox, modseq, part)) => account_key(
+                *account,
+                CHANGE,
+                &[&be(mailbox.0), &be(modseq.0), &part.to_be_bytes()],
+            ),
+            Key::Of(account, AccountKey::Message(mailbox, uid)) => {
+                message_key(*account, *mailbox, *uid)
+            }
+        }
+    }
+
+    /// The key with these bytes; [`Fault::Row`] if there is none.
+    pub fn decode(bytes: &[u8]) -> Result<Key, Fault> {
+        let mut rest = Reader(bytes);
+        let key = rest.key().filter(|_| rest.0.is_empty());
+        key.ok_or_else(|| Fault::Row {
+            key: Bytes::copy_from_slice(bytes),
+            reason: "not a key of this version",
+        })
+    }
+}
+
+/// The key of a name, without the need to own the name.
+pub(crate) fn name_key(account: AccountId, name: &str) -> Bytes {
+    account_key(account, NAME, &[name.as_bytes()])
+}
+
+/// The key of a message.
+pub(crate) fn message_key(account: AccountId, mailbox: MailboxId, uid: Uid) -> Bytes {
+    account_key(account, MESSAGE, &[&be(mailbox.0), &uid.0.to_be_bytes()])
+}
+
+/// The UID in the key of a message.
+pub(crate) fn uid_of(key: &[u8]) -> Result<Uid, Fault> {
+    match Key::decode(key)? {
+        Key::Of(_, AccountKey::Message(_, uid)) => Ok(uid),
+        _ => Err(Fault::Row {
+            key: Bytes::copy_from_slice(key),
+            reason: "not a message",
+        }),
+    }
+}
+
+/// From the first key to the first beyond, half open.
+pub(crate) type Span = (Bytes, Bytes);
+
+/// All rows.
+pub(crate) fn everything() -> Span {
+    (Bytes::new(), Bytes::from_static(&[ACCOUNT + 1]))
+}
+
+/// All lanes after a key.
+pub(crate) fn lanes_after(key: &[u8]) -> Span {
+    (after_or(key, LANE), Bytes::from_static(&[LANE + 1]))
+}
+
+/// All duplicates after a key.
+pub(crate) fn duplicates_after(key: &[u8]) -> Span {
+    (
+        after_or(key, DUPLICATE),
+        Bytes::from_static(&[DUPLICATE + 1]),
+    )
+}
+
+/// All chunks of an upload.
+pub(crate) fn chunks(upload: UploadId) -> Span {
+    let first = Key::Chunk(upload, 0).encode();
+    (first, Key::Chunk(upload, u32::MAX).encode())
+}
+
+/// All that is due at `now` or earlier.
+pub(crate) fn due_by(now: Millis) -> Span {
+    let end = build(DUE, &[&be(now.0.saturating_add(1))]);
+    (Bytes::from_static(&[DUE]), end)
+}
+
+/// All that will ever be due.
+pub(crate) fn due() -> Span {
+    (Bytes::from_static(&[DUE]), Bytes::from_static(&[DUE + 1]))
+}
+
+/// All rows of an account but its own.
+pub(crate) fn inside(account: AccountId) -> Span {
+    (
+        account_key(account, NAME, &[]),
+        account_key(account, MESSAGE + 1, &[]),
+    )
+}
+
+/// All names of an account.
+pub(crate) fn names(account: AccountId) -> Span {
+    (
+        account_key(account, NAME, &[]),
+        account_key(account, FOLDER, &[]),
+    )
+}
+
+/// All names of an account below `name`.
+pub(crate) fn names_below(account: AccountId, name: &str) -> Span {
+    let below = |end: u8| account_key(account, NAME, &[name.as_bytes(), &[end]]);
+    (below(b'/'), below(b'/' + 1))
+}
+
+/// All keywords of a mailbox.
+pub(crate) fn keywords(account: AccountId, mailbox: MailboxId) -> Span {
+    of_mailbox(account, KEYWORD, mailbox)
+}
+
+/// All changes of a mailbox after a MODSEQ.
+pub(crate) fn changes(account: AccountId, mailbox: MailboxId, since: ModSeq) -> Span {
+    let from = account_key(
+        account,
+        CHANGE,
+        &[&be(mailbox.0), &be(since.0.saturating_add(1))],
+    );
+    (from, of_mailbox(account, CHANGE, mailbox).1)
+}
+
+/// The messages of a mailbox from one UID to another, both included.
+pub(crate) fn messages(account: AccountId, mailbox: MailboxId, first: Uid, last: Uid) -> Span {
+    let from = message_key(account, mailbox, first);
+    let to = match last.0.checked_add(1) {
+        Some(beyond) => message_key(account, mailbox, Uid(beyond)),
+        None => of_mailbox(account, MESSAGE, mailbox).1,
+    };
+    (from, to)
+}
+
+/// All rows of one kind of a mailbox.
+fn of_mailbox(account: AccountId, kind: u8, mailbox: MailboxId) -> Span {
+    // Mailboxes are numbered from 1 by adding 1, so the number after it exists.
+    let from = |id: u64| account_key(account, kind, &[&be(id)]);
+    (from(mailbox.0), from(mailbox.0.saturating_add(1)))
+}
+
+/// The lowest key above another.
+pub(crate) fn after(key: &[u8]) -> Bytes {
+    [key, &[0]].concat().into()
+}
+
+fn after_or(key: &[u8], table: u8) -> Bytes {
+    if key.is_empty() {
+        build(table, &[])
+    } else {
+        after(key)
+    }
+}
+
+fn account_key(account: AccountId, kind: u8, parts: &[&[u8]]) -> Bytes {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut key = Vec::with_capacity(10 + length);
+    key.push(ACCOUNT);
+    key.extend_from_slice(&be(account.0));
+    key.push(kind);
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key.into()
+}
+
+fn build(table: u8, parts: &[&[u8]]) -> Bytes {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut key = Vec::with_capacity(1 + length);
+    key.push(table);
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key.into()
+}
+
+fn be(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+/// What is left of a key.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn key(&mut self) -> Option<Key> {
+        Some(match self.byte()? {
+            META => Key::Meta,
+            LANE => Key::Lane(Lane {
+                node: self.u64()?,
+                boot: self.u64()?,
+                lane: self.u64()?,
+            }),
+            DUPLICATE => Key::Duplicate(self.array()?),
+            UPLOAD => Key::Upload(self.upload()?),
+            CHUNK => Key::Chunk(self.upload()?, self.u32()?),
+            DUE => {
+                let time = Millis(self.u64()?);
+                let what = match self.byte()? {
+                    0 => Due::Folder(AccountId(self.u64()?), MailboxId(self.u64()?)),
+                    1 => Due::Account(AccountId(self.u64()?)),
+                    2 => Due::Upload(self.upload()?),
+                    _ => return None,
+                };
+                Key::Due(time, what)
+            }
+            ACCOUNT => Key::Of(AccountId(self.u64()?), self.account_key()?),
+            _ => return None,
+        })
+    }
+
+    fn account_key(&mut self) -> Option<AccountKey> {
+        Some(match self.byte()? {
+            STATE => AccountKey::State,
+            NAME => AccountKey::Name(
+                std::str::from_utf8(std::mem::take(&mut self.0))
+                    .ok()?
+                    .into(),
+            ),
+            FOLDER => AccountKey::Folder(MailboxId(self.u64()?)),
+            KEYWORD => AccountKey::Keyword(MailboxId(self.u64()?), self.u32()?),
+            CHANGE => AccountKey::Change(MailboxId(self.u64()?), ModSeq(self.u64()?), self.u32()?),
+            MESSAGE => AccountKey::Message(MailboxId(self.u64()?), Uid(self.u32()?)),
+            _ => return None,
+        })
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn upload(&mut self) -> Option<UploadId> {
+        self.array().map(|id| UploadId(u128::from_be_bytes(id)))
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*first)
+    }
+}

@@ -1,0 +1,80 @@
+//! The replicated machine of a partition: accounts, mailboxes, messages.
+//!
+//! A partition's log is a list of commands. This crate says what each of them does to a set of
+//! rows, and answers questions from the rows. It is pure: the same rows and the same command make
+//! the same rows, outcome and events on every replica, in every version that knows the command
+//! (invariant M1).
+//!
+//! ```text
+//!            bytes of a log entry
+//!                  | codec::decode_envelope
+//!                  v
+//!     Envelope { stamp, time, command }
+//!                  |
+//!   Staged <---- apply ----> Outcome (to whoever proposed it), Events (hints to watchers)
+//!     |  \
+//!     |   `-- reads what is not staged from Rows
+//!     v
+//!   Writes: rows that changed, with the new digest; references to bodies that came and went
+//!
+//!   Rows <------ query ----> Answer
+//! ```
+//!
+//! Bodies of messages are not here. A message's row says which log entry (or which chunks) brought
+//! its body, how long it is and what it hashes to; the bytes stay in the log.
+//!
+//! What must always hold, and where:
+//!
+//! - M1: nothing here reads a clock, draws a number or iterates in an order of chance. The digest
+//!   in the machine's row is the sum of the hashes of all other rows, so replicas can be compared.
+//! - M2, M3, M5: `apply/state.rs`, the only place where UIDs, MODSEQs and counters change.
+//!   [`check::check`] counts everything anew.
+//! - M4: `apply/lanes.rs`. A command is stamped with its lane and sequence. What a lane did last is
+//!   answered again, everything else that is old or unknown is `Forgotten`: not run.
+//! - R3: a row or command that is not understood is a [`Fault`]; it stops the replica and never
+//!   answers. What a user may not do is an [`Outcome::Rejected`], which is history like any other.
+//! - R4: expunged messages and deleted mailboxes keep their rows, and so their bodies, for
+//!   [`limits::RETENTION_MS`]. An upload's chunks live while any such row refers to them.
+//!
+//! A delivery to one recipient writes its message, the recipient's mailbox and account, what
+//! recognises it if it comes again, its lane, and the machine's own row: six rows, of which only
+//! the message and the duplicate are new ones. Nothing is written to find arrivals later: UIDs and
+//! MODSEQs rise together.
+//!
+//! What expires does so in [`Command::Tick`], bounded, when [`next_due`] says so.
+//!
+//! It does not know who may do what (ACL and login are decided before), nor MIME, nor IMAP's
+//! sequence numbers, nor `\Recent`. It never restores what was deleted; the rows to do so are
+//! there.
+//!
+//! Read on in `command.rs` (what can be done), `query/mod.rs` (what can be asked), `apply/mod.rs`,
+//! and `keys.rs` for the layout of the rows.
+
+mod apply;
+pub mod check;
+pub mod codec;
+pub mod command;
+pub mod event;
+pub mod keys;
+mod keywords;
+pub mod limits;
+pub mod query;
+mod recount;
+mod rows;
+mod select;
+pub mod snapshot;
+mod staged;
+pub mod types;
+
+pub use apply::{EntryAt, apply, next_due};
+pub use command::{
+    Command, Confirmed, Deliver, Delivered, Envelope, NewFolder, Outcome, Recipient, Rejection,
+    Reply, StoreMode,
+};
+pub use event::{BodyChange, Event, EventKind, Fault};
+pub use query::{
+    Answer, Changes, Digest, Folder, Message, Messages, Opened, Query, QueryError, Usage, query,
+};
+pub use rows::{Row, RowIter, Rows};
+pub use staged::{Staged, Writes};
+pub use types::*;

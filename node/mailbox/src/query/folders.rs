@@ -1,0 +1,141 @@
+//! Mailboxes and names.
+
+use proto::v1::{MailFolderRow, MailNameRow};
+
+use super::{Folder, Opened, QueryError, Usage, account_row, folder_row};
+use crate::codec::use_of;
+use crate::event::Fault;
+use crate::keys::{self, AccountKey, Key};
+use crate::keywords::Keywords;
+use crate::rows::{Rows, decode, peek, read};
+use crate::types::{AccountId, MailboxId, ModSeq, SystemFlags, Uid, UidRanges, UidValidity, names};
+
+/// All names.
+pub(super) fn all(rows: &impl Rows, account: AccountId) -> Result<Vec<Folder>, QueryError> {
+    account_row(rows, account)?;
+    let (from, to) = keys::names(account);
+    let mut folders = Vec::new();
+    for row in rows.scan(&from, &to)? {
+        let (key, value) = row?;
+        let Key::Of(_, AccountKey::Name(name)) = Key::decode(&key)? else {
+            return Err(Fault::Row {
+                key,
+                reason: "not a name",
+            }
+            .into());
+        };
+        folders.push(named(rows, account, name, &decode(&key, value)?)?);
+    }
+    Ok(folders)
+}
+
+/// One name.
+pub(super) fn one(
+    rows: &impl Rows,
+    account: AccountId,
+    name: &str,
+) -> Result<Option<Folder>, QueryError> {
+    account_row(rows, account)?;
+    let name = names::canonical(name);
+    if !names::is_valid(&name) {
+        return Ok(None);
+    }
+    match read::<MailNameRow>(rows, &keys::name_key(account, &name))? {
+        Some(row) => Ok(Some(named(rows, account, name.into_owned(), &row)?)),
+        None => Ok(None),
+    }
+}
+
+/// How much an account uses.
+pub(super) fn usage(rows: &impl Rows, account: AccountId) -> Result<Usage, QueryError> {
+    let row = account_row(rows, account)?;
+    Ok(Usage {
+        bytes: row.bytes,
+        messages: row.messages,
+        quota_bytes: row.quota_bytes,
+    })
+}
+
+/// A mailbox with its UIDs. One scan over its rows, of which only the first two bytes are looked
+/// at.
+pub(super) fn open(
+    rows: &impl Rows,
+    account: AccountId,
+    mailbox: MailboxId,
+) -> Result<Opened, QueryError> {
+    let modseq = ModSeq(account_row(rows, account)?.modseq);
+    let row = folder_row(rows, account, mailbox)?.ok_or(QueryError::NoMailbox)?;
+    let (from, to) = keys::messages(account, mailbox, Uid(0), Uid::MAX);
+    let mut uids = UidRanges::new();
+    let mut first_unseen = None;
+    for row in rows.scan(&from, &to)? {
+        let (key, value) = row?;
+        let (expunged, system) = peek(&key, &value)?;
+        if expunged {
+            continue;
+        }
+        let uid = keys::uid_of(&key)?;
+        uids.insert(uid);
+        if first_unseen.is_none() && !system.has(SystemFlags::SEEN) {
+            first_unseen = Some(uid);
+        }
+    }
+    let keywords = Keywords::load(rows, account, mailbox)?.names;
+    let folder = described(rows, account, mailbox, row)?;
+    Ok(Opened {
+        folder,
+        uids,
+        first_unseen,
+        keywords,
+        modseq,
+    })
+}
+
+/// What a mailbox's row says, and whether its name is subscribed to.
+pub(super) fn described(
+    rows: &impl Rows,
+    account: AccountId,
+    id: MailboxId,
+    row: MailFolderRow,
+) -> Result<Folder, Fault> {
+    let name: Option<MailNameRow> = read(rows, &keys::name_key(account, &row.name))?;
+    folder(id, row, name.is_some_and(|name| name.subscribed))
+}
+
+fn named(
+    rows: &impl Rows,
+    account: AccountId,
+    name: String,
+    row: &MailNameRow,
+) -> Result<Folder, Fault> {
+    if row.mailbox == 0 {
+        return Ok(Folder {
+            name,
+            subscribed: row.subscribed,
+            ..Folder::default()
+        });
+    }
+    let id = MailboxId(row.mailbox);
+    let mailbox = folder_row(rows, account, id)?;
+    let mailbox = mailbox
+        .ok_or_else(|| Fault::Broken(format!("account {account}: {name:?} has no mailbox")))?;
+    folder(id, mailbox, row.subscribed)
+}
+
+fn folder(id: MailboxId, row: MailFolderRow, subscribed: bool) -> Result<Folder, Fault> {
+    Ok(Folder {
+        id,
+        name: row.name,
+        uid_validity: UidValidity(row.uid_validity),
+        uid_next: Uid(row.uid_next),
+        highest_modseq: ModSeq(row.highest_modseq),
+        messages: row.messages,
+        unseen: row.unseen,
+        deleted: row.deleted,
+        bytes: row.bytes,
+        special_use: use_of(row.special_use)?,
+        subscribed,
+        vanished_floor: ModSeq(row.vanished_floor),
+        exists: true,
+    })
+}

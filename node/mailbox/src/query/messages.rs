@@ -1,0 +1,113 @@
+//! Messages, page by page.
+
+use proto::v1::{MailChunkRow, MailMessageRow};
+
+use super::{Message, Messages, QueryError, account_row, folder_row};
+use crate::event::Fault;
+use crate::keys;
+use crate::keywords::Keywords;
+use crate::limits;
+use crate::rows::{Rows, StoredMessage, decode, peek};
+use crate::select;
+use crate::types::{
+    AccountId, Flags, MailboxId, Millis, ModSeq, Piece, SystemFlags, Uid, UidRanges, UploadId,
+};
+
+/// Which messages are asked for.
+pub(super) struct Wanted<'a> {
+    pub uids: &'a UidRanges,
+    pub changed_since: Option<ModSeq>,
+    pub limit: u32,
+    pub include_expunged: bool,
+}
+
+/// The first messages of those that are wanted.
+pub(super) fn page(
+    rows: &impl Rows,
+    account: AccountId,
+    mailbox: MailboxId,
+    wanted: &Wanted<'_>,
+) -> Result<Messages, QueryError> {
+    account_row(rows, account)?;
+    folder_row(rows, account, mailbox)?.ok_or(QueryError::NoMailbox)?;
+    let keywords = Keywords::load(rows, account, mailbox)?;
+    let limit = (wanted.limit as usize).clamp(1, limits::PAGE_MESSAGES_MAX);
+    let mut page = Messages::default();
+    let (mut looked_at, mut bytes) = (0, 0);
+    for (first, last) in select::spans(wanted.uids) {
+        if looked_at >= limits::PAGE_ROWS_MAX {
+            page.next = Some(first);
+            return Ok(page);
+        }
+        looked_at += 1;
+        let (from, to) = keys::messages(account, mailbox, first, last);
+        for row in rows.scan(&from, &to)? {
+            let (key, value) = row?;
+            let uid = keys::uid_of(&key)?;
+            let full = page.messages.len() == limit || bytes >= limits::PAGE_BYTES_MAX;
+            if full || looked_at >= limits::PAGE_ROWS_MAX {
+                page.next = Some(uid);
+                return Ok(page);
+            }
+            looked_at += 1;
+            let (expunged, _) = peek(&key, &value)?;
+            if (expunged && !wanted.include_expunged) || !wanted.uids.contains(uid) {
+                continue;
+            }
+            let stored = StoredMessage::decode(&key, value)?;
+            if wanted
+                .changed_since
+                .is_none_or(|since| stored.row.modseq > since.0)
+            {
+                let message = message(uid, &stored, &keywords)?;
+                let words: usize = message.flags.keywords().iter().map(String::len).sum();
+                bytes += message.prefix.len() + words;
+                page.messages.push(message);
+            }
+        }
+    }
+    Ok(page)
+}
+
+/// The chunks of an upload.
+pub(super) fn chunks(rows: &impl Rows, upload: UploadId) -> Result<Vec<Piece>, QueryError> {
+    let (from, to) = keys::chunks(upload);
+    let mut pieces = Vec::new();
+    for row in rows.scan(&from, &to)? {
+        let (key, value) = row?;
+        let chunk: MailChunkRow = decode(&key, value)?;
+        let length = chunk.length.into();
+        pieces.push(Piece {
+            index: chunk.index,
+            term: chunk.term,
+            length,
+        });
+    }
+    Ok(pieces)
+}
+
+/// The flags of a message, its keywords by name.
+pub(super) fn flags(
+    system: SystemFlags,
+    row: &MailMessageRow,
+    keywords: &Keywords,
+) -> Result<Flags, Fault> {
+    let mut names = Vec::with_capacity(row.keywords.len());
+    for number in &row.keywords {
+        names.push(keywords.name(*number)?.to_owned());
+    }
+    Ok(Flags::new(system, names))
+}
+
+fn message(uid: Uid, stored: &StoredMessage, keywords: &Keywords) -> Result<Message, Fault> {
+    Ok(Message {
+        uid,
+        modseq: ModSeq(stored.row.modseq),
+        flags: flags(stored.system, &stored.row, keywords)?,
+        internal_date: Millis(stored.row.internal_ms),
+        save_date: Millis(stored.row.saved_ms),
+        prefix: stored.row.prefix.clone(),
+        body: stored.body()?,
+        expunged: stored.expunged,
+    })
+}

@@ -1,0 +1,312 @@
+//! What can be asked, and the answers.
+//!
+//! Queries are executed by the partition's leader over its rows and change nothing. Each reads a
+//! bounded number of rows, or rows in proportion to its answer; long answers come in pages.
+//!
+//! ```text
+//!   folders    Folders, Folder, Open, Usage
+//!   changes    what changed after a MODSEQ: the log of changes, and arrivals by their UIDs
+//!   messages   rows of messages, and where a chunked body is
+//! ```
+
+mod changes;
+mod folders;
+mod messages;
+
+use bytes::Bytes;
+use proto::v1::{MailAccountRow, MailFolderRow, MailMetaRow, mail_account_row::State};
+
+use crate::check;
+use crate::event::Fault;
+use crate::keys::{AccountKey, Key};
+use crate::rows::{Rows, read};
+use crate::types::{
+    AccountId, Body, EmailId, Flags, MailboxId, Millis, ModSeq, Piece, SpecialUse, Uid, UidRanges,
+    UidValidity, UploadId,
+};
+
+/// Answers a query from rows.
+pub fn query(rows: &impl Rows, query: &Query) -> Result<Answer, QueryError> {
+    Ok(match query {
+        Query::Folders { account } => Answer::Folders(folders::all(rows, *account)?),
+        Query::Folder { account, name } => Answer::Folder(folders::one(rows, *account, name)?),
+        Query::Open { account, mailbox } => {
+            Answer::Opened(folders::open(rows, *account, *mailbox)?)
+        }
+        Query::Changes {
+            account,
+            mailbox,
+            since,
+        } => Answer::Changes(changes::since(rows, *account, *mailbox, *since)?),
+        Query::Messages {
+            account,
+            mailbox,
+            uids,
+            changed_since,
+            limit,
+            include_expunged,
+        } => {
+            let wanted = messages::Wanted {
+                uids,
+                changed_since: *changed_since,
+                limit: *limit,
+                include_expunged: *include_expunged,
+            };
+            Answer::Messages(messages::page(rows, *account, *mailbox, &wanted)?)
+        }
+        Query::Locate { upload } => Answer::Chunks(messages::chunks(rows, *upload)?),
+        Query::Usage { account } => Answer::Usage(folders::usage(rows, *account)?),
+        Query::Digest => {
+            let meta: MailMetaRow = read(rows, &Key::Meta.encode())?.unwrap_or_default();
+            Answer::Digest(check::digest(&meta)?)
+        }
+    })
+}
+
+/// The row of an account that is here and in use.
+fn account_row(rows: &impl Rows, id: AccountId) -> Result<MailAccountRow, QueryError> {
+    let row: Option<MailAccountRow> = read(rows, &Key::Of(id, AccountKey::State).encode())?;
+    let row = row.ok_or(QueryError::NoAccount)?;
+    match row.state() {
+        State::Active => Ok(row),
+        State::Deleted => Err(QueryError::NoAccount),
+        State::Moved => Err(QueryError::Moved),
+    }
+}
+
+/// The row of a mailbox, unless it was deleted.
+fn folder_row(
+    rows: &impl Rows,
+    account: AccountId,
+    id: MailboxId,
+) -> Result<Option<MailFolderRow>, Fault> {
+    let row: Option<MailFolderRow> =
+        read(rows, &Key::Of(account, AccountKey::Folder(id)).encode())?;
+    Ok(row.filter(|row| row.deleted_ms == 0))
+}
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// All mailboxes, and subscribed names without one, sorted by name.
+    Folders {
+        /// Whose.
+        account: AccountId,
+    },
+    /// One mailbox or subscribed name.
+    Folder {
+        /// Whose.
+        account: AccountId,
+        /// The name, in any spelling of INBOX.
+        name: String,
+    },
+    /// All that a session needs to open a mailbox.
+    Open {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        mailbox: MailboxId,
+    },
+    /// What changed in a mailbox after a MODSEQ.
+    Changes {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        mailbox: MailboxId,
+        /// Changes at or below this are known.
+        since: ModSeq,
+    },
+    /// A page of messages, in the order of UIDs.
+    Messages {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        mailbox: MailboxId,
+        /// Of these, those that exist.
+        uids: UidRanges,
+        /// Only those that changed after this.
+        changed_since: Option<ModSeq>,
+        /// At most so many; the machine's own limit holds as well.
+        limit: u32,
+        /// Also those that were expunged and are not yet gone.
+        include_expunged: bool,
+    },
+    /// The chunks of an upload, in order.
+    Locate {
+        /// Which.
+        upload: UploadId,
+    },
+    /// How much an account uses.
+    Usage {
+        /// Whose.
+        account: AccountId,
+    },
+    /// The digest of all rows.
+    Digest,
+}
+
+/// The answer to a [`Query`] of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Query::Folders`].
+    Folders(Vec<Folder>),
+    /// To [`Query::Folder`]; `None` if the name has neither a mailbox nor a subscription.
+    Folder(Option<Folder>),
+    /// To [`Query::Open`].
+    Opened(Opened),
+    /// To [`Query::Changes`].
+    Changes(Changes),
+    /// To [`Query::Messages`].
+    Messages(Messages),
+    /// To [`Query::Locate`]; empty if there is no such upload.
+    Chunks(Vec<Piece>),
+    /// To [`Query::Usage`].
+    Usage(Usage),
+    /// To [`Query::Digest`].
+    Digest(Digest),
+}
+
+/// A mailbox, or a subscribed name that has none (`exists` is false and every number 0).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folder {
+    /// Its id.
+    pub id: MailboxId,
+    /// Its name.
+    pub name: String,
+    /// Its UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// Its UIDNEXT. 2^32 - 1 is never given to a message, so this is always a UID.
+    pub uid_next: Uid,
+    /// Its HIGHESTMODSEQ: the MODSEQ of its last change.
+    pub highest_modseq: ModSeq,
+    /// Messages in it.
+    pub messages: u32,
+    /// Messages without `\Seen`.
+    pub unseen: u32,
+    /// Messages with `\Deleted`.
+    pub deleted: u32,
+    /// Bytes of all messages, prefixes included.
+    pub bytes: u64,
+    /// What it is for.
+    pub special_use: Option<SpecialUse>,
+    /// Whether the name is subscribed to.
+    pub subscribed: bool,
+    /// What was expunged at or below this is no longer remembered: a client that knows less gets
+    /// every absent UID it asks about as vanished (RFC 7162 section 3.2.5.1).
+    pub vanished_floor: ModSeq,
+    /// Whether there is a mailbox of this name.
+    pub exists: bool,
+}
+
+/// A mailbox that is being opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// The mailbox.
+    pub folder: Folder,
+    /// The UIDs of its messages.
+    pub uids: UidRanges,
+    /// The lowest UID without `\Seen`.
+    pub first_unseen: Option<Uid>,
+    /// The keywords that were ever used in it, in the order of their first use.
+    pub keywords: Vec<String>,
+    /// The account's MODSEQ: what to ask [`Query::Changes`] since.
+    pub modseq: ModSeq,
+}
+
+/// What changed in a mailbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The mailbox as it is now; `None` if it is gone.
+    pub folder: Option<Folder>,
+    /// UIDs that were expunged, of messages that had arrived by `since`. Complete only if `since`
+    /// is at or above the folder's `vanished_floor`.
+    pub vanished: UidRanges,
+    /// UIDs of messages that arrived and are still there.
+    pub arrived: UidRanges,
+    /// Existing messages that changed or arrived, sorted by UID. A message that changed again after
+    /// `modseq` may stand here early, with its newest flags, and will again.
+    pub flags: Vec<(Uid, ModSeq, Flags)>,
+    /// Changes up to here are told: what to ask since the next time.
+    pub modseq: ModSeq,
+    /// Whether there is more to ask for at once.
+    pub more: bool,
+}
+
+/// A page of messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// The messages, sorted by UID.
+    pub messages: Vec<Message>,
+    /// If the page is not the last: the UID from which on to ask for the rest.
+    pub next: Option<Uid>,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its UID.
+    pub uid: Uid,
+    /// Its MODSEQ.
+    pub modseq: ModSeq,
+    /// Its flags.
+    pub flags: Flags,
+    /// Its INTERNALDATE.
+    pub internal_date: Millis,
+    /// Its SAVEDATE (RFC 8514).
+    pub save_date: Millis,
+    /// What stands before the body.
+    pub prefix: Bytes,
+    /// The body.
+    pub body: Body,
+    /// Whether it was expunged.
+    pub expunged: bool,
+}
+
+impl Message {
+    /// RFC822.SIZE: bytes of prefix and body.
+    pub fn size(&self) -> u64 {
+        self.prefix.len() as u64 + self.body.length
+    }
+
+    /// Its EMAILID (RFC 8474 section 4.2).
+    pub fn email_id(&self) -> EmailId {
+        EmailId::of(&self.prefix, self.body.hash, self.body.length)
+    }
+}
+
+/// How much an account uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of all messages, prefixes included; expunged ones do not count.
+    pub bytes: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Bytes that it may have; `None` for no limit.
+    pub quota_bytes: Option<u64>,
+}
+
+/// The state of a machine in 16 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digest {
+    /// The index of the last entry that was applied to the rows.
+    pub applied_index: u64,
+    /// The digest of all rows. Equal on all replicas at the same index.
+    pub digest: [u8; 16],
+}
+
+/// Why a query has no answer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// There is no such account.
+    #[error("no such account")]
+    NoAccount,
+    /// There is no such mailbox.
+    #[error("no such mailbox")]
+    NoMailbox,
+    /// The account was moved to another partition.
+    #[error("account was moved")]
+    Moved,
+    /// The rows cannot be read: the replica must stop (invariant R3).
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}

@@ -1,0 +1,391 @@
+//! Values as bytes and back; bytes that no value encodes to.
+
+use bytes::Bytes;
+use mailbox::codec::{
+    decode_command, decode_envelope, decode_outcome, decode_query, encode_command, encode_envelope,
+    encode_outcome, encode_query,
+};
+use mailbox::{
+    AccountId, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags, Hash16, Lane,
+    MailboxId, Millis, ModSeq, NewBody, NewFolder, Outcome, Query, Recipient, Rejection, Reply,
+    SpecialUse, Stamp, StoreMode, SystemFlags, Uid, UidRanges, UidValidity, UploadId,
+};
+use proptest::prelude::*;
+
+fn account() -> impl Strategy<Value = AccountId> {
+    any::<u64>().prop_map(AccountId)
+}
+
+fn mailbox() -> impl Strategy<Value = MailboxId> {
+    any::<u64>().prop_map(MailboxId)
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "\\PC{0,8}"
+}
+
+fn special_use() -> impl Strategy<Value = Option<SpecialUse>> {
+    proptest::option::of(proptest::sample::select(SpecialUse::ALL.to_vec()))
+}
+
+fn uids() -> impl Strategy<Value = UidRanges> {
+    let low = (1..200u32, 0..20u32);
+    let high = (u32::MAX - 50..=u32::MAX, 0..20u32);
+    proptest::collection::vec(prop_oneof![low, high], 0..8).prop_map(|ranges| {
+        let mut uids = UidRanges::new();
+        for (first, more) in ranges {
+            uids.insert_range(Uid(first), Uid(first.saturating_add(more)));
+        }
+        uids
+    })
+}
+
+fn flags() -> impl Strategy<Value = Flags> {
+    (0..32u8, proptest::collection::vec("[a-cA-C$]{1,3}", 0..5)).prop_map(|(bits, keywords)| {
+        Flags::new(SystemFlags::from_bits(bits).expect("five bits"), keywords)
+    })
+}
+
+fn body() -> impl Strategy<Value = NewBody> {
+    let source = prop_oneof![
+        Just(BodySource::Inline),
+        any::<u128>().prop_map(|id| BodySource::Upload(UploadId(id)))
+    ];
+    (any::<[u8; 16]>(), any::<u64>(), source).prop_map(|(hash, length, source)| NewBody {
+        hash: Hash16(hash),
+        length,
+        source,
+    })
+}
+
+fn deliver() -> impl Strategy<Value = Deliver> {
+    let recipient = (
+        account(),
+        name(),
+        proptest::option::of(name()),
+        any::<Vec<u8>>(),
+    )
+        .prop_map(|(account, address, folder, prefix)| Recipient {
+            account,
+            address,
+            folder,
+            prefix: prefix.into(),
+        });
+    let confirmed =
+        (any::<u64>(), any::<u64>()).prop_map(|(lane, sequence)| Confirmed { lane, sequence });
+    (
+        name(),
+        proptest::collection::vec(recipient, 0..4),
+        body(),
+        any::<u64>(),
+        any::<bool>(),
+        proptest::collection::vec(confirmed, 0..3),
+    )
+        .prop_map(
+            |(sender, recipients, body, received, suppress_duplicates, confirmed)| Deliver {
+                sender,
+                recipients,
+                body,
+                received: Millis(received),
+                suppress_duplicates,
+                confirmed,
+            },
+        )
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let folder =
+        (name(), special_use()).prop_map(|(name, special_use)| NewFolder { name, special_use });
+    let mode =
+        proptest::sample::select(vec![StoreMode::Add, StoreMode::Remove, StoreMode::Replace]);
+    let upload = || any::<u128>().prop_map(UploadId);
+    prop_oneof![
+        (
+            account(),
+            proptest::collection::vec(folder, 0..3),
+            any::<Option<u64>>()
+        )
+            .prop_map(|(account, folders, quota_bytes)| Command::CreateAccount {
+                account,
+                folders,
+                quota_bytes
+            }),
+        account().prop_map(|account| Command::DeleteAccount { account }),
+        (account(), name(), special_use()).prop_map(|(account, name, special_use)| {
+            Command::CreateMailbox {
+                account,
+                name,
+                special_use,
+            }
+        }),
+        (account(), name()).prop_map(|(account, name)| Command::DeleteMailbox { account, name }),
+        (account(), name(), name()).prop_map(|(account, from, to)| Command::RenameMailbox {
+            account,
+            from,
+            to
+        }),
+        (account(), name(), any::<bool>()).prop_map(|(account, name, on)| Command::Subscribe {
+            account,
+            name,
+            on
+        }),
+        deliver().prop_map(Command::Deliver),
+        (upload(), account(), any::<u32>(), any::<u32>()).prop_map(
+            |(upload, account, number, length)| Command::Chunk {
+                upload,
+                account,
+                number,
+                length
+            }
+        ),
+        upload().prop_map(|upload| Command::DropUpload { upload }),
+        (account(), mailbox(), flags(), any::<u64>(), body()).prop_map(
+            |(account, mailbox, flags, date, body)| Command::Append {
+                account,
+                mailbox,
+                flags,
+                date: Millis(date),
+                body
+            }
+        ),
+        (
+            account(),
+            mailbox(),
+            uids(),
+            mode,
+            flags(),
+            any::<Option<u64>>()
+        )
+            .prop_map(
+                |(account, mailbox, uids, mode, flags, since)| Command::Store {
+                    account,
+                    mailbox,
+                    uids,
+                    mode,
+                    flags,
+                    unchanged_since: since.map(ModSeq)
+                }
+            ),
+        (account(), mailbox(), mailbox(), uids()).prop_map(|(account, from, to, uids)| {
+            Command::Copy {
+                account,
+                from,
+                to,
+                uids,
+            }
+        }),
+        (account(), mailbox(), mailbox(), uids()).prop_map(|(account, from, to, uids)| {
+            Command::Move {
+                account,
+                from,
+                to,
+                uids,
+            }
+        }),
+        (account(), mailbox(), proptest::option::of(uids())).prop_map(
+            |(account, mailbox, uids)| Command::Expunge {
+                account,
+                mailbox,
+                uids
+            }
+        ),
+        Just(Command::Tick),
+    ]
+}
+
+fn envelope() -> impl Strategy<Value = Envelope> {
+    (any::<[u64; 6]>(), command()).prop_map(
+        |([node, boot, lane, sequence, issued, time], command)| Envelope {
+            stamp: Stamp {
+                lane: Lane { node, boot, lane },
+                sequence,
+                issued: Millis(issued),
+            },
+            time: Millis(time),
+            command,
+        },
+    )
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let validity = || any::<u32>().prop_map(UidValidity);
+    let modseq = || any::<u64>().prop_map(ModSeq);
+    let delivered = prop_oneof![
+        (mailbox(), any::<u32>()).prop_map(|(mailbox, uid)| Delivered::Stored {
+            mailbox,
+            uid: Uid(uid)
+        }),
+        proptest::sample::select(vec![
+            Delivered::Duplicate,
+            Delivered::NoAccount,
+            Delivered::Moved,
+            Delivered::OverQuota,
+            Delivered::NoUpload,
+            Delivered::MailboxFull,
+        ]),
+    ];
+    let rejection = proptest::sample::select(vec![
+        Rejection::NoAccount,
+        Rejection::NoMailbox,
+        Rejection::Exists,
+        Rejection::NotPermitted,
+        Rejection::NameInvalid,
+        Rejection::OverQuota,
+        Rejection::TooMany,
+        Rejection::NoUpload,
+        Rejection::UploadLimit,
+        Rejection::KeywordLimit,
+        Rejection::MailboxLimit,
+        Rejection::MailboxFull,
+        Rejection::SequenceUsed,
+        Rejection::Invalid,
+    ]);
+    prop_oneof![
+        Just(Outcome::Forgotten),
+        Just(Outcome::Moved),
+        rejection.prop_map(Outcome::Rejected),
+        Just(Outcome::Done(Reply::Nothing)),
+        (mailbox(), validity()).prop_map(|(mailbox, uid_validity)| {
+            Outcome::Done(Reply::Created {
+                mailbox,
+                uid_validity,
+            })
+        }),
+        proptest::collection::vec(delivered, 0..5)
+            .prop_map(|results| Outcome::Done(Reply::Delivered(results))),
+        (validity(), any::<u32>(), modseq()).prop_map(|(uid_validity, uid, modseq)| {
+            Outcome::Done(Reply::Appended {
+                uid_validity,
+                uid: Uid(uid),
+                modseq,
+            })
+        }),
+        (modseq(), uids())
+            .prop_map(|(modseq, modified)| { Outcome::Done(Reply::Stored { modseq, modified }) }),
+        (validity(), uids(), uids()).prop_map(|(uid_validity, from, to)| {
+            Outcome::Done(Reply::Copied {
+                uid_validity,
+                from,
+                to,
+            })
+        }),
+        (validity(), uids(), uids(), modseq()).prop_map(|(uid_validity, from, to, modseq)| {
+            Outcome::Done(Reply::Moved {
+                uid_validity,
+                from,
+                to,
+                modseq,
+            })
+        }),
+        (uids(), modseq())
+            .prop_map(|(uids, modseq)| Outcome::Done(Reply::Expunged { uids, modseq })),
+    ]
+}
+
+fn query() -> impl Strategy<Value = Query> {
+    prop_oneof![
+        account().prop_map(|account| Query::Folders { account }),
+        (account(), name()).prop_map(|(account, name)| Query::Folder { account, name }),
+        (account(), mailbox()).prop_map(|(account, mailbox)| Query::Open { account, mailbox }),
+        (account(), mailbox(), any::<u64>()).prop_map(|(account, mailbox, since)| {
+            Query::Changes {
+                account,
+                mailbox,
+                since: ModSeq(since),
+            }
+        }),
+        (
+            account(),
+            mailbox(),
+            uids(),
+            any::<Option<u64>>(),
+            any::<u32>(),
+            any::<bool>()
+        )
+            .prop_map(|(account, mailbox, uids, since, limit, include_expunged)| {
+                Query::Messages {
+                    account,
+                    mailbox,
+                    uids,
+                    changed_since: since.map(ModSeq),
+                    limit,
+                    include_expunged,
+                }
+            }),
+        any::<u128>().prop_map(|id| Query::Locate {
+            upload: UploadId(id)
+        }),
+        account().prop_map(|account| Query::Usage { account }),
+        Just(Query::Digest),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn envelopes_survive(envelope in envelope()) {
+        prop_assert_eq!(decode_envelope(&encode_envelope(&envelope)), Ok(envelope));
+    }
+
+    #[test]
+    fn commands_survive(command in command()) {
+        prop_assert_eq!(decode_command(&encode_command(&command)), Ok(command));
+    }
+
+    #[test]
+    fn outcomes_survive(outcome in outcome()) {
+        prop_assert_eq!(decode_outcome(&encode_outcome(&outcome)), Ok(outcome));
+    }
+
+    #[test]
+    fn queries_survive(query in query()) {
+        prop_assert_eq!(decode_query(&encode_query(&query)), Ok(query));
+    }
+
+    /// Bytes are a command in one form only.
+    #[test]
+    fn changed_bytes_are_refused_or_another_command(
+        envelope in envelope(),
+        at in any::<proptest::sample::Index>(),
+        byte in any::<u8>(),
+        insert in any::<bool>(),
+    ) {
+        let mut bytes = encode_envelope(&envelope).to_vec();
+        let at = at.index(bytes.len());
+        if insert {
+            bytes.insert(at, byte);
+        } else {
+            bytes[at] = byte;
+        }
+        let bytes = Bytes::from(bytes);
+        if let Ok(other) = decode_envelope(&bytes) {
+            prop_assert_eq!(encode_envelope(&other), bytes);
+        }
+    }
+
+    #[test]
+    fn changed_outcomes_are_refused_or_other_outcomes(
+        outcome in outcome(),
+        at in any::<proptest::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut bytes = encode_outcome(&outcome).to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let bytes = Bytes::from(bytes);
+        if let Ok(other) = decode_outcome(&bytes) {
+            prop_assert_eq!(encode_outcome(&other), bytes);
+        }
+    }
+}
+
+#[test]
+fn a_field_of_a_later_version_is_refused() {
+    let command = Command::DeleteAccount {
+        account: AccountId(3),
+    };
+    let mut bytes = encode_command(&command).to_vec();
+    // Field 200, a number, of the command itself.
+    bytes.extend([0xc0, 0x0c, 1]);
+    assert!(decode_command(&Bytes::from(bytes)).is_err());
+    assert!(decode_command(&Bytes::new()).is_err());
+}

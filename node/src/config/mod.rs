@@ -1,0 +1,440 @@
+//! What an operator may choose, from one TOML file.
+//!
+//! ```text
+//!   rookeryd.toml --parse--> Config --validate--> Config     everything else takes it by reference
+//! ```
+//!
+//! There is one struct per section and one doc comment per field, with its default and its range.
+//! Three fields have no default and must be set: `node.id`, `node.hostname`, and `advertise.peer`,
+//! unless the peer listener names an address that others can reach. The certificates' paths have
+//! defaults; the files must be made.
+//!
+//! A key that is not known is an error, never ignored: a misspelt limit is a limit that does not
+//! hold. All problems of a file are reported at once, one line each, with the key's full name.
+//! `deploy/rookeryd.toml` is the example; a test holds it equal to [`Config::default`].
+//!
+//! Secrets do not stand here: keys are files of their own, and accounts live in the directory.
+//!
+//! Read on: [`parse`] for how a file becomes a `Config`, [`validate`] for the ranges,
+//! [`network`] for networks in CIDR notation.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub mod network;
+pub mod parse;
+pub mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use network::Network;
+pub use parse::ConfigError;
+
+/// Everything that can be configured; see `deploy/rookeryd.toml`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who this node is and where its data lives.
+    pub node: Node,
+    /// Where this node listens.
+    pub listen: Listen,
+    /// Under which addresses others find this node.
+    pub advertise: Advertise,
+    /// Certificates and keys.
+    pub tls: TlsFiles,
+    /// How mail clients log in.
+    pub login: Login,
+    /// Who may deliver mail.
+    pub lmtp: Lmtp,
+    /// Timing of replication.
+    pub raft: Raft,
+    /// Sizes of what is kept on disk.
+    pub storage: Storage,
+    /// Bounds on what clients may use.
+    pub limits: Limits,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// Who this node is and where its data lives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// The number of this node, unique in the cluster and never used again, also not for the same
+    /// machine after its disk was lost. At least 1; must be set (the default 0 is refused). The
+    /// certificate names it.
+    pub id: u64,
+    /// Where the log and the index live; made with mode 0700 if absent. A data directory is as
+    /// secret as the mail and the passwords in it. Default `/var/lib/rookery`.
+    pub data_dir: PathBuf,
+    /// This host's name in greetings and trace headers, a domain name; must be set.
+    pub hostname: String,
+}
+
+/// Where this node listens: `address:port`, or `"off"` for the optional doors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// The other nodes, over mutual TLS. Default `0.0.0.0:7400`.
+    pub peer: SocketAddr,
+    /// Operators, over mutual TLS. Default `127.0.0.1:7401`.
+    pub admin: SocketAddr,
+    /// IMAP with STARTTLS. Default `0.0.0.0:143`.
+    #[serde(with = "parse::door")]
+    pub imap: Option<SocketAddr>,
+    /// IMAP over TLS. Default `0.0.0.0:993`.
+    #[serde(with = "parse::door")]
+    pub imaps: Option<SocketAddr>,
+    /// LMTP. Default `127.0.0.1:24`.
+    #[serde(with = "parse::door")]
+    pub lmtp: Option<SocketAddr>,
+    /// Metrics as text over plain HTTP. Default `127.0.0.1:7402`.
+    #[serde(with = "parse::door")]
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Under which addresses others find this node: `host:port`. Empty means: where it listens, or, if
+/// it listens on all addresses, its host name with that port.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Advertise {
+    /// Where the other nodes connect to. Must be set if `listen.peer` is all addresses.
+    pub peer: String,
+    /// Shown to operators.
+    pub admin: String,
+    /// Shown to operators.
+    pub imap: String,
+    /// Shown to operators.
+    pub imaps: String,
+    /// Shown to operators.
+    pub lmtp: String,
+}
+
+/// Certificates and keys, PEM. All are read again on SIGHUP and when the files change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The authority of this cluster, which signs nodes, operators and MTAs; several certificates
+    /// while it is being replaced. Never a public authority. Default `/etc/rookery/ca.pem`.
+    pub ca: PathBuf,
+    /// This node's certificate, and what the chain needs. Default `/etc/rookery/node.pem`.
+    pub cert: PathBuf,
+    /// Its key. Default `/etc/rookery/node.key`.
+    pub key: PathBuf,
+    /// What mail clients are shown; empty for `cert`. Default empty.
+    pub mail_cert: PathBuf,
+    /// Its key; empty for `key`. Default empty.
+    pub mail_key: PathBuf,
+    /// How often the files are looked at, seconds, 1 to 86400. Default 60.
+    pub reload_secs: u64,
+}
+
+/// How mail clients log in.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Login {
+    /// Where a password may travel without TLS: `"loopback"`, `"never"` or `"always"`. Default
+    /// `"loopback"`.
+    pub plain: PlainLogin,
+}
+
+/// Where a password may travel without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlainLogin {
+    /// Only from this machine itself.
+    #[default]
+    Loopback,
+    /// Nowhere.
+    Never,
+    /// Everywhere; for tests alone.
+    Always,
+}
+
+impl PlainLogin {
+    /// Whether a client at that address may log in without TLS.
+    #[must_use]
+    pub fn allows(self, client: IpAddr) -> bool {
+        match self {
+            Self::Loopback => client.to_canonical().is_loopback(),
+            Self::Never => false,
+            Self::Always => true,
+        }
+    }
+}
+
+/// Who may deliver mail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lmtp {
+    /// From where mail is taken without a certificate, in CIDR notation. Default loopback.
+    pub networks: Vec<Network>,
+    /// Whether who shows a certificate that `rookeryd pki lmtp-client` made may deliver from
+    /// anywhere, after STARTTLS. Default true.
+    pub client_certificates: bool,
+}
+
+impl Lmtp {
+    /// Whether a client at that address may deliver without a certificate.
+    #[must_use]
+    pub fn allows(&self, client: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(client))
+    }
+
+    /// Whether anyone at that address may connect at all, if only to show a certificate.
+    #[must_use]
+    pub fn may_connect(&self, client: IpAddr) -> bool {
+        self.client_certificates || self.allows(client)
+    }
+}
+
+/// Timing of replication, equal on all nodes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Raft {
+    /// How often a leader says that it lives, milliseconds, 10 to 10000. Default 50.
+    pub heartbeat_ms: u64,
+    /// After how long without it a follower stands for election, at least: milliseconds, at least
+    /// twice `heartbeat_ms`. Default 150. Raise it with the round trip of long lines and on disks
+    /// whose flush takes longer than a heartbeat.
+    pub election_ms_min: u64,
+    /// The same, at most: milliseconds, at least a tenth above `election_ms_min`, up to 60000. The
+    /// wider the gap, the fewer elections without a winner. Default 300.
+    pub election_ms_max: u64,
+}
+
+/// Sizes of what is kept on disk and of its caches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// Size of a new segment of the log, bytes, a multiple of 4096, 16 MiB to 1 GiB.
+    /// Default 64 MiB.
+    pub segment_bytes: u32,
+    /// Cache of the index, bytes, 1 MiB to 64 GiB. Default 32 MiB.
+    pub index_cache_bytes: u64,
+    /// Rows of all partitions that are not in a checkpoint yet, bytes, 16 MiB to 64 GiB; at the
+    /// bound new changes wait. Default 256 MiB.
+    pub overlay_bytes_max: u64,
+    /// Bodies kept in memory, bytes, 0 to 64 GiB. Default 128 MiB.
+    pub body_cache_bytes_max: u64,
+}
+
+/// Bounds on what clients may use. Beyond one, that client gets a clear answer and nobody else is
+/// disturbed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest message, bytes, 64 KiB to 256 MiB. Default 50 MiB.
+    pub message_bytes_max: u64,
+    /// IMAP connections with STARTTLS and over TLS together, 1 to 1000000. Default 20000.
+    pub imap_connections_max: usize,
+    /// LMTP connections, 1 to 100000. Default 1000.
+    pub lmtp_connections_max: usize,
+    /// Operators' connections, 1 to 10000. Default 64.
+    pub admin_connections_max: usize,
+    /// Connections of one address that have not logged in yet, 1 to 100000. Default 50.
+    pub pre_auth_per_address_max: usize,
+    /// How long an IMAP command waits while a partition has no leader, seconds, 1 to 600.
+    /// Default 30.
+    pub imap_leader_wait_secs: u64,
+    /// How long a delivery waits for it, before 451: seconds, 1 to 600. Default 60.
+    pub lmtp_leader_wait_secs: u64,
+}
+
+/// What is logged, to standard error. Never mail, never passwords.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `"error"`, `"warn"`, `"info"`, `"debug"`, `"trace"`, or several filters such as
+    /// `"info,rookery::raft=debug"`. The environment variable RUST_LOG takes precedence. Default
+    /// `"info"`.
+    pub level: String,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            id: 0,
+            data_dir: "/var/lib/rookery".into(),
+            hostname: String::new(),
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let all = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            peer: all(7400),
+            admin: local(7401),
+            imap: Some(all(143)),
+            imaps: Some(all(993)),
+            lmtp: Some(local(24)),
+            metrics: Some(local(7402)),
+        }
+    }
+}
+
+impl Default for TlsFiles {
+    fn default() -> Self {
+        Self {
+            ca: "/etc/rookery/ca.pem".into(),
+            cert: "/etc/rookery/node.pem".into(),
+            key: "/etc/rookery/node.key".into(),
+            mail_cert: PathBuf::new(),
+            mail_key: PathBuf::new(),
+            reload_secs: 60,
+        }
+    }
+}
+
+impl Default for Lmtp {
+    fn default() -> Self {
+        Self {
+            networks: Network::loopback().to_vec(),
+            client_certificates: true,
+        }
+    }
+}
+
+impl Default for Raft {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 50,
+            election_ms_min: 150,
+            election_ms_max: 300,
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            index_cache_bytes: 32 << 20,
+            overlay_bytes_max: 256 << 20,
+            body_cache_bytes_max: 128 << 20,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 50 << 20,
+            imap_connections_max: 20_000,
+            lmtp_connections_max: 1000,
+            admin_connections_max: 64,
+            pre_auth_per_address_max: 50,
+            imap_leader_wait_secs: 30,
+            lmtp_leader_wait_secs: 60,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".into(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is no TOML, or has problems: then all of them.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::from_toml(&text)
+    }
+
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    ///
+    /// When it is no TOML, or has problems: then all of them.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let config = parse::parse(text)?;
+        match config.validate() {
+            problems if problems.is_empty() => Ok(config),
+            problems => Err(ConfigError::Problems(problems)),
+        }
+    }
+
+    /// The configuration as a file that [`Config::load`] reads.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("every section is a table of plain values")
+    }
+
+    /// The addresses that others are told, `host:port`; empty for a door that is off.
+    #[must_use]
+    pub fn advertised(&self) -> Advertise {
+        let shown = |told: &str, listen: Option<SocketAddr>| match listen {
+            None => String::new(),
+            Some(_) if !told.is_empty() => told.to_owned(),
+            Some(at) if at.ip().is_unspecified() => {
+                format!("{}:{}", self.node.hostname, at.port())
+            }
+            Some(at) => at.to_string(),
+        };
+        Advertise {
+            peer: shown(&self.advertise.peer, Some(self.listen.peer)),
+            admin: shown(&self.advertise.admin, Some(self.listen.admin)),
+            imap: shown(&self.advertise.imap, self.listen.imap),
+            imaps: shown(&self.advertise.imaps, self.listen.imaps),
+            lmtp: shown(&self.advertise.lmtp, self.listen.lmtp),
+        }
+    }
+}
+
+impl TlsFiles {
+    /// The certificate and key that mail clients are shown.
+    #[must_use]
+    pub fn mail(&self) -> (&Path, &Path) {
+        if self.mail_cert.as_os_str().is_empty() {
+            (&self.cert, &self.key)
+        } else {
+            (&self.mail_cert, &self.mail_key)
+        }
+    }
+
+    /// How often the files are looked at.
+    #[must_use]
+    pub fn reload_every(&self) -> Duration {
+        Duration::from_secs(self.reload_secs)
+    }
+}
+
+impl Raft {
+    /// How often a leader says that it lives.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms)
+    }
+}
+
+impl Limits {
+    /// How long an IMAP command waits while a partition has no leader.
+    #[must_use]
+    pub fn imap_leader_wait(&self) -> Duration {
+        Duration::from_secs(self.imap_leader_wait_secs)
+    }
+
+    /// How long a delivery waits for it.
+    #[must_use]
+    pub fn lmtp_leader_wait(&self) -> Duration {
+        Duration::from_secs(self.lmtp_leader_wait_secs)
+    }
+}

@@ -1,0 +1,22 @@
+//! The doors: where mail comes in, people read it, and operators ask.
+//!
+//! ```text
+//!   accept   listeners with bounds: how many connections, and how many of one address before login
+//!   stream   plain or TLS, and the change from one to the other
+//!   lmtp     drives an lmtp::Session; deliveries go to service
+//!   imap     drives imap::serve; an account of service is its backend
+//!   admin    the gRPC service of operators, behind client certificates
+//! ```
+//!
+//! A door owns sockets, time-outs and TLS; what is said is decided by the pure crates, and what is
+//! done by `service`. Each turns failures of the store into the words of its protocol in one place:
+//! "not done" may be said only when nothing was done.
+
+pub mod accept;
+pub mod admin;
+pub mod imap;
+pub mod limits;
+pub mod lmtp;
+pub mod stream;
+
+pub use accept::{Door, Shutdown};

@@ -1,0 +1,35 @@
+//! The server of Rookery.
+//!
+//! ```text
+//!   main -> server -> front     doors: LMTP, IMAP, operators
+//!                       |
+//!                    service    finds leaders; propose, query, watch
+//!                       |
+//!                      raft     one group per partition and one for the directory
+//!                       |
+//!                    replica    rows, checkpoints and bodies of each group
+//!                       |
+//!                    seglog     one log for the whole node
+//! ```
+//!
+//! Imports point downwards only. What a lower layer needs from above it is handed as a trait when it
+//! is built: [`link::Dial`], [`raft::Gate`], [`replica::Entries`]. [`node`] builds the layers of one
+//! node, [`server`] opens the doors and runs it.
+//!
+//! Beside them: [`config`], [`identity`] (what the data directory says), [`tls`], [`pki`],
+//! [`telemetry`], and [`demo`], which runs three nodes on one machine.
+
+pub mod config;
+pub mod demo;
+pub mod front;
+pub mod identity;
+pub mod link;
+pub mod node;
+pub mod pki;
+pub mod privileges;
+pub mod raft;
+pub mod replica;
+pub mod server;
+pub mod service;
+pub mod telemetry;
+pub mod tls;

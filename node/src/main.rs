@@ -1,0 +1,72 @@
+//! `rookeryd`: the server, its demo, and the tool that makes its certificates.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use node::{config, demo, pki, privileges, server, telemetry};
+
+// glibc's allocator gives large buffers back to the kernel and faults them in again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(name = "rookeryd", version, about = "A mail store that cannot lose mail")]
+#[command(args_conflicts_with_subcommands = true)]
+struct Args {
+    /// The configuration of this node.
+    #[arg(long, value_name = "FILE", default_value = "/etc/rookery/rookeryd.toml")]
+    config: PathBuf,
+    /// Stop when standard input ends.
+    #[arg(long, hide = true)]
+    exit_with_stdin: bool,
+    #[command(subcommand)]
+    command: Option<Sub>,
+}
+
+#[derive(Subcommand)]
+enum Sub {
+    /// Run three nodes on this machine, to try out.
+    Demo(demo::Args),
+    /// Make the certificates of a cluster.
+    #[command(subcommand)]
+    Pki(pki::Command),
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rookeryd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<()> {
+    match args.command {
+        Some(Sub::Pki(command)) => {
+            print!("{}", pki::run(&command)?);
+            Ok(())
+        }
+        Some(Sub::Demo(args)) => runtime()?.block_on(demo::run(args)),
+        None => {
+            let config = config::Config::load(&args.config)?;
+            telemetry::log_to_stderr(&config.log.level)?;
+            // Threads inherit rights, so they are given up before there is a second one.
+            let listeners = server::Listeners::bind(&config)?;
+            privileges::drop_capabilities()?;
+            privileges::forbid_core_dumps()?;
+            let options = server::Options { exit_with_stdin: args.exit_with_stdin };
+            let runtime = runtime()?;
+            let result = runtime.block_on(server::run(config, listeners, options));
+            // Threads that wait for the disk or for standard input do not hold the process.
+            runtime.shutdown_background();
+            result
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

@@ -1,0 +1,310 @@
+//! One group on this node: its replica, its log, and openraft in between.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{
+    ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError,
+};
+use openraft::{ChangeMembers, ReadPolicy};
+use tokio::sync::{mpsc, oneshot};
+
+use super::limits::{PROPOSE_PAUSE, PROPOSE_RETRY, QUEUE_ROOM_BYTES, READ_BATCH_MAX};
+use super::log_store::LogStore;
+use super::machine::Machine;
+use super::serve;
+use super::types::{Body, Proposal, Types, log_id};
+use crate::replica::{Entries, GroupId, LogId, Replica};
+
+/// openraft, as this node uses it.
+pub type Raft = openraft::Raft<Types, Machine>;
+
+/// Why something that was asked of a group was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    /// This replica does not lead; nothing was done. The replica that leads, if it is known.
+    #[error("this replica does not lead")]
+    NotLeader(Option<u64>),
+    /// Nothing was done; it may work in a moment.
+    #[error("the group cannot do this now")]
+    Busy,
+    /// The command was appended, and whether it takes effect is not known. Only its lane makes a
+    /// repetition safe.
+    #[error("the outcome is not known")]
+    Unknown,
+    /// The group has stopped on this node.
+    #[error("the group has stopped: {0}")]
+    Stopped(String),
+}
+
+/// One group on this node.
+pub struct Group {
+    id: GroupId,
+    replica_id: u64,
+    raft: Raft,
+    replica: Arc<Replica>,
+    store: LogStore,
+    reads: mpsc::Sender<oneshot::Sender<Result<(), GroupError>>>,
+}
+
+/// How a group stands, as this node sees it.
+#[derive(Clone, Debug)]
+pub struct GroupStatus {
+    /// The term.
+    pub term: u64,
+    /// The replica that leads.
+    pub leader: Option<u64>,
+    /// Index of the last entry in this replica's log.
+    pub last_index: u64,
+    /// Index of the last entry that this replica has applied.
+    pub applied_index: u64,
+    /// Voters and learners.
+    pub voters: BTreeSet<u64>,
+    /// Replicas that receive entries but have no vote.
+    pub learners: BTreeSet<u64>,
+    /// The last index that each follower holds; only where this replica leads.
+    pub matched: Vec<(u64, Option<u64>)>,
+}
+
+impl Group {
+    /// Puts a started group together, and serves its reads until it is dropped.
+    #[must_use]
+    pub fn new(id: GroupId, replica_id: u64, raft: Raft, replica: Arc<Replica>, store: LogStore) -> Self {
+        let (reads, queue) = mpsc::channel(READ_BATCH_MAX);
+        tokio::spawn(serve_reads(raft.clone(), queue));
+        Self { id, replica_id, raft, replica, store, reads }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// The id of the replica on this node.
+    #[must_use]
+    pub fn replica(&self) -> u64 {
+        self.replica_id
+    }
+
+    /// What the replica on this node has applied.
+    #[must_use]
+    pub fn rows(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    /// openraft underneath; for this folder.
+    pub(super) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// The log underneath; for this folder.
+    pub(super) fn store(&self) -> &LogStore {
+        &self.store
+    }
+
+    /// The body of an entry from this node's log, if it is there. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// When the record is damaged.
+    pub fn body(&self, index: u64, term: u64) -> Result<Option<Bytes>, seglog::Error> {
+        self.store.body(index, term).map(|place| serve::load(place, self.store.log())).transpose()
+    }
+
+    /// Whether the log of this node can take more entries now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.store.log().has_room(QUEUE_ROOM_BYTES)
+    }
+
+    /// Replicates a command and applies it; answers its outcome once it is durable on a majority
+    /// and applied here (R1).
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Unknown`] when it was appended and then lost sight of; otherwise nothing was
+    /// done.
+    pub async fn propose(
+        &self,
+        time_ms: u64,
+        command: Bytes,
+        body: Bytes,
+    ) -> Result<Bytes, GroupError> {
+        let deadline = tokio::time::Instant::now() + PROPOSE_RETRY;
+        loop {
+            if !self.has_room() {
+                return Err(GroupError::Busy);
+            }
+            let proposal = Proposal {
+                time_ms,
+                command: command.clone(),
+                body: Body::Held(body.clone()),
+            };
+            let error = match self.raft.client_write(proposal).await {
+                Ok(response) => return Ok(response.data.0),
+                Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                    not_leader(&forward, self.replica_id)
+                }
+                Err(RaftError::APIError(_)) => GroupError::Unknown,
+                Err(RaftError::Fatal(fatal)) => {
+                    // The proposal may have been appended before the core stopped.
+                    tracing::error!(group = self.id.0, %fatal, "group stopped");
+                    GroupError::Unknown
+                }
+            };
+            // A healthy leader refuses while its lease has run out, after a slow sync.
+            if error != GroupError::Busy || tokio::time::Instant::now() >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(PROPOSE_PAUSE).await;
+        }
+    }
+
+    /// Returns once this replica has applied everything that was acknowledged before the call, and
+    /// a majority has confirmed that it leads. Calls that come together share one round.
+    ///
+    /// # Errors
+    ///
+    /// When this replica does not lead or no majority answers.
+    pub async fn read_index(&self) -> Result<(), GroupError> {
+        let (reply, replied) = oneshot::channel();
+        self.reads.send(reply).await.map_err(|_| GroupError::Busy)?;
+        replied.await.map_err(|_| GroupError::Busy)?
+    }
+
+    /// Whether this replica leads, as far as it knows.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.raft.is_leader()
+    }
+
+    /// The replica that leads, as far as this one knows.
+    #[must_use]
+    pub fn leader(&self) -> Option<u64> {
+        self.raft.metrics().borrow_watched().current_leader
+    }
+
+    /// Makes the first membership of a new group; a group that has one keeps it.
+    ///
+    /// # Errors
+    ///
+    /// When the group has stopped or this replica is not among `members`.
+    pub async fn initialize(&self, members: BTreeSet<u64>) -> Result<(), GroupError> {
+        use openraft::errors::InitializeError::NotAllowed;
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(NotAllowed(_))) => Ok(()),
+            Err(error) => Err(GroupError::Stopped(error.to_string())),
+        }
+    }
+
+    /// Adds a replica that receives entries, and once it has caught up lets it vote.
+    ///
+    /// # Errors
+    ///
+    /// When this replica does not lead, or another change is under way.
+    pub async fn add_voter(&self, replica: u64) -> Result<(), GroupError> {
+        self.raft
+            .add_learner(replica, openraft::impls::EmptyNode::new(), true)
+            .await
+            .map_err(|error| self.change_error(error))?;
+        self.raft
+            .change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([replica])), true)
+            .await
+            .map_err(|error| self.change_error(error))?;
+        Ok(())
+    }
+
+    fn change_error(&self, error: RaftError<Types, ClientWriteError<Types>>) -> GroupError {
+        match error {
+            RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
+                not_leader(&forward, self.replica_id)
+            }
+            RaftError::APIError(other) => {
+                tracing::info!(group = self.id.0, %other, "membership not changed");
+                GroupError::Busy
+            }
+            RaftError::Fatal(fatal) => GroupError::Stopped(fatal.to_string()),
+        }
+    }
+
+    /// Asks `replica` to lead from now on. Returns when it was asked, not when it leads.
+    ///
+    /// # Errors
+    ///
+    /// When the group has stopped.
+    pub async fn transfer(&self, replica: u64) -> Result<(), GroupError> {
+        self.raft
+            .trigger()
+            .transfer_leader(replica)
+            .await
+            .map_err(|fatal| GroupError::Stopped(fatal.to_string()))
+    }
+
+    /// How the group stands.
+    #[must_use]
+    pub fn status(&self) -> GroupStatus {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let membership = metrics.membership_config.membership();
+        GroupStatus {
+            term: metrics.current_term,
+            leader: metrics.current_leader,
+            last_index: metrics.last_log_index.unwrap_or(0),
+            applied_index: metrics.last_applied.as_ref().map_or(0, |id| id.index),
+            voters: membership.voter_ids().collect(),
+            learners: membership.learner_ids().collect(),
+            matched: metrics
+                .replication
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(replica, upto)| (replica, upto.map(|id| id.index)))
+                .collect(),
+        }
+    }
+
+    /// The last entry that this replica has applied.
+    #[must_use]
+    pub fn applied(&self) -> Option<LogId> {
+        self.raft.metrics().borrow_watched().last_applied.as_ref().map(log_id)
+    }
+
+    /// Returns when this replica has applied `index`; `false` when it did not within `wait`.
+    pub async fn wait_applied(&self, index: u64, wait: Duration) -> bool {
+        self.raft.wait(Some(wait)).applied_index_at_least(Some(index), "wait").await.is_ok()
+    }
+}
+
+fn not_leader(forward: &ForwardToLeader<Types>, own: u64) -> GroupError {
+    match forward.reason {
+        // A healthy leader says so too: its lease ran out, or it hands the leadership over.
+        ForwardReason::LeaseExpired | ForwardReason::LeadershipTransfer => GroupError::Busy,
+        ForwardReason::NotLeader if forward.leader_id == Some(own) => GroupError::Busy,
+        ForwardReason::NotLeader => GroupError::NotLeader(forward.leader_id),
+    }
+}
+
+/// Serves reads in batches: whoever comes while a round is under way shares the next one.
+async fn serve_reads(
+    raft: Raft,
+    mut queue: mpsc::Receiver<oneshot::Sender<Result<(), GroupError>>>,
+) {
+    let mut batch = Vec::new();
+    while queue.recv_many(&mut batch, READ_BATCH_MAX).await > 0 {
+        let result = match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                Err(not_leader(&forward, *raft.node_id()))
+            }
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                Err(GroupError::Busy)
+            }
+            Err(RaftError::Fatal(fatal)) => Err(GroupError::Stopped(fatal.to_string())),
+        };
+        for reply in batch.drain(..) {
+            drop(reply.send(result.clone()));
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! All groups of this node: started, found by id, and started again should their core stop.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use parking_lot::{Mutex, RwLock};
+
+use super::group::{Group, Raft};
+use super::log_store::LogStore;
+use super::machine::Machine;
+use super::peer::Peers;
+use crate::replica::{GroupId, Replica};
+
+/// Timing of elections. Milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Between two heartbeats of a leader.
+    pub heartbeat_ms: u64,
+    /// The shortest time without a leader after which a replica stands for election.
+    pub election_ms_min: u64,
+    /// The longest; also the lease of a leader.
+    pub election_ms_max: u64,
+}
+
+impl Timing {
+    /// How long a node waits after its start before its groups vote or stand: a leader whom it
+    /// granted a lease before it stopped may still count on that.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        Duration::from_millis(self.election_ms_max)
+    }
+
+    fn config(&self) -> Result<openraft::Config, openraft::ConfigError> {
+        openraft::Config {
+            cluster_name: "rookery".into(),
+            heartbeat_interval: self.heartbeat_ms,
+            election_timeout_min: self.election_ms_min,
+            election_timeout_max: self.election_ms_max,
+            // A leader that comes back in its old term with a shorter log would give the same
+            // position to another entry.
+            enable_leader_restore: Some(false),
+            enable_pre_vote: Some(true),
+            quorum_loss_probe_interval: Some(2 * self.election_ms_max),
+            // Checkpoints are the replica's; openraft is told of them when a purge is due.
+            snapshot_policy: openraft::SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: u64::MAX,
+            ..openraft::Config::default()
+        }
+        .validate()
+    }
+}
+
+/// What a supervisor does when storage has failed for good: end the process.
+pub type OnFatal = Arc<dyn Fn(String) + Send + Sync>;
+
+/// The groups of this node. Clones share them.
+#[derive(Clone)]
+pub struct Groups {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Arc<openraft::Config>,
+    peers: Peers,
+    on_fatal: OnFatal,
+    running: RwLock<BTreeMap<GroupId, Arc<Group>>>,
+    /// Held while a group is being started, so that none is started twice.
+    starting: Mutex<BTreeMap<GroupId, u64>>,
+}
+
+impl Groups {
+    /// None yet.
+    ///
+    /// # Errors
+    ///
+    /// When the timing cannot work, for example a heartbeat slower than an election.
+    pub fn new(timing: Timing, peers: Peers, on_fatal: OnFatal) -> anyhow::Result<Self> {
+        let shared = Shared {
+            config: Arc::new(timing.config()?),
+            peers,
+            on_fatal,
+            running: RwLock::default(),
+            starting: Mutex::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The group, if this node holds a replica of it and it runs.
+    #[must_use]
+    pub fn get(&self, id: GroupId) -> Option<Arc<Group>> {
+        self.shared.running.read().get(&id).cloned()
+    }
+
+    /// All that run, by id.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Group>> {
+        self.shared.running.read().values().cloned().collect()
+    }
+
+    /// Connections to the other nodes.
+    #[must_use]
+    pub fn peers(&self) -> &Peers {
+        &self.shared.peers
+    }
+
+    /// Starts the replica `replica_id` of a group, and keeps it running. Does nothing when it runs
+    /// already.
+    ///
+    /// # Errors
+    ///
+    /// When openraft cannot read its state.
+    pub async fn start(
+        &self,
+        id: GroupId,
+        replica_id: u64,
+        replica: Arc<Replica>,
+        store: LogStore,
+    ) -> anyhow::Result<()> {
+        if self.shared.starting.lock().insert(id, replica_id).is_some() {
+            return Ok(());
+        }
+        let group = self.launch(id, replica_id, &replica, &store).await;
+        if group.is_err() {
+            self.shared.starting.lock().remove(&id);
+        }
+        tokio::spawn(self.clone().supervise(group?));
+        Ok(())
+    }
+
+    async fn launch(
+        &self,
+        id: GroupId,
+        replica_id: u64,
+        replica: &Arc<Replica>,
+        store: &LogStore,
+    ) -> anyhow::Result<Arc<Group>> {
+        let raft = Raft::new(
+            replica_id,
+            Arc::clone(&self.shared.config),
+            self.shared.peers.factory(id, replica_id),
+            store.clone(),
+            Machine::new(Arc::clone(replica)),
+        )
+        .await?;
+        let group =
+            Arc::new(Group::new(id, replica_id, raft, Arc::clone(replica), store.clone()));
+        self.shared.running.write().insert(id, Arc::clone(&group));
+        Ok(group)
+    }
+
+    /// Watches one group's core. A core that stopped is started again from what is durable; a
+    /// replica that has met a fault stays down (R3), and a log that is poisoned ends the process.
+    async fn supervise(self, mut group: Arc<Group>) {
+        let mut restarts = 0_u32;
+        loop {
+            let reason = stopped(group.raft()).await;
+            self.shared.running.write().remove(&group.id());
+            let (id, replica_id) = (group.id(), group.replica());
+            if group.store().log().is_poisoned() {
+                (self.shared.on_fatal)(format!("the log cannot be written: {reason}"));
+                return;
+            }
+            if let Some(fault) = group.rows().fault() {
+                tracing::error!(group = id.0, %fault, "replica is out of service");
+                metrics::counter!("rookery_group_faults_total").increment(1);
+                return;
+            }
+            restarts += 1;
+            tracing::error!(group = id.0, reason, restarts, "group stopped; starting it again");
+            metrics::counter!("rookery_group_restarts_total").increment(1);
+            drop(group.raft().shutdown().await);
+            group = loop {
+                tokio::time::sleep(Duration::from_millis(100 * u64::from(restarts.min(50)))).await;
+                match self.launch(id, replica_id, group.rows(), group.store()).await {
+                    Ok(started) => break started,
+                    Err(error) => tracing::error!(group = id.0, %error, "group does not start"),
+                }
+                restarts += 1;
+            };
+        }
+    }
+}
+
+/// Returns the reason once the core has stopped.
+async fn stopped(raft: &Raft) -> String {
+    let mut metrics = raft.metrics();
+    loop {
+        if let Err(fatal) = &metrics.borrow_watched().running_state {
+            return fatal.to_string();
+        }
+        if metrics.changed().await.is_err() {
+            return "its task is gone".into();
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Bounds of this folder, each with its unit and its reason.
+
+use std::time::Duration;
+
+/// Bytes of entries that a group keeps in memory after they were written, for followers that are a
+/// little behind; with 17 groups a node keeps at most about 34 MiB.
+pub const RECENT_BYTES_MAX: usize = 2 << 20;
+
+/// Bytes of entries that one read for a follower returns: what one request then carries.
+pub const READ_BYTES_MAX: usize = 1 << 20;
+
+/// A larger body, in bytes, is not taken into memory with its entry but read when it is sent.
+pub const BODY_INLINE_MAX: usize = 16 << 10;
+
+/// Append requests of one group on their way to one follower; openraft buffers as many.
+pub const PIPELINE_MAX: usize = 64;
+
+/// Requests that wait for one connection to a peer.
+pub const LINK_QUEUE_MAX: usize = 4096;
+
+/// Bytes that one frame carries, give or take one request: small enough for a heartbeat to pass
+/// between two.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// Requests or replies that one frame carries.
+pub const FRAME_REQUESTS_MAX: usize = 256;
+
+/// Bytes of the largest message that a peer may send: an entry is never larger than about 1 MiB,
+/// and a request holds about as much again.
+pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
+
+/// How long a reply to an append may take before the follower counts as unreachable; longer than a
+/// disk that stalls.
+pub const REPLY_WAIT: Duration = Duration::from_secs(5);
+
+/// How long heartbeats of several groups wait for each other, to travel in one frame.
+pub const HEARTBEAT_MERGE: Duration = Duration::from_millis(5);
+
+/// How long a proposal is tried again while this replica leads but may not append yet.
+pub const PROPOSE_RETRY: Duration = Duration::from_millis(500);
+
+/// Pause between two such tries.
+pub const PROPOSE_PAUSE: Duration = Duration::from_millis(5);
+
+/// Reads that one read index may serve.
+pub const READ_BATCH_MAX: usize = 1024;
+
+/// Bytes that must be free in the log's queue for more entries to be let in: what may be on its way
+/// there from all groups while one of them looks.
+pub const QUEUE_ROOM_BYTES: u64 = 64 << 20;

@@ -1,0 +1,470 @@
+//! One group's log on the node's shared [`seglog::Log`].
+//!
+//! Entries are kept in memory until the log has written them, and a while longer for the followers
+//! (`RECENT_BYTES_MAX`); after that a slot of a few words says where each one lies. Order is the
+//! order of calls: openraft calls from one task, and `seglog` keeps it.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, Range, RangeBounds};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt, future, stream};
+use openraft::EntryPayload;
+use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+use parking_lot::Mutex;
+use prost::Message;
+use proto::v1;
+use seglog::{Kind, Place, Record, RecoveredReplica, ReplicaId, Sync};
+use tokio::sync::oneshot;
+
+use super::convert;
+use super::limits::{BODY_INLINE_MAX, READ_BYTES_MAX, RECENT_BYTES_MAX};
+use super::types::{Body, Entry, RaftLogId, Types, Vote, log_id, raft_log_id};
+use crate::replica::{BodyPlace, Entries, LogId, Logged};
+
+/// The log of one replica. Clones share it.
+#[derive(Clone)]
+pub struct LogStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    replica: ReplicaId,
+    log: seglog::Log,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    vote: Option<Vote>,
+    committed: Option<RaftLogId>,
+    /// `committed` is newer than what the log has been given.
+    committed_changed: bool,
+    purged: Option<RaftLogId>,
+    /// The index of the first slot.
+    first: u64,
+    slots: VecDeque<Slot>,
+    /// Bytes of the entries that are held in memory.
+    held_bytes: usize,
+    /// Below this index no slot holds its entry.
+    held_from: u64,
+}
+
+/// One entry of the log.
+struct Slot {
+    term: u64,
+    /// Where the log wrote it, and the payload's checksum.
+    written: Option<(Place, u32)>,
+    /// Bytes of the payload that precede the body; 0 for entries without one.
+    skip: u32,
+    held: Option<Entry>,
+}
+
+impl LogStore {
+    /// The log of `replica` as `recovered` found it.
+    ///
+    /// # Errors
+    ///
+    /// When a vote or commit record cannot be understood, or entries are missing in between.
+    pub fn open(
+        log: seglog::Log,
+        replica: ReplicaId,
+        recovered: Option<&RecoveredReplica>,
+    ) -> io::Result<Self> {
+        let mut state = State::default();
+        if let Some(found) = recovered {
+            state.vote = found.vote.as_ref().map(decode_vote).transpose()?;
+            state.committed = found
+                .commit
+                .as_ref()
+                .map(|(term, index, _)| raft_log_id(LogId { term: *term, index: *index }));
+            state.purged =
+                found.purged.map(|(term, index)| raft_log_id(LogId { term, index }));
+            state.first = state.purged.as_ref().map_or(0, |id| id.index + 1);
+            for entry in &found.entries {
+                let expected = state.first + state.slots.len() as u64;
+                if entry.index != expected {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!("entry {expected} of replica {} is missing", replica.0),
+                    ));
+                }
+                state.slots.push_back(Slot {
+                    term: entry.term,
+                    written: Some((entry.place, entry.checksum)),
+                    skip: 0,
+                    held: None,
+                });
+            }
+            state.held_from = state.first + state.slots.len() as u64;
+        }
+        Ok(Self { shared: Arc::new(Shared { replica, log, state: Mutex::new(state) }) })
+    }
+
+    /// The log underneath.
+    #[must_use]
+    pub fn log(&self) -> &seglog::Log {
+        &self.shared.log
+    }
+
+    fn record(&self, kind: Kind, id: LogId, payload: Vec<Bytes>) -> Record {
+        Record {
+            replica: self.shared.replica,
+            kind,
+            term: id.term,
+            index: id.index,
+            last: false,
+            payload,
+        }
+    }
+
+    /// Puts `records` into the log and waits until they are durable.
+    async fn write_durably(&self, records: Vec<Record>) -> io::Result<()> {
+        let (done, written) = oneshot::channel();
+        self.shared
+            .log
+            .append(records, Sync::Required, Box::new(move |result| drop(done.send(result))))
+            .map_err(io::Error::other)?;
+        written.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    /// Puts `records` into the log, to become durable with the next sync.
+    fn write_in_order(&self, records: Vec<Record>) -> io::Result<()> {
+        self.shared.log.append(records, Sync::Lazy, Box::new(|_| ())).map_err(io::Error::other)
+    }
+
+    /// The indexes of a range that are in the log.
+    fn listed(&self, range: &impl RangeBounds<u64>) -> Range<u64> {
+        let state = self.shared.state.lock();
+        let from = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start + 1,
+            Bound::Unbounded => 0,
+        };
+        let to = match range.end_bound() {
+            Bound::Included(end) => end + 1,
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        from.max(state.first)..to.min(state.next())
+    }
+
+    fn entries(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        let mut index = from;
+        while index < to && (bytes < bytes_max || entries.is_empty()) {
+            let Some(entry) = self.entry(index)? else {
+                break;
+            };
+            if let EntryPayload::Normal(proposal) = &entry.payload {
+                bytes += proposal.command.len() + proposal.body.len() as usize;
+            }
+            entries.push(entry);
+            index += 1;
+        }
+        Ok(entries)
+    }
+
+    /// One entry, from memory or from the log; a larger body stays where it is.
+    fn entry(&self, index: u64) -> io::Result<Option<Entry>> {
+        let (id, place, checksum) = {
+            let state = self.shared.state.lock();
+            let Some(slot) = state.slot(index) else {
+                return Ok(None);
+            };
+            if let Some(entry) = &slot.held {
+                return Ok(Some(entry.clone()));
+            }
+            let (place, checksum) = slot.written.ok_or_else(|| {
+                io::Error::other(format!("entry {index} is neither held nor written"))
+            })?;
+            (LogId { term: slot.term, index }, place, checksum)
+        };
+        let payload = self.shared.log.read(place, Some(checksum)).map_err(io::Error::other)?;
+        let mut entry = convert::entry_from_log(id, &payload)?;
+        if let EntryPayload::Normal(proposal) = &mut entry.payload
+            && proposal.body.len() > BODY_INLINE_MAX as u64
+        {
+            let skip = convert::body_skip(proposal.command.len());
+            // A copy, so that the small command does not keep the whole record in memory.
+            proposal.command = Bytes::copy_from_slice(&proposal.command);
+            proposal.body = Body::Logged { place, checksum, skip };
+        }
+        Ok(Some(entry))
+    }
+
+    /// The log has written `entries`: from now on they can be read from there.
+    fn written(&self, ids: &[LogId], written: &[seglog::Written]) {
+        let mut state = self.shared.state.lock();
+        for (id, record) in ids.iter().zip(written) {
+            if let Some(slot) = state.slot_mut(id.index)
+                && slot.term == id.term
+            {
+                slot.written = Some((record.place, record.checksum));
+            }
+        }
+        state.release();
+    }
+}
+
+impl State {
+    fn next(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    fn slot(&self, index: u64) -> Option<&Slot> {
+        self.slots.get(usize::try_from(index.checked_sub(self.first)?).ok()?)
+    }
+
+    fn slot_mut(&mut self, index: u64) -> Option<&mut Slot> {
+        self.slots.get_mut(usize::try_from(index.checked_sub(self.first)?).ok()?)
+    }
+
+    fn last(&self) -> Option<RaftLogId> {
+        self.slots
+            .back()
+            .map(|slot| raft_log_id(LogId { term: slot.term, index: self.next() - 1 }))
+            .or(self.purged)
+    }
+
+    fn push(&mut self, entry: Entry) {
+        let (skip, size) = sizes(&entry);
+        self.held_bytes += size;
+        self.slots.push_back(Slot {
+            term: entry.log_id.leader_id.term,
+            written: None,
+            skip,
+            held: Some(entry),
+        });
+    }
+
+    /// Lets go of the oldest written entries while too many bytes are held.
+    fn release(&mut self) {
+        while self.held_bytes > RECENT_BYTES_MAX && self.held_from < self.next() {
+            let index = self.held_from.max(self.first);
+            let Some(slot) = self.slot_mut(index) else { break };
+            if slot.written.is_none() {
+                break;
+            }
+            let freed = slot.held.take().map_or(0, |entry| sizes(&entry).1);
+            self.held_bytes -= freed;
+            self.held_from = index + 1;
+        }
+    }
+
+    /// Forgets the slot, which has left the queue.
+    fn forget(&mut self, slot: Slot) {
+        self.held_bytes -= slot.held.map_or(0, |entry| sizes(&entry).1);
+    }
+}
+
+/// Bytes of an entry's payload that precede the body, and bytes that it holds in memory.
+fn sizes(entry: &Entry) -> (u32, usize) {
+    match &entry.payload {
+        EntryPayload::Normal(proposal) => {
+            let held = match &proposal.body {
+                Body::Held(bytes) => bytes.len(),
+                Body::Logged { .. } => 0,
+            };
+            (convert::body_skip(proposal.command.len()), proposal.command.len() + held)
+        }
+        EntryPayload::Blank | EntryPayload::Membership(_) => (0, 0),
+    }
+}
+
+fn decode_vote(bytes: &Bytes) -> io::Result<Vote> {
+    let wire = v1::PeerVote::decode(bytes.clone()).map_err(io::Error::other)?;
+    Ok(convert::vote_from_wire(&wire))
+}
+
+impl Entries for LogStore {
+    fn body(&self, index: u64, term: u64) -> Option<BodyPlace> {
+        if let Some(slot) = self.shared.state.lock().slot(index).filter(|slot| slot.term == term)
+            && let Some(Entry { payload: EntryPayload::Normal(proposal), .. }) = &slot.held
+        {
+            return Some(proposal.body.place());
+        }
+        self.place(index, term).map(BodyPlace::from)
+    }
+
+    fn place(&self, index: u64, term: u64) -> Option<Logged> {
+        let (place, checksum) = {
+            let state = self.shared.state.lock();
+            let slot = state.slot(index).filter(|slot| slot.term == term)?;
+            let (place, checksum) = slot.written?;
+            if slot.skip > 0 {
+                return Some(Logged { place, checksum, skip: slot.skip });
+            }
+            (place, checksum)
+        };
+        // Found at open: only the payload says how long its command is.
+        let head = self.shared.log.read_range(place, 0..convert::HEAD_BYTES.min(place.length));
+        let skip = convert::skip_from_head(&head.ok()?)?;
+        if let Some(slot) = self.shared.state.lock().slot_mut(index)
+            && slot.term == term
+        {
+            slot.skip = skip;
+        }
+        Some(Logged { place, checksum, skip })
+    }
+
+    fn written_upto(&self) -> u64 {
+        let state = self.shared.state.lock();
+        let unwritten = state.slots.iter().rev().take_while(|slot| slot.written.is_none()).count();
+        state.next().saturating_sub(unwritten as u64 + 1)
+    }
+}
+
+impl RaftLogReader<Types> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(
+        &mut self,
+        range: RB,
+    ) -> io::Result<Vec<Entry>> {
+        let Range { start, end } = self.listed(&range);
+        self.entries(start, end, usize::MAX)
+    }
+
+    // In pieces: what waits to be applied may be more than fits into memory.
+    async fn entries_stream<RB: RangeBounds<u64> + Clone + Debug + Send>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = io::Result<Entry>> + Send {
+        let Range { start, end } = self.listed(&range);
+        let store = self.clone();
+        let pieces = stream::try_unfold(start, move |from| {
+            let piece = store.entries(from, end, READ_BYTES_MAX);
+            future::ready(piece.map(|entries| {
+                let next = from + entries.len() as u64;
+                (from < next).then(|| (stream::iter(entries.into_iter().map(Ok)), next))
+            }))
+        });
+        pieces.try_flatten()
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.entries(start, end, READ_BYTES_MAX)
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.shared.state.lock().vote)
+    }
+}
+
+impl RaftLogStorage<Types> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
+        let state = self.shared.state.lock();
+        Ok(LogState { last_purged_log_id: state.purged, last_log_id: state.last() })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let payload = Bytes::from(convert::vote_to_wire(vote).encode_to_vec());
+        let id = LogId { term: vote.leader_id.term, index: 0 };
+        self.write_durably(vec![self.record(Kind::Vote, id, vec![payload])]).await?;
+        self.shared.state.lock().vote = Some(*vote);
+        Ok(())
+    }
+
+    // Never written alone: it goes into the log with the next entries.
+    async fn save_committed(&mut self, committed: Option<RaftLogId>) -> io::Result<()> {
+        let mut state = self.shared.state.lock();
+        state.committed = committed;
+        state.committed_changed = true;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<RaftLogId>> {
+        Ok(self.shared.state.lock().committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + Send,
+        I::IntoIter: Send,
+    {
+        let mut ids = Vec::new();
+        let mut records = Vec::new();
+        {
+            let mut state = self.shared.state.lock();
+            for entry in entries {
+                let id = log_id(&entry.log_id);
+                if state.slots.is_empty() && state.purged.is_none() && state.first != id.index {
+                    state.first = id.index;
+                    state.held_from = id.index;
+                }
+                if id.index != state.next() {
+                    let expected = state.next();
+                    return Err(io::Error::other(format!(
+                        "entry {} appended where {expected} was due",
+                        id.index
+                    )));
+                }
+                records.push(self.record(Kind::Entry, id, convert::entry_to_log(&entry)));
+                ids.push(id);
+                state.push(entry);
+            }
+            if state.committed_changed
+                && let Some(committed) = state.committed
+            {
+                state.committed_changed = false;
+                records.push(self.record(Kind::Commit, log_id(&committed), Vec::new()));
+            }
+        }
+        if ids.is_empty() {
+            callback.io_completed(Ok(()));
+            return Ok(());
+        }
+        let store = self.clone();
+        let done = move |result: Result<Vec<seglog::Written>, seglog::Poisoned>| {
+            if let Ok(written) = &result {
+                store.written(&ids, written);
+            }
+            callback.io_completed(result.map(|_| ()).map_err(io::Error::other));
+        };
+        self.shared.log.append(records, Sync::Required, Box::new(done)).map_err(io::Error::other)
+    }
+
+    async fn truncate_after(&mut self, last: Option<RaftLogId>) -> io::Result<()> {
+        let keep = last.map_or(0, |id| id.index + 1);
+        {
+            let mut state = self.shared.state.lock();
+            while state.next() > keep.max(state.first)
+                && let Some(slot) = state.slots.pop_back()
+            {
+                state.forget(slot);
+            }
+            state.held_from = state.held_from.min(state.next());
+        }
+        self.write_in_order(vec![self.record(
+            Kind::Truncate,
+            LogId { term: 0, index: keep },
+            Vec::new(),
+        )])
+    }
+
+    async fn purge(&mut self, upto: RaftLogId) -> io::Result<()> {
+        {
+            let mut state = self.shared.state.lock();
+            while state.first <= upto.index
+                && let Some(slot) = state.slots.pop_front()
+            {
+                state.forget(slot);
+                state.first += 1;
+            }
+            state.first = upto.index + 1;
+            state.held_from = state.held_from.max(state.first);
+            state.purged = Some(upto);
+        }
+        self.write_in_order(vec![self.record(Kind::Purge, log_id(&upto), Vec::new())])
+    }
+}

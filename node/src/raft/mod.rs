@@ -1,0 +1,45 @@
+//! Replication: one Raft group per partition and one for the directory, with openraft.
+//!
+//! ```text
+//!   service  -- propose, read_index -->  group    one group on this node
+//!                                        groups   all of them, started and supervised
+//!                                          |
+//!                 openraft's core ---------+--------- machine --> replica (applies entries)
+//!                  |            |
+//!              log_store      peer  ~~~ frames over gRPC ~~~>  serve (on the other node)
+//!                  |
+//!               seglog (one log and one sync for all groups)
+//! ```
+//!
+//! This folder knows nothing of mail: a command and its body are opaque bytes. openraft lives here
+//! alone, and none of its types reaches the wire or the disk (`convert`).
+//!
+//! What it promises:
+//! - R1: a proposal is answered after its entry is durable on a majority and applied here.
+//! - R3: a replica that met a fault stops its group and answers nobody; other groups go on.
+//! - R5: openraft's node ids are replica ids, never used twice.
+//!
+//! Choices that safety rests on, and where they stand: leaders do not come back in their old term
+//! (`groups::Timing`), votes and entries are synced before they count (`log_store`), a node waits
+//! one lease before its groups start (`Timing::lease`), reads take a quorum round
+//! (`group::Group::read_index`), and the two refusals that openraft mixes up stay apart:
+//! "not appended" may be tried again, "outcome unknown" only by a lane (`group::GroupError`).
+//!
+//! What it does not do: it never reads a body before a frame to a peer is written, and it never
+//! purges a log.
+
+pub mod limits;
+pub mod types;
+pub mod convert;
+pub mod log_store;
+pub mod machine;
+pub mod group;
+pub mod groups;
+pub mod peer;
+pub mod serve;
+
+pub use group::{Group, GroupError, GroupStatus};
+pub use groups::{Groups, OnFatal, Timing};
+pub use log_store::LogStore;
+pub use peer::Peers;
+pub use serve::{CallerNode, Gate, PeerServer, PeerService, load};

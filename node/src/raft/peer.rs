@@ -1,0 +1,437 @@
+//! The way out to other nodes.
+//!
+//! Per peer there are separate connections, so that bulk never delays a heartbeat: one for append
+//! requests that carry entries, one for heartbeats and votes. All groups that two nodes share use
+//! the same two [`Link`]s.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::FuturesOrdered;
+use futures_util::{Stream, StreamExt, future};
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{
+    NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable,
+};
+use openraft::network::{
+    Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption,
+    RaftNetworkFactory,
+};
+use openraft::raft::{
+    AppendEntriesRequest, SnapshotResponse, StreamAppendError, StreamAppendResult,
+    TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use parking_lot::Mutex;
+use proto::v1;
+use proto::v1::peer_append_reply::Result as ReplyResult;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+use super::convert::{self, Route};
+use super::limits::{
+    FRAME_BYTES_MAX, FRAME_REQUESTS_MAX, HEARTBEAT_MERGE, LINK_QUEUE_MAX, MESSAGE_BYTES_MAX,
+    PIPELINE_MAX, REPLY_WAIT,
+};
+use super::types::{RaftLogId, Types, Vote};
+use crate::link::{Dial, Frames, Link, RECONNECT_WAIT};
+use crate::replica::{GroupId, Snapshot};
+
+type PeerClient = v1::peer_client::PeerClient<Channel>;
+
+/// All connections of this node to its peers. Clones share them.
+#[derive(Clone)]
+pub struct Peers {
+    shared: Arc<PeersShared>,
+}
+
+struct PeersShared {
+    dial: Arc<dyn Dial>,
+    log: seglog::Log,
+    links: Mutex<HashMap<u64, Arc<PeerLinks>>>,
+}
+
+/// The connections to one peer.
+struct PeerLinks {
+    appends: Link<Appends>,
+    heartbeats: Link<Appends>,
+}
+
+impl Peers {
+    /// No connection is made before it is needed. `log` is where bodies by reference are read.
+    #[must_use]
+    pub fn new(dial: Arc<dyn Dial>, log: seglog::Log) -> Self {
+        Self { shared: Arc::new(PeersShared { dial, log, links: Mutex::default() }) }
+    }
+
+    /// The factory of connections for one group's replica.
+    #[must_use]
+    pub fn factory(&self, group: GroupId, replica: u64) -> Factory {
+        Factory { peers: self.clone(), group, replica }
+    }
+
+    /// How long ago the peer answered anything last, if it ever did.
+    #[must_use]
+    pub fn heard(&self, node: u64) -> Option<Duration> {
+        let links = self.shared.links.lock();
+        links.get(&node)?.heartbeats.heard()
+    }
+
+    fn links(&self, node: u64) -> Arc<PeerLinks> {
+        let mut links = self.shared.links.lock();
+        let open = |merge| {
+            let appends = Appends { log: self.shared.log.clone() };
+            Link::open(appends, Arc::clone(&self.shared.dial), node, merge)
+        };
+        Arc::clone(links.entry(node).or_insert_with(|| {
+            Arc::new(PeerLinks {
+                appends: open(Duration::ZERO),
+                heartbeats: open(HEARTBEAT_MERGE),
+            })
+        }))
+    }
+}
+
+/// Append requests in frames.
+struct Appends {
+    /// Where bodies by reference are read, when a frame is packed.
+    log: seglog::Log,
+}
+
+impl Frames for Appends {
+    type Request = (Route, AppendEntriesRequest<Types>);
+    type Reply = Option<ReplyResult>;
+    type Outgoing = v1::AppendFrame;
+    type Incoming = v1::AppendReplyFrame;
+    type Client = PeerClient;
+
+    const REQUESTS_MAX: usize = FRAME_REQUESTS_MAX;
+    const BYTES_MAX: usize = FRAME_BYTES_MAX;
+    const QUEUE_MAX: usize = LINK_QUEUE_MAX;
+
+    fn client(channel: Channel) -> PeerClient {
+        PeerClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    async fn open(
+        mut client: PeerClient,
+        frames: ReceiverStream<v1::AppendFrame>,
+    ) -> Result<Streaming<v1::AppendReplyFrame>, Status> {
+        Ok(client.append(frames).await?.into_inner())
+    }
+
+    fn put(
+        &self,
+        id: u64,
+        (route, append): Self::Request,
+        frame: &mut v1::AppendFrame,
+    ) -> Option<usize> {
+        match convert::append_to_wire(id, route, &append, &self.log) {
+            Ok(wire) => {
+                let bytes = wire.entries.iter().map(entry_bytes).sum();
+                frame.requests.push(wire);
+                Some(bytes)
+            }
+            Err(error) => {
+                tracing::error!(%error, "an entry for a follower cannot be read");
+                None
+            }
+        }
+    }
+
+    fn take(frame: v1::AppendReplyFrame) -> Vec<(u64, Option<ReplyResult>)> {
+        frame.replies.into_iter().map(|reply| (reply.id, reply.result)).collect()
+    }
+}
+
+fn entry_bytes(entry: &v1::PeerEntry) -> usize {
+    match &entry.payload {
+        Some(v1::peer_entry::Payload::Command(command)) => {
+            command.command.len() + command.body.len()
+        }
+        _ => 64,
+    }
+}
+
+/// Makes the connections of one group's replica, for openraft.
+pub struct Factory {
+    peers: Peers,
+    group: GroupId,
+    replica: u64,
+}
+
+impl Factory {
+    fn network(&self, target: u64, heartbeats: bool) -> Network {
+        Network {
+            peers: self.peers.clone(),
+            route: Route { group: self.group, from: self.replica, to: target },
+            heartbeats,
+        }
+    }
+}
+
+impl RaftNetworkFactory<Types> for Factory {
+    type Network = Network;
+
+    async fn new_client(&mut self, target: u64, _: &openraft::impls::EmptyNode) -> Network {
+        self.network(target, false)
+    }
+
+    async fn new_heartbeat_client(
+        &mut self,
+        target: u64,
+        _: &openraft::impls::EmptyNode,
+    ) -> Network {
+        self.network(target, true)
+    }
+}
+
+/// The way to one replica of one group.
+pub struct Network {
+    peers: Peers,
+    route: Route,
+    heartbeats: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct PeerError(String);
+
+fn unreachable_peer(reason: impl Into<String>) -> Unreachable<Types> {
+    Unreachable::new(&PeerError(reason.into()))
+}
+
+impl Network {
+    fn links(&self) -> Result<Arc<PeerLinks>, Unreachable<Types>> {
+        let node = self
+            .peers
+            .shared
+            .dial
+            .node_of(self.route.to)
+            .ok_or_else(|| unreachable_peer("no node is known to hold the replica"))?;
+        Ok(self.peers.links(node))
+    }
+
+    fn control(&self) -> Result<PeerClient, Unreachable<Types>> {
+        self.links()?.heartbeats.client().ok_or_else(|| unreachable_peer("not connected"))
+    }
+
+    async fn ask_vote(
+        &self,
+        request: VoteRequest<Types>,
+        pre_vote: bool,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        let wire = v1::PeerVoteRequest {
+            route: Some(self.route.to_wire()),
+            vote: Some(convert::vote_to_wire(&request.vote)),
+            last: request.last_log_id.as_ref().map(convert::id_to_wire),
+            pre_vote,
+            leadership_transfer: request.leadership_transfer,
+        };
+        let mut client = self.control()?;
+        let reply = answer(client.vote(wire), option.hard_ttl()).await?;
+        let vote = reply.vote.ok_or_else(|| unreachable_peer("vote reply without a vote"))?;
+        Ok(VoteResponse {
+            vote: convert::vote_from_wire(&vote),
+            vote_granted: reply.granted,
+            last_log_id: reply.last.as_ref().map(convert::id_from_wire),
+        })
+    }
+}
+
+/// The answer to a call, or why there is none within `wait`.
+async fn answer<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    wait: Duration,
+) -> Result<T, RPCError<Types>> {
+    match tokio::time::timeout(wait, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(unreachable_peer(status.message()).into()),
+        Err(_) => Err(unreachable_peer("no answer in time").into()),
+    }
+}
+
+impl NetBackoff<Types> for Network {
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(std::iter::repeat(RECONNECT_WAIT)))
+    }
+}
+
+type ReplyFuture =
+    Pin<Box<dyn Future<Output = Result<StreamAppendResult<Types>, RPCError<Types>>> + Send>>;
+
+/// Sends one request and waits for its reply.
+fn send(links: &PeerLinks, route: Route, heartbeats: bool, append: AppendEntriesRequest<Types>) -> ReplyFuture {
+    let prev = append.prev_log_id;
+    let last = append.entries.last().map(|entry| entry.log_id).or(prev);
+    let link = if heartbeats { &links.heartbeats } else { &links.appends };
+    let Ok(reply) = link.send((route, append)) else {
+        return Box::pin(future::ready(Err(unreachable_peer("queue is full").into())));
+    };
+    Box::pin(async move {
+        match tokio::time::timeout(REPLY_WAIT, reply).await {
+            Ok(Ok(Ok(Some(result)))) => result_from_wire(result, prev, last),
+            Ok(_) => Err(unreachable_peer("connection lost").into()),
+            Err(_) => Err(unreachable_peer("no reply in time").into()),
+        }
+    })
+}
+
+fn result_from_wire(
+    result: ReplyResult,
+    prev: Option<RaftLogId>,
+    last: Option<RaftLogId>,
+) -> Result<StreamAppendResult<Types>, RPCError<Types>> {
+    match result {
+        ReplyResult::Matched(matched) => {
+            Ok(Ok(matched.last.as_ref().map(convert::id_from_wire).or(last)))
+        }
+        ReplyResult::Conflict(_) => match prev {
+            Some(prev) => Ok(Err(StreamAppendError::Conflict(prev))),
+            None => Err(NetworkError::new(&PeerError("conflict before the first entry".into()))
+                .into()),
+        },
+        ReplyResult::HigherVote(vote) => {
+            Ok(Err(StreamAppendError::HigherVote(convert::vote_from_wire(&vote))))
+        }
+        ReplyResult::Refused(reason) => Err(unreachable_peer(reason).into()),
+    }
+}
+
+impl NetStreamAppend<Types> for Network {
+    // Polls `input` only from within the returned stream: a task of its own would keep openraft's
+    // lock on it. The stream ends when `input` has ended and all is answered, or after an error.
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+    {
+        let (route, heartbeats) = (self.route, self.heartbeats);
+        let links = self.links();
+        Box::pin(async move {
+            let links = links?;
+            let pipeline = Pipeline { input, replies: FuturesOrdered::new(), open: true };
+            let stream: BoxStream<'s, _> = Box::pin(futures_util::stream::unfold(
+                pipeline,
+                move |mut pipeline| {
+                    let links = Arc::clone(&links);
+                    async move {
+                        let reply = pipeline.next(&links, route, heartbeats).await?;
+                        Some((reply, pipeline))
+                    }
+                },
+            ));
+            Ok(stream)
+        })
+    }
+}
+
+/// Requests of one group that are on their way to one follower.
+struct Pipeline<S> {
+    input: S,
+    replies: FuturesOrdered<ReplyFuture>,
+    /// More requests may come and no reply was an error.
+    open: bool,
+}
+
+impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<S> {
+    async fn next(
+        &mut self,
+        links: &PeerLinks,
+        route: Route,
+        heartbeats: bool,
+    ) -> Option<Result<StreamAppendResult<Types>, RPCError<Types>>> {
+        loop {
+            let room = self.open && self.replies.len() < PIPELINE_MAX;
+            if !room && self.replies.is_empty() {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                Some(reply) = self.replies.next(), if !self.replies.is_empty() => {
+                    if !matches!(reply, Ok(Ok(_))) {
+                        self.open = false;
+                        self.replies = FuturesOrdered::new();
+                    }
+                    return Some(reply);
+                }
+                request = self.input.next(), if room => match request {
+                    Some(request) => {
+                        self.replies.push_back(send(links, route, heartbeats, request));
+                    }
+                    None => self.open = false,
+                },
+            }
+        }
+    }
+}
+
+impl NetVote<Types> for Network {
+    async fn vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.ask_vote(request, false, option).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.ask_vote(request, true, option).await
+    }
+}
+
+impl NetTransferLeader<Types> for Network {
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        let wire = v1::PeerTransferRequest {
+            route: Some(self.route.to_wire()),
+            from_leader: Some(convert::vote_to_wire(request.from_leader())),
+            to: *request.to_node_id(),
+            last: request.last_log_id().map(convert::id_to_wire),
+        };
+        let mut client = self.control()?;
+        let reply = answer(client.transfer_leader(wire), option.hard_ttl()).await?;
+        if reply.refused.is_empty() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(TransferLeaderError::VoteChanged {
+            expected: *request.from_leader(),
+            actual: *request.from_leader(),
+        }))
+    }
+}
+
+impl NetSnapshot<Types> for Network {
+    type SnapshotData = Snapshot;
+
+    // Nothing is purged from any log, so every follower can be served from the leader's entries
+    // and openraft has no reason to call this.
+    async fn full_snapshot(
+        &mut self,
+        _vote: Vote,
+        _snapshot: openraft::alias::SnapshotOf<Types, Snapshot>,
+        _cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        Err(unreachable_peer("logs are kept whole: the follower is served from entries").into())
+    }
+}

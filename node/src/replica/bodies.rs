@@ -1,0 +1,225 @@
+//! Bodies: from what a row says to the bytes.
+//!
+//! The bytes of a message are the body of the log entry that brought it, or of several entries if
+//! it came in chunks. Rows name entries by index and term, which are the same on every replica;
+//! where an entry lies in the log of this node is known to Raft's log as long as it lists the
+//! entry, and from the checkpoint on to a local row (`places`).
+//!
+//! Every read is of whole records, which are checked against their checksums; a body that is read
+//! whole is checked against the hash in its row besides. So damage is an error here, never bytes.
+//! Everything blocks on the disk.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use mailbox::{Answer, Body, BodyAt, Hash16, Piece, Query};
+use rows::Fault;
+use seglog::Place;
+
+use super::limits::BODY_READ_BYTES_MAX;
+use super::machine::LogId;
+use super::partition::{self, MailRows};
+use super::{Replica, places};
+
+/// Raft's log, as far as a replica looks into it. Implemented by `raft`.
+pub trait Entries: Send + Sync {
+    /// The body of an entry that the log lists: from memory, or where it lies.
+    fn body(&self, index: u64, term: u64) -> Option<BodyPlace>;
+
+    /// Where the entry lies in the log of this node, also if it is held in memory; `None` if it is
+    /// not listed, or not durable yet.
+    fn place(&self, index: u64, term: u64) -> Option<Logged>;
+
+    /// The last index up to which all entries are durable in the log of this node.
+    fn written_upto(&self) -> u64;
+}
+
+/// A body, or where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyPlace {
+    /// The bytes.
+    Held(Bytes),
+    /// In the log of this node.
+    Logged {
+        /// Where the entry's payload lies.
+        place: Place,
+        /// CRC-32C of the payload.
+        checksum: u32,
+        /// Bytes of the payload that precede the body.
+        skip: u32,
+    },
+}
+
+/// Where an entry lies in the log of this node.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Where its payload lies.
+    pub place: Place,
+    /// CRC-32C of the payload.
+    pub checksum: u32,
+    /// Bytes of the payload that precede the body.
+    pub skip: u32,
+}
+
+impl From<Logged> for BodyPlace {
+    fn from(logged: Logged) -> Self {
+        let Logged {
+            place,
+            checksum,
+            skip,
+        } = logged;
+        Self::Logged {
+            place,
+            checksum,
+            skip,
+        }
+    }
+}
+
+/// Why a body was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// This node does not have it: ask another replica.
+    #[error("the body of entry {0} is not on this node")]
+    Missing(LogId),
+    /// There is no such upload, or the range is not within the body: the row is gone since.
+    #[error("there is no such body")]
+    NoBody,
+    /// This node's copy is damaged: ask another replica.
+    #[error("the body of entry {0} is damaged: {1}")]
+    Damaged(LogId, String),
+    /// The replica has stopped.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl Replica {
+    /// Reads a body whole and checks it against its hash. Holds all of it in memory: for bodies
+    /// that are known to be small.
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    pub fn body(&self, body: &Body) -> Result<Bytes, BodyError> {
+        let pieces = self.pieces(body)?;
+        let bytes = self.gather(&pieces, 0..body.length)?;
+        if Hash16::of(&bytes) != body.hash {
+            let first = pieces.first().map_or(LogId::default(), id_of);
+            return Err(BodyError::Damaged(
+                first,
+                "it does not have its row's hash".to_owned(),
+            ));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads a part of a body, at most [`BODY_READ_BYTES_MAX`] bytes; the caller comes back for the
+    /// rest.
+    ///
+    /// # Errors
+    /// [`BodyError`]; [`BodyError::NoBody`] for a range that is not within the body.
+    pub fn body_range(&self, body: &Body, range: Range<u64>) -> Result<Bytes, BodyError> {
+        if range.start > range.end || range.end > body.length {
+            return Err(BodyError::NoBody);
+        }
+        let end = range.end.min(range.start + BODY_READ_BYTES_MAX);
+        self.gather(&self.pieces(body)?, range.start..end)
+    }
+
+    /// Reads the body of an entry, for another replica or as a part of a body.
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    pub fn entry_body(&self, id: LogId) -> Result<Bytes, BodyError> {
+        match self.find(id)? {
+            None => Err(BodyError::Missing(id)),
+            Some(BodyPlace::Held(bytes)) => Ok(bytes),
+            Some(BodyPlace::Logged {
+                place,
+                checksum,
+                skip,
+            }) => {
+                let payload = self.log.read(place, Some(checksum));
+                let payload = payload.map_err(|error| BodyError::Damaged(id, error.to_string()))?;
+                Ok(payload.slice((skip as usize).min(payload.len())..))
+            }
+        }
+    }
+
+    fn find(&self, id: LogId) -> Result<Option<BodyPlace>, BodyError> {
+        let index = {
+            let state = self.state.read();
+            state.layers.check()?;
+            Arc::clone(state.layers.index())
+        };
+        let entries = self.entries.read().clone();
+        if let Some(place) = entries.and_then(|entries| entries.body(id.index, id.term)) {
+            return Ok(Some(place));
+        }
+        let key = places::key(id);
+        let row = index.get(&key)?;
+        Ok(row
+            .map(|value| places::parse(&key, &value))
+            .transpose()?
+            .map(BodyPlace::from))
+    }
+
+    /// The entries that a body is made of, in order.
+    fn pieces(&self, body: &Body) -> Result<Vec<Piece>, BodyError> {
+        let upload = match body.at {
+            BodyAt::Entry { index, term } => {
+                return Ok(vec![Piece {
+                    index,
+                    term,
+                    length: body.length,
+                }]);
+            }
+            BodyAt::Upload(upload) => upload,
+        };
+        let locate = Query::Locate { upload };
+        match self.read(|rows| mailbox::query(&MailRows(rows), &locate)) {
+            Ok(Answer::Chunks(pieces)) if !pieces.is_empty() => Ok(pieces),
+            Err(mailbox::QueryError::Fault(fault)) => Err(partition::fault(fault).into()),
+            Ok(_) | Err(_) => Err(BodyError::NoBody),
+        }
+    }
+
+    fn gather(&self, pieces: &[Piece], range: Range<u64>) -> Result<Bytes, BodyError> {
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for piece in pieces {
+            let end = start + piece.length;
+            if start < range.end && range.start < end {
+                let bytes = self.entry_body(id_of(piece))?;
+                if bytes.len() as u64 != piece.length {
+                    let why = format!("it has {} bytes of {}", bytes.len(), piece.length);
+                    return Err(BodyError::Damaged(id_of(piece), why));
+                }
+                // Both are within the piece, which is in memory.
+                let from = (range.start.max(start) - start) as usize;
+                let to = (range.end.min(end) - start) as usize;
+                parts.push(bytes.slice(from..to));
+            }
+            start = end;
+        }
+        if start < range.end {
+            return Err(BodyError::NoBody);
+        }
+        Ok(match parts.len() {
+            0 => Bytes::new(),
+            1 => parts.remove(0),
+            _ => {
+                let mut whole = BytesMut::new();
+                parts.iter().for_each(|part| whole.extend_from_slice(part));
+                whole.freeze()
+            }
+        })
+    }
+}
+
+fn id_of(piece: &Piece) -> LogId {
+    LogId {
+        term: piece.term,
+        index: piece.index,
+    }
+}

@@ -1,0 +1,77 @@
+//! Bounds of this folder, each with its unit and its reason.
+
+use std::time::Duration;
+
+/// Bytes of rows, with their bookkeeping, that a replica holds in memory above its index, unless
+/// the configuration says otherwise: about 30,000 rows, a second of heavy deliveries. Beyond it
+/// apply waits for the checkpoint. A node with 17 groups that are all at the bound needs 136 MiB.
+pub const OVERLAY_BYTES_MAX_DEFAULT: usize = 8 << 20;
+
+/// Bytes that a row in the overlay costs beside its key and its value: two handles, its part of a
+/// map's node, and what the allocator rounds up.
+pub const OVERLAY_ROW_BYTES: usize = 128;
+
+/// Bytes of rows after which a record of a run is closed. A merge holds one record of each run, so
+/// this times [`RUNS_MAX`] bounds its memory: 64 MiB.
+pub const RECORD_BYTES: usize = 64 << 10;
+
+/// Runs of rows since the base after which the base is merged anew whatever their size: bounds the
+/// memory of a merge, and the work of an open.
+pub const RUNS_MAX: usize = 1024;
+
+/// Bytes of rows since the base below which it is not merged anew: a small base is not written
+/// again for every few rows.
+pub const MERGE_BYTES_MIN: u64 = 4 << 20;
+
+/// Bytes of a base that one step of its merge writes: bounds how long the checkpoints of other
+/// groups wait for it (some 50 ms), and what a merge holds of the log's queue.
+pub const MERGE_STEP_BYTES: usize = 4 << 20;
+
+/// Bytes of rows put into the index after which it is flushed. What a crash takes from it is put
+/// again from the log, so this bounds that work and spares the disk a sync for each checkpoint.
+pub const INDEX_FLUSH_BYTES: usize = 4 << 20;
+
+/// Bytes of index pages that are kept in memory, for all replicas of a node together.
+pub const INDEX_CACHE_BYTES: u64 = 32 << 20;
+
+/// Bytes in the queue of the log beyond which rows wait: a quarter of what it takes by default, so
+/// that checkpoints of all groups at once leave room for entries.
+pub const LOG_QUEUED_BYTES_MAX: u64 = 32 << 20;
+
+/// How often a replica that has applied something makes a checkpoint: what an open has to apply
+/// again from the log, at most.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the checkpointer sleeps before it looks again whether a replica's entries have become
+/// durable, of which nothing tells it.
+pub const POLL_EVERY: Duration = Duration::from_millis(5);
+
+/// Bytes of one read of a body. A body of any size is read in pieces of at most this.
+pub const BODY_READ_BYTES_MAX: u64 = 4 << 20;
+
+/// Rows that a scan of the index in memory takes at a time, between two looks at its lock.
+pub const MEMORY_SCAN_ROWS: usize = 64;
+
+/// The bounds that a node's configuration, or a test, may set otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of rows in memory, of each replica, beyond which apply waits.
+    pub overlay_bytes_max: usize,
+    /// Bytes of rows since the base below which it is not merged anew.
+    pub merge_bytes_min: u64,
+    /// Bytes of a base that one step of its merge writes.
+    pub merge_step_bytes: usize,
+    /// Bytes of rows put into the index after which it is flushed.
+    pub index_flush_bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            overlay_bytes_max: OVERLAY_BYTES_MAX_DEFAULT,
+            merge_bytes_min: MERGE_BYTES_MIN,
+            merge_step_bytes: MERGE_STEP_BYTES,
+            index_flush_bytes: INDEX_FLUSH_BYTES,
+        }
+    }
+}

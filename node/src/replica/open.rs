@@ -1,0 +1,234 @@
+//! The way back: from what the log holds to a replica that goes on.
+//!
+//! ```text
+//!   newest checkpoint C of the log
+//!     index names a checkpoint that the log knows? -> put the runs above it again
+//!     all of its rows have the digests of C?       -> use it
+//!   otherwise                                      -> fill a new one from base and runs
+//! ```
+//!
+//! The rows are compared after the runs were put again, since a crash may have left some of them in
+//! the index already. Whether sled lost rows, kept old ones or invented some: either the rows are
+//! those of C, or the index is not used (I16). Entries above C are applied again by Raft.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use rows::{DIGEST_KEY, Digest, END, Fault};
+use seglog::{RecoveredReplica, ReplicaId};
+
+use super::checkpoint::Keep;
+use super::history::{History, puts};
+use super::index::{Index, Indexes};
+use super::keeper::Bell;
+use super::limits::Bounds;
+use super::machine::{GroupId, Hints, Machine};
+use super::merge::Digests;
+use super::overlay::Layers;
+use super::places::{LOCAL_FROM, LOCAL_TO};
+use super::run::Mark;
+use super::{AppliedState, Replica, State, panic_text};
+
+/// What a replica is opened with.
+pub struct Opening {
+    /// The group.
+    pub group: GroupId,
+    /// The replica's id in the log.
+    pub replica: ReplicaId,
+    /// The log of the node.
+    pub log: seglog::Log,
+    /// The indexes of the node.
+    pub indexes: Arc<dyn Indexes>,
+    /// What applies entries.
+    pub machine: Arc<dyn Machine>,
+    /// Who is told of changes.
+    pub hints: Hints,
+    /// Who is woken for checkpoints: [`super::Checkpointer::bell`].
+    pub bell: Arc<Bell>,
+    /// Bounds that may be set.
+    pub bounds: Bounds,
+}
+
+impl Opening {
+    /// With the default bounds, and nobody who is told or woken.
+    #[must_use]
+    pub fn new(
+        group: GroupId,
+        replica: ReplicaId,
+        log: seglog::Log,
+        indexes: Arc<dyn Indexes>,
+        machine: Arc<dyn Machine>,
+    ) -> Self {
+        Self {
+            group,
+            replica,
+            log,
+            indexes,
+            machine,
+            hints: Arc::new(|_, _| ()),
+            bell: Arc::default(),
+            bounds: Bounds::default(),
+        }
+    }
+}
+
+/// Opens a replica at its last checkpoint; `recovered` is what the log holds of it, `None` for a
+/// new one. Reads all rows of the index: for a thread that may block.
+///
+/// # Errors
+/// A [`Fault`] if the replica's rows in the log are damaged or cannot be read, or no index can be
+/// made. The group must not start.
+pub fn open(opening: Opening, recovered: Option<&RecoveredReplica>) -> Result<Arc<Replica>, Fault> {
+    let history = recovered.map(History::of).unwrap_or_default();
+    let newest = history.newest();
+    let mark = newest.map(|run| run.mark(&opening.log)).transpose()?;
+    let index = match &mark {
+        None => empty_index(&opening)?,
+        Some(mark) => proven_index(&opening, &history, mark)?,
+    };
+    let applied = AppliedState {
+        last: mark.as_ref().map(|mark| mark.at),
+        membership: mark.as_ref().and_then(|mark| mark.membership.clone()),
+    };
+    let digest = mark.as_ref().map_or(Digest::EMPTY, |mark| mark.digest);
+    let checkpointed = applied.last;
+    let layers = Layers::new(index);
+    opening.machine.loaded(&layers)?;
+    let state = State {
+        layers,
+        applied,
+        digest,
+        bodies: Vec::new(),
+    };
+    Ok(Arc::new(Replica {
+        group: opening.group,
+        id: opening.replica,
+        log: opening.log,
+        machine: opening.machine,
+        indexes: opening.indexes,
+        hints: opening.hints,
+        bell: opening.bell,
+        bounds: opening.bounds,
+        entries: RwLock::default(),
+        state: RwLock::new(state),
+        overlay_bytes: Default::default(),
+        freed: Default::default(),
+        keep: Mutex::new(Keep::new(history, mark)),
+        checkpointed: Mutex::new(checkpointed),
+    }))
+}
+
+/// An index for a replica without a checkpoint.
+fn empty_index(opening: &Opening) -> Result<Arc<dyn Index>, Fault> {
+    // A crash may have come between making an index and the first checkpoint.
+    for index in opening.indexes.of(opening.replica)? {
+        opening.indexes.discard(index.as_ref())?;
+    }
+    opening.indexes.fresh(opening.replica)
+}
+
+/// An index that holds the newest checkpoint, without doubt.
+fn proven_index(
+    opening: &Opening,
+    history: &History,
+    mark: &Mark,
+) -> Result<Arc<dyn Index>, Fault> {
+    let mut chosen: Option<Arc<dyn Index>> = None;
+    let mut doubt = opening
+        .indexes
+        .put_aside()
+        .unwrap_or("there is none")
+        .to_owned();
+    for index in opening.indexes.of(opening.replica)? {
+        let verdict = match &chosen {
+            Some(_) => Err("another one is used".to_owned()),
+            None => examine(opening, history, mark, index.as_ref()),
+        };
+        match verdict {
+            Ok(()) => chosen = Some(index),
+            Err(why) => {
+                doubt = why;
+                if let Err(fault) = opening.indexes.discard(index.as_ref()) {
+                    tracing::warn!(index = index.name(), %fault, "index not freed");
+                }
+            }
+        }
+    }
+    match chosen {
+        Some(index) => Ok(index),
+        None => rebuild(opening, history, mark, &doubt),
+    }
+}
+
+/// Brings an index up to the newest checkpoint and compares all of its rows; says why it is not
+/// believed.
+fn examine(
+    opening: &Opening,
+    history: &History,
+    mark: &Mark,
+    index: &dyn Index,
+) -> Result<(), String> {
+    let examine = || -> Result<(), String> {
+        let fault = |fault: Fault| fault.to_string();
+        let applied = index.applied().map_err(fault)?.ok_or("it is not whole")?;
+        let above = history
+            .above(applied)
+            .ok_or_else(|| format!("it holds {applied}, which is no checkpoint of the log"))?;
+        for run in above {
+            index
+                .put_sorted(&mut run.changes(&opening.log).map_err(fault)?)
+                .map_err(fault)?;
+        }
+        let mut digests = Digests::default();
+        for (from, to) in [(&[][..], END), (LOCAL_FROM, LOCAL_TO)] {
+            for row in index.scan(from, to).map_err(fault)? {
+                let (key, value) = row.map_err(fault)?;
+                digests.add(&key, &value);
+            }
+        }
+        digests.check(mark).map_err(fault)?;
+        // The digest's own row is not in the sum.
+        let kept = index.get(DIGEST_KEY).map_err(fault)?;
+        let expected = mark.digest.to_bytes();
+        if kept.as_deref().unwrap_or(&Digest::EMPTY.to_bytes()) != expected {
+            return Err("the row of the digest is wrong".to_owned());
+        }
+        index.set_applied(mark.at).map_err(fault)
+    };
+    // sled is guarded below; this is for whatever else strange rows may lead to.
+    catch_unwind(AssertUnwindSafe(examine))
+        .unwrap_or_else(|panic| Err(format!("panic: {}", panic_text(panic.as_ref()))))
+}
+
+/// Fills a new index from the log.
+fn rebuild(
+    opening: &Opening,
+    history: &History,
+    mark: &Mark,
+    doubt: &str,
+) -> Result<Arc<dyn Index>, Fault> {
+    let index = opening.indexes.fresh(opening.replica)?;
+    let mut digests = Digests::default();
+    let mut count = 0_u64;
+    let rows = history.merged(&opening.log)?.inspect(|row| {
+        if let Ok((key, value)) = row {
+            digests.add(key, value);
+            count += 1;
+        }
+    });
+    index.put_sorted(&mut puts(rows))?;
+    digests.check(mark)?;
+    index.set_applied(mark.at)?;
+    index.flush()?;
+    tracing::warn!(
+        group = opening.group.0,
+        replica = opening.replica.0,
+        at = %mark.at,
+        rows = count,
+        doubt,
+        "index rebuilt from the log"
+    );
+    metrics::counter!("rookery_index_rebuilds_total").increment(1);
+    Ok(index)
+}

@@ -1,0 +1,63 @@
+//! Local rows: where the bodies of entries lie in the log of this node (R4).
+//!
+//! Once Raft has purged an entry its log no longer knows where it was written. So each checkpoint
+//! carries a row for every entry with a body that it covers:
+//!
+//! ```text
+//!   key    0xff 'p' | index u64 | term u64
+//!   value  segment u64 | offset u32 | length u32 | checksum u32 | skip u32
+//! ```
+//!
+//! Numbers are big endian. The keys sort above [`rows::END`], so that neither a machine nor a
+//! snapshot nor the digest meets them; they have a digest of their own in the checkpoint.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use rows::Fault;
+use seglog::Place;
+
+use super::bodies::Logged;
+use super::machine::LogId;
+
+/// Where local rows begin.
+pub const LOCAL_FROM: &[u8] = &[0xff, b'p'];
+
+/// Above all local rows.
+pub const LOCAL_TO: &[u8] = &[0xff, 0xff];
+
+/// The key of an entry's row.
+pub fn key(id: LogId) -> Bytes {
+    let mut key = BytesMut::with_capacity(18);
+    key.put_slice(LOCAL_FROM);
+    key.put_u64(id.index);
+    key.put_u64(id.term);
+    key.freeze()
+}
+
+/// The value of an entry's row.
+pub fn value(logged: &Logged) -> Bytes {
+    let mut value = BytesMut::with_capacity(24);
+    value.put_u64(logged.place.segment);
+    value.put_u32(logged.place.offset);
+    value.put_u32(logged.place.length);
+    value.put_u32(logged.checksum);
+    value.put_u32(logged.skip);
+    value.freeze()
+}
+
+/// Reads a value.
+pub fn parse(key: &[u8], mut value: &[u8]) -> Result<Logged, Fault> {
+    if value.len() != 24 {
+        return Err(Fault::row(key, "a place has 24 bytes"));
+    }
+    let (segment, offset, length) = (value.get_u64(), value.get_u32(), value.get_u32());
+    let place = Place {
+        segment,
+        offset,
+        length,
+    };
+    Ok(Logged {
+        place,
+        checksum: value.get_u32(),
+        skip: value.get_u32(),
+    })
+}

@@ -1,0 +1,121 @@
+//! One account as a session uses it: whatever node leads its partition.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use mailbox::{AccountId, Body, Command, MailboxId, Outcome, Query, Uid};
+use tokio::sync::Mutex;
+
+use super::Service;
+use super::body::{Arrived, Incoming, PieceCache};
+use super::call::{Answer, Call, Failure};
+use super::lane::Lane;
+use super::limits::WATCH_POLL;
+use super::watch::Watcher;
+use crate::replica::GroupId;
+
+/// An account that somebody has logged in to.
+pub struct Account {
+    service: Service,
+    id: AccountId,
+    group: GroupId,
+    lane: Mutex<Lane>,
+    watcher: Mutex<Watcher>,
+    pieces: PieceCache,
+    wait: Duration,
+}
+
+impl Account {
+    /// The account `id` of the partition `group`; requests wait up to `wait` for a leader.
+    #[must_use]
+    pub fn open(service: &Service, id: AccountId, group: GroupId, wait: Duration) -> Self {
+        Self {
+            service: service.clone(),
+            id,
+            group,
+            lane: Mutex::new(service.lanes().open()),
+            watcher: Mutex::new(service.hub().watch(id)),
+            pieces: PieceCache::default(),
+            wait,
+        }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> AccountId {
+        self.id
+    }
+
+    /// Reads, linearizably.
+    ///
+    /// # Errors
+    ///
+    /// See [`Failure`].
+    pub async fn read(&self, query: Query) -> Result<mailbox::Answer, Failure> {
+        self.service.query(self.group, query, self.wait).await
+    }
+
+    /// Changes something, exactly once.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unknown`] when it may or may not have been done.
+    pub async fn propose(&self, command: Command) -> Result<Outcome, Failure> {
+        self.propose_with(command, Bytes::new()).await
+    }
+
+    async fn propose_with(&self, command: Command, body: Bytes) -> Result<Outcome, Failure> {
+        let mut lane = self.lane.lock().await;
+        self.service.propose(self.group, &mut lane, command, body, self.wait).await
+    }
+
+    /// A part of a body; see [`Service::read_body`].
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are nowhere to be had.
+    pub async fn body(&self, body: &Body, range: std::ops::Range<u64>) -> Result<Bytes, Failure> {
+        self.service.read_body(self.group, body, range, &self.pieces, self.wait).await
+    }
+
+    /// Begins a message that is appended to one of the account's mailboxes.
+    #[must_use]
+    pub fn upload(&self) -> Incoming {
+        Incoming::new(&self.service, [(self.group, self.id)], self.wait)
+    }
+
+    /// Runs a command that brings a body; `command` is given how it names it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Account::propose`].
+    pub async fn propose_arrived(
+        &self,
+        arrived: &Arrived,
+        command: impl FnOnce(mailbox::NewBody) -> Command,
+    ) -> Result<Outcome, Failure> {
+        let (body, bytes) = arrived.for_group(self.group);
+        self.propose_with(command(body), bytes).await
+    }
+
+    /// From which UID on messages are recent for a session that opens the mailbox now; all below
+    /// `claim_below` are no longer recent for others.
+    ///
+    /// # Errors
+    ///
+    /// When there is no leader.
+    pub async fn recent_from(&self, mailbox: MailboxId, claim_below: Uid) -> Result<Uid, Failure> {
+        let call = Call::Recent { account: self.id, mailbox, claim_below };
+        match self.service.ask(self.group, call, self.wait).await? {
+            Answer::RecentFrom(uid) => Ok(uid),
+            _ => Err(Failure::Invalid("unexpected answer".into())),
+        }
+    }
+
+    /// Returns when something in the account may have changed since the last call; now and then
+    /// also without a reason, so that a lost hint costs a delay only.
+    pub async fn changed(&self) {
+        let mut watcher = self.watcher.lock().await;
+        drop(tokio::time::timeout(WATCH_POLL, watcher.changed()).await);
+    }
+}

@@ -1,0 +1,283 @@
+//! Bodies on their way in and out.
+//!
+//! A body of up to [`CHUNK_BYTES`] rides in the entry that delivers it. A larger one goes into the
+//! log in chunks while it is still arriving, once for each partition with a recipient; this node
+//! never holds more of it than the chunk that is being filled.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::try_join_all;
+use mailbox::{
+    AccountId, Body, BodyAt, BodySource, Command, Hash16, NewBody, Outcome, Piece, Query, UploadId,
+};
+
+use super::Service;
+use super::call::{Answer, Call, Failure};
+use super::lane::Lane;
+use super::limits::{BODY_READ_MAX, CHUNK_BYTES};
+use crate::replica::GroupId;
+
+/// A body that is arriving.
+pub struct Incoming {
+    service: Service,
+    hasher: blake3::Hasher,
+    length: u64,
+    pieces: Vec<Bytes>,
+    held: usize,
+    targets: Vec<Target>,
+    wait: std::time::Duration,
+}
+
+/// A partition that the body goes to.
+struct Target {
+    group: GroupId,
+    account: AccountId,
+    upload: Option<Upload>,
+}
+
+struct Upload {
+    id: UploadId,
+    lane: Lane,
+    chunks: u32,
+}
+
+/// A body that has arrived.
+pub struct Arrived {
+    /// Its hash.
+    pub hash: Hash16,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The bytes, if they shall ride in the entry.
+    pub inline: Bytes,
+    uploads: Vec<(GroupId, UploadId)>,
+}
+
+impl Arrived {
+    /// How a command for `group` names the body, and the bytes that ride with it.
+    #[must_use]
+    pub fn for_group(&self, group: GroupId) -> (NewBody, Bytes) {
+        let upload = self.uploads.iter().find(|(target, _)| *target == group);
+        let (source, bytes) = match upload {
+            Some((_, id)) => (BodySource::Upload(*id), Bytes::new()),
+            None => (BodySource::Inline, self.inline.clone()),
+        };
+        (NewBody { hash: self.hash, length: self.length, source }, bytes)
+    }
+}
+
+impl Incoming {
+    /// A body for partitions, each with the account that its chunks count against.
+    #[must_use]
+    pub fn new(
+        service: &Service,
+        targets: impl IntoIterator<Item = (GroupId, AccountId)>,
+        wait: std::time::Duration,
+    ) -> Self {
+        let targets = targets
+            .into_iter()
+            .map(|(group, account)| Target { group, account, upload: None })
+            .collect();
+        Self {
+            service: service.clone(),
+            hasher: blake3::Hasher::new(),
+            length: 0,
+            pieces: Vec::new(),
+            held: 0,
+            targets,
+            wait,
+        }
+    }
+
+    /// Takes the next bytes. Waits while a chunk becomes durable: that is the back pressure.
+    ///
+    /// # Errors
+    ///
+    /// When a chunk is refused or its outcome stays unknown; the body is lost then.
+    pub async fn put(&mut self, mut bytes: Bytes) -> Result<(), Failure> {
+        self.hasher.update(&bytes);
+        self.length += bytes.len() as u64;
+        while self.held + bytes.len() > CHUNK_BYTES {
+            let rest = bytes.split_off(CHUNK_BYTES - self.held);
+            self.hold(bytes);
+            bytes = rest;
+            self.send_chunk().await?;
+        }
+        self.hold(bytes);
+        Ok(())
+    }
+
+    fn hold(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.held += bytes.len();
+            self.pieces.push(bytes);
+        }
+    }
+
+    /// What is held, as one run of bytes.
+    fn take(&mut self) -> Bytes {
+        let held = std::mem::take(&mut self.held);
+        if self.pieces.len() == 1 {
+            return self.pieces.pop().unwrap_or_default();
+        }
+        let mut joined = BytesMut::with_capacity(held);
+        for piece in self.pieces.drain(..) {
+            joined.extend_from_slice(&piece);
+        }
+        joined.freeze()
+    }
+
+    async fn send_chunk(&mut self) -> Result<(), Failure> {
+        let bytes = self.take();
+        let (service, wait) = (&self.service, self.wait);
+        try_join_all(self.targets.iter_mut().map(|target| {
+            let bytes = bytes.clone();
+            async move {
+                let upload = target.upload.get_or_insert_with(|| Upload {
+                    id: UploadId(rand::random()),
+                    lane: service.lanes().open(),
+                    chunks: 0,
+                });
+                let command = Command::Chunk {
+                    upload: upload.id,
+                    account: target.account,
+                    number: upload.chunks,
+                    length: bytes.len() as u32,
+                };
+                upload.chunks += 1;
+                let lane = &mut upload.lane;
+                match service.propose(target.group, lane, command, bytes, wait).await? {
+                    Outcome::Done(_) => Ok(()),
+                    Outcome::Rejected(why) => Err(Failure::Invalid(why.to_string())),
+                    Outcome::Forgotten => Err(Failure::Unknown),
+                    Outcome::Moved => Err(Failure::Moved),
+                }
+            }
+        }))
+        .await?;
+        Ok(())
+    }
+
+    /// The whole body has arrived.
+    ///
+    /// # Errors
+    ///
+    /// As [`Incoming::put`].
+    pub async fn finish(mut self) -> Result<Arrived, Failure> {
+        let uploading = self.targets.iter().any(|target| target.upload.is_some());
+        if uploading && self.held > 0 {
+            self.send_chunk().await?;
+        }
+        let inline = self.take();
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
+        let uploads = self
+            .targets
+            .iter()
+            .filter_map(|target| Some((target.group, target.upload.as_ref()?.id)))
+            .collect();
+        Ok(Arrived { hash: Hash16(hash), length: self.length, inline, uploads })
+    }
+
+    /// The rest will not come: frees what was uploaded. Should this fail, log time does it.
+    pub async fn abandon(self) {
+        for target in self.targets {
+            if let Some(Upload { id, mut lane, .. }) = target.upload {
+                let command = Command::DropUpload { upload: id };
+                let wait = std::time::Duration::from_secs(5);
+                let dropped = self
+                    .service
+                    .propose(target.group, &mut lane, command, Bytes::new(), wait)
+                    .await;
+                if let Err(failure) = dropped {
+                    tracing::info!(%failure, "an abandoned upload stays until it expires");
+                }
+            }
+        }
+    }
+}
+
+/// Where the chunks of the last large body lie, so that reading on needs no new question.
+#[derive(Default)]
+pub struct PieceCache {
+    last: parking_lot::Mutex<Option<(UploadId, std::sync::Arc<Vec<Piece>>)>>,
+}
+
+impl Service {
+    /// A part of a body: from the beginning of `range`, and at most to its end; shorter where a
+    /// chunk ends. From this node's replica if it has the bytes, else from the leader's.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are nowhere to be had.
+    pub async fn read_body(
+        &self,
+        group: GroupId,
+        body: &Body,
+        range: Range<u64>,
+        cache: &PieceCache,
+        wait: std::time::Duration,
+    ) -> Result<Bytes, Failure> {
+        let end = range.end.min(body.length).min(range.start.saturating_add(BODY_READ_MAX));
+        if range.start >= end {
+            return Ok(Bytes::new());
+        }
+        match body.at {
+            BodyAt::Entry { index, term } => {
+                self.read_entry(group, index, term, range.start..end, wait).await
+            }
+            BodyAt::Upload(upload) => {
+                let pieces = self.pieces(group, upload, cache, wait).await?;
+                let mut from = 0;
+                for piece in pieces.iter() {
+                    if range.start < from + piece.length {
+                        let inner = range.start - from..(end - from).min(piece.length);
+                        return self.read_entry(group, piece.index, piece.term, inner, wait).await;
+                    }
+                    from += piece.length;
+                }
+                Err(Failure::NotFound)
+            }
+        }
+    }
+
+    async fn pieces(
+        &self,
+        group: GroupId,
+        upload: UploadId,
+        cache: &PieceCache,
+        wait: std::time::Duration,
+    ) -> Result<std::sync::Arc<Vec<Piece>>, Failure> {
+        if let Some((cached, pieces)) = &*cache.last.lock()
+            && *cached == upload
+        {
+            return Ok(std::sync::Arc::clone(pieces));
+        }
+        let pieces = match self.query(group, Query::Locate { upload }, wait).await? {
+            mailbox::Answer::Chunks(pieces) => std::sync::Arc::new(pieces),
+            _ => return Err(Failure::Invalid("unexpected answer".into())),
+        };
+        *cache.last.lock() = Some((upload, std::sync::Arc::clone(&pieces)));
+        Ok(pieces)
+    }
+
+    async fn read_entry(
+        &self,
+        group: GroupId,
+        index: u64,
+        term: u64,
+        range: Range<u64>,
+        wait: std::time::Duration,
+    ) -> Result<Bytes, Failure> {
+        let call = Call::Body { index, term, range };
+        let here = self.router().local().answer(group, call.clone()).await;
+        let answer = match here {
+            Ok(answer) => answer,
+            Err(_) => self.ask(group, call, wait).await?,
+        };
+        match answer {
+            Answer::Body(bytes) => Ok(bytes),
+            _ => Err(Failure::Invalid("unexpected answer".into())),
+        }
+    }
+}

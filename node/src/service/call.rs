@@ -1,0 +1,289 @@
+//! What one node asks the leader of a group, and the answers; the same for a leader on this node
+//! and, as `store.proto` says it, for one on another.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use mailbox::{AccountId, MailboxId, Query, QueryError, Uid, codec};
+use proto::v1;
+
+use crate::raft::GroupError;
+
+/// Something asked of a group.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Replicate a command with the body that it brings, and apply it.
+    Propose {
+        /// Encoded; its stamp makes a repetition safe.
+        command: Bytes,
+        /// The bytes that ride in the entry.
+        body: Bytes,
+    },
+    /// Read, linearizably.
+    Query(Query),
+    /// A part of the body of an entry, from any replica.
+    Body {
+        /// The entry's index.
+        index: u64,
+        /// The entry's term.
+        term: u64,
+        /// Which bytes of the body.
+        range: Range<u64>,
+    },
+    /// Messages from which UID on are recent.
+    Recent {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        mailbox: MailboxId,
+        /// Messages below this UID are no longer recent for others; 0 leaves them.
+        claim_below: Uid,
+    },
+    /// Up to which index everything acknowledged before this call is applied.
+    Barrier,
+    /// Wait until the replica on that very node has applied an index.
+    Applied(u64),
+    /// Hand the lead to a replica.
+    Transfer(u64),
+    /// The digest of the replica on that very node.
+    Digest,
+}
+
+/// The answer to a [`Call`].
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// To [`Call::Propose`]: the encoded outcome.
+    Outcome(Bytes),
+    /// To [`Call::Query`].
+    Result(Box<mailbox::Answer>),
+    /// To [`Call::Body`].
+    Body(Bytes),
+    /// To [`Call::Recent`].
+    RecentFrom(Uid),
+    /// To [`Call::Barrier`] and [`Call::Applied`] an index; to [`Call::Transfer`] the replica that
+    /// leads.
+    Index(u64),
+    /// To [`Call::Digest`].
+    Digest {
+        /// The replica that was asked.
+        replica: u64,
+        /// The last entry that its rows come from.
+        index: u64,
+        /// The digest of all rows.
+        digest: [u8; 16],
+    },
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The node asked does not lead the group; nothing was done. The replica that leads, if known.
+    #[error("not the leader")]
+    NotLeader(Option<u64>),
+    /// Nothing was done; it may work in a moment.
+    #[error("not now: {0}")]
+    Busy(String),
+    /// The command may or may not take effect.
+    #[error("the outcome is not known")]
+    Unknown,
+    /// What was asked for is not there.
+    #[error("not found")]
+    NotFound,
+    /// The replica is damaged or out of service.
+    #[error("replica out of service: {0}")]
+    Broken(String),
+    /// The call makes no sense.
+    #[error("invalid call: {0}")]
+    Invalid(String),
+    /// There is no such account.
+    #[error("no such account")]
+    NoAccount,
+    /// There is no such mailbox.
+    #[error("no such mailbox")]
+    NoMailbox,
+    /// The account belongs to another partition now.
+    #[error("the account was moved")]
+    Moved,
+}
+
+impl From<GroupError> for Failure {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::NotLeader(leader) => Self::NotLeader(leader),
+            GroupError::Busy => Self::Busy("no lease".into()),
+            GroupError::Unknown => Self::Unknown,
+            GroupError::Stopped(_) => Self::NotLeader(None),
+        }
+    }
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::NoAccount => Self::NoAccount,
+            QueryError::NoMailbox => Self::NoMailbox,
+            QueryError::Moved => Self::Moved,
+            QueryError::Fault(fault) => Self::Broken(fault.to_string()),
+        }
+    }
+}
+
+impl Call {
+    /// On the wire.
+    #[must_use]
+    pub fn to_wire(&self, id: u64, group: u64) -> v1::StoreCall {
+        use v1::store_call::Call as Wire;
+        let call = match self {
+            Self::Propose { command, body } => {
+                Wire::Propose(v1::StorePropose { command: command.clone(), body: body.clone() })
+            }
+            Self::Query(query) => Wire::Query(codec::encode_query(query)),
+            Self::Body { index, term, range } => Wire::Body(v1::StoreBody {
+                index: *index,
+                term: *term,
+                from: range.start,
+                to: range.end,
+            }),
+            Self::Recent { account, mailbox, claim_below } => Wire::Recent(v1::StoreRecent {
+                account: account.0,
+                mailbox: mailbox.0,
+                claim_below: claim_below.0,
+            }),
+            Self::Barrier => Wire::Barrier(v1::StoreBarrier {}),
+            Self::Applied(index) => Wire::Applied(*index),
+            Self::Transfer(replica) => Wire::Transfer(*replica),
+            Self::Digest => Wire::Digest(v1::StoreDigest {}),
+        };
+        v1::StoreCall { id, group, call: Some(call) }
+    }
+
+    /// What `wire` says.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] when it is not understood.
+    pub fn from_wire(wire: v1::store_call::Call) -> Result<Self, Failure> {
+        use v1::store_call::Call as Wire;
+        Ok(match wire {
+            Wire::Propose(propose) => {
+                Self::Propose { command: propose.command, body: propose.body }
+            }
+            Wire::Query(bytes) => Self::Query(
+                codec::decode_query(&bytes).map_err(|error| Failure::Invalid(error.to_string()))?,
+            ),
+            Wire::Body(body) => {
+                Self::Body { index: body.index, term: body.term, range: body.from..body.to }
+            }
+            Wire::Recent(recent) => Self::Recent {
+                account: AccountId(recent.account),
+                mailbox: MailboxId(recent.mailbox),
+                claim_below: Uid(recent.claim_below),
+            },
+            Wire::Barrier(_) => Self::Barrier,
+            Wire::Applied(index) => Self::Applied(index),
+            Wire::Transfer(replica) => Self::Transfer(replica),
+            Wire::Digest(_) => Self::Digest,
+        })
+    }
+
+    /// Bytes that it carries, for packing frames.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Propose { command, body } => command.len() + body.len(),
+            _ => 64,
+        }
+    }
+}
+
+/// An answer, or none, on the wire.
+#[must_use]
+pub fn answer_to_wire(id: u64, answer: Result<Answer, Failure>) -> v1::StoreAnswer {
+    use v1::store_answer::Answer as Wire;
+    let answer = match answer {
+        Ok(Answer::Outcome(bytes)) => Wire::Outcome(bytes),
+        Ok(Answer::Result(result)) => match codec::encode_answer(&Ok(*result)) {
+            Ok(bytes) => Wire::Result(bytes),
+            Err(fault) => Wire::Failure(failure_to_wire(Failure::Broken(fault.to_string()))),
+        },
+        Ok(Answer::Body(bytes)) => Wire::Body(bytes),
+        Ok(Answer::RecentFrom(uid)) => Wire::RecentFrom(uid.0),
+        Ok(Answer::Index(index)) => Wire::Index(index),
+        Ok(Answer::Digest { replica, index, digest }) => Wire::Digest(v1::StoreDigested {
+            replica,
+            index,
+            digest: Bytes::copy_from_slice(&digest),
+        }),
+        Err(failure) => Wire::Failure(failure_to_wire(failure)),
+    };
+    v1::StoreAnswer { id, answer: Some(answer) }
+}
+
+/// What `wire` says.
+///
+/// # Errors
+///
+/// The failure that it reports, or that it is not understood.
+pub fn answer_from_wire(wire: v1::StoreAnswer) -> Result<Answer, Failure> {
+    use v1::store_answer::Answer as Wire;
+    Ok(match wire.answer {
+        Some(Wire::Outcome(bytes)) => Answer::Outcome(bytes),
+        Some(Wire::Result(bytes)) => Answer::Result(Box::new(codec::decode_answer(&bytes)?)),
+        Some(Wire::Body(bytes)) => Answer::Body(bytes),
+        Some(Wire::RecentFrom(uid)) => Answer::RecentFrom(Uid(uid)),
+        Some(Wire::Index(index)) => Answer::Index(index),
+        Some(Wire::Digest(wire)) => Answer::Digest {
+            replica: wire.replica,
+            index: wire.index,
+            digest: wire.digest.as_ref().try_into().map_err(|_| invalid_digest())?,
+        },
+        Some(Wire::Failure(failure)) => return Err(failure_from_wire(failure)),
+        None => return Err(Failure::Invalid("empty answer".into())),
+    })
+}
+
+fn invalid_digest() -> Failure {
+    Failure::Invalid("a digest has 16 bytes".into())
+}
+
+fn failure_to_wire(failure: Failure) -> v1::StoreFailure {
+    use v1::store_failure::Kind;
+    let reason = match &failure {
+        Failure::Busy(reason) | Failure::Broken(reason) | Failure::Invalid(reason) => {
+            reason.clone()
+        }
+        _ => String::new(),
+    };
+    let leader = match &failure {
+        Failure::NotLeader(leader) => leader.unwrap_or(0),
+        _ => 0,
+    };
+    let kind = match failure {
+        Failure::NotLeader(_) => Kind::NotLeader,
+        Failure::Busy(_) => Kind::Busy,
+        Failure::Unknown => Kind::Unknown,
+        Failure::NotFound => Kind::NotFound,
+        Failure::Broken(_) => Kind::Broken,
+        Failure::Invalid(_) => Kind::Invalid,
+        Failure::NoAccount => Kind::NoAccount,
+        Failure::NoMailbox => Kind::NoMailbox,
+        Failure::Moved => Kind::Moved,
+    };
+    v1::StoreFailure { kind: kind.into(), leader, reason }
+}
+
+fn failure_from_wire(wire: v1::StoreFailure) -> Failure {
+    use v1::store_failure::Kind;
+    match wire.kind() {
+        Kind::NotLeader => Failure::NotLeader(Some(wire.leader).filter(|leader| *leader != 0)),
+        Kind::Busy => Failure::Busy(wire.reason),
+        Kind::NotFound => Failure::NotFound,
+        Kind::Broken => Failure::Broken(wire.reason),
+        Kind::Invalid => Failure::Invalid(wire.reason),
+        Kind::NoAccount => Failure::NoAccount,
+        Kind::NoMailbox => Failure::NoMailbox,
+        Kind::Moved => Failure::Moved,
+        // A node that knows more kinds than this one: nothing is certain.
+        Kind::Unspecified | Kind::Unknown => Failure::Unknown,
+    }
+}

@@ -1,0 +1,66 @@
+//! Bounds of this folder, each with its unit and its reason.
+
+use std::time::Duration;
+
+/// Calls that wait for one connection to another node.
+pub const CALL_QUEUE_MAX: usize = 8192;
+
+/// Bytes of calls or answers in one frame, give or take one.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// Calls or answers in one frame.
+pub const FRAME_CALLS_MAX: usize = 256;
+
+/// Bytes of the largest message on the wire: a body of 1 MiB or a page of messages, and its frame.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// Calls of one connection that are being worked on; more wait in the socket.
+pub const CALLS_AT_ONCE_MAX: usize = 4096;
+
+/// How long one try of a call may take before the leader counts as lost and is looked for anew.
+pub const TRY_WAIT: Duration = Duration::from_secs(3);
+
+/// Pause between two tries while there is no leader; an election takes some hundred milliseconds.
+pub const TRY_PAUSE: Duration = Duration::from_millis(15);
+
+/// How long a replica may take to apply an index that somebody waits for.
+pub const APPLIED_WAIT: Duration = Duration::from_secs(5);
+
+/// Mailboxes whose recent messages the leaders of this node remember; beyond it all are forgotten,
+/// and messages are recent twice.
+pub const RECENT_MAX: usize = 200_000;
+
+/// A lane that was not used for so long is replaced by a new one: partitions forget lanes after an
+/// hour.
+pub const LANE_IDLE_MAX: Duration = Duration::from_secs(20 * 60);
+
+/// Bytes of a body that ride in the entry that delivers it; a larger body is uploaded in chunks of
+/// this size.
+pub const CHUNK_BYTES: usize = 1 << 20;
+
+/// Deliveries of one partition whose clients saw the reply and that wait to be told.
+pub const CONFIRMED_MAX: usize = 1024;
+
+/// Bytes that one read of a body returns at most.
+pub const BODY_READ_MAX: u64 = 1 << 20;
+
+/// How often leaders look whether something is due.
+pub const STEWARD_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often, in turns of the steward, a leader looks whether a preferred replica should lead.
+pub const BALANCE_TURNS: u64 = 10;
+
+/// Entries that a preferred replica may be behind when it is given the lead.
+pub const BALANCE_LAG_MAX: u64 = 100;
+
+/// Hints that wait for another node; beyond it the oldest are lost.
+pub const HINTS_QUEUED: usize = 4096;
+
+/// How long a session waits for a hint before it asks for changes without one.
+pub const WATCH_POLL: Duration = Duration::from_secs(30);
+
+/// Operations that span groups and are driven in one turn.
+pub const OPERATIONS_AT_ONCE: usize = 1000;
+
+/// Passwords that are checked at the same time: each keeps a core busy.
+pub const PASSWORD_CHECKS_MAX: usize = 4;

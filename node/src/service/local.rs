@@ -1,0 +1,122 @@
+//! Calls that this node answers, for groups whose replica it holds.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mailbox::{AccountId, MailboxId, Query, Uid};
+use parking_lot::Mutex;
+
+use super::call::{Answer, Call, Failure};
+use super::limits::{APPLIED_WAIT, RECENT_MAX};
+use crate::raft::{Group, Groups};
+use crate::replica::GroupId;
+use crate::replica::partition::MailRows;
+
+/// Answers calls from this node's replicas.
+pub struct Local {
+    groups: Groups,
+    recent: Mutex<HashMap<(AccountId, MailboxId), Uid>>,
+}
+
+impl Local {
+    /// Answers for `groups`.
+    #[must_use]
+    pub fn new(groups: Groups) -> Self {
+        Self { groups, recent: Mutex::default() }
+    }
+
+    /// The groups of this node.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Answers one call.
+    ///
+    /// # Errors
+    ///
+    /// See [`Failure`].
+    pub async fn answer(&self, group: GroupId, call: Call) -> Result<Answer, Failure> {
+        let group = self.groups.get(group).ok_or(Failure::NotLeader(None))?;
+        match call {
+            Call::Propose { command, body } => {
+                Ok(Answer::Outcome(group.propose(now_ms(), command, body).await?))
+            }
+            Call::Query(query) => {
+                group.read_index().await?;
+                read(&group, &query).map(|answer| Answer::Result(Box::new(answer)))
+            }
+            Call::Body { index, term, range } => {
+                let read = move || group.body(index, term);
+                let bytes = tokio::task::spawn_blocking(read)
+                    .await
+                    .map_err(|error| Failure::Broken(error.to_string()))?
+                    .map_err(|error| Failure::Broken(error.to_string()))?
+                    .ok_or(Failure::NotFound)?;
+                let length = bytes.len() as u64;
+                let (from, to) = (range.start.min(length), range.end.min(length));
+                Ok(Answer::Body(bytes.slice(from as usize..to.max(from) as usize)))
+            }
+            Call::Recent { account, mailbox, claim_below } => {
+                if !group.is_leader() {
+                    return Err(Failure::NotLeader(group.leader()));
+                }
+                Ok(Answer::RecentFrom(self.recent_from(account, mailbox, claim_below)))
+            }
+            Call::Barrier => {
+                group.read_index().await?;
+                Ok(Answer::Index(group.applied().map_or(0, |id| id.index)))
+            }
+            Call::Applied(index) => {
+                if group.wait_applied(index, APPLIED_WAIT).await {
+                    Ok(Answer::Index(index))
+                } else {
+                    Err(Failure::Busy("not applied yet".into()))
+                }
+            }
+            Call::Transfer(replica) => {
+                if !group.is_leader() {
+                    return match group.leader() {
+                        Some(leader) if leader == replica => Ok(Answer::Index(leader)),
+                        leader => Err(Failure::NotLeader(leader)),
+                    };
+                }
+                if replica != group.replica() {
+                    group.transfer(replica).await?;
+                }
+                Ok(Answer::Index(group.leader().unwrap_or(0)))
+            }
+            Call::Digest => {
+                let (applied, digest) = group.rows().digest();
+                let index = applied.map_or(0, |id| id.index);
+                Ok(Answer::Digest { replica: group.replica(), index, digest: digest.to_bytes() })
+            }
+        }
+    }
+
+    /// Soft state of the leader: after a failover a message may be recent twice, never not at all
+    /// (RFC 3501 section 2.3.2).
+    fn recent_from(&self, account: AccountId, mailbox: MailboxId, claim_below: Uid) -> Uid {
+        let mut recent = self.recent.lock();
+        let from = recent.get(&(account, mailbox)).copied().unwrap_or(Uid(1));
+        if claim_below > from {
+            if recent.len() >= RECENT_MAX {
+                recent.clear();
+            }
+            recent.insert((account, mailbox), claim_below);
+        }
+        from
+    }
+}
+
+/// Reads from the replica on this node, without asking whether it leads.
+fn read(group: &Group, query: &Query) -> Result<mailbox::Answer, Failure> {
+    group.rows().read(|rows| mailbox::query(&MailRows(rows), query)).map_err(Failure::from)
+}
+
+/// Milliseconds since 1970, by this node's clock.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,105 @@
+//! Who somebody is: names to accounts, and passwords checked, from this node's own directory.
+
+use std::time::Duration;
+
+use directory::{AccountState, Verifiers};
+use mailbox::AccountId;
+
+use super::{Account, Failure, Service};
+use crate::replica::GroupId;
+
+/// An account that mail can be delivered to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The account.
+    pub account: AccountId,
+    /// Its partition.
+    pub group: GroupId,
+}
+
+/// Why a login was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// The name or the password is wrong.
+    #[error("wrong name or password")]
+    Denied,
+    /// It cannot be said now.
+    #[error("not now: {0}")]
+    Unavailable(Failure),
+}
+
+impl Service {
+    /// The account that takes mail for an address. An address that this node does not know is asked
+    /// of the directory's leader once: it may be new.
+    ///
+    /// # Errors
+    ///
+    /// When this node does not know it and the leader cannot be asked.
+    pub async fn resolve(&self, address: &str, wait: Duration) -> Result<Option<Resolved>, Failure> {
+        if let Some(found) = self.known(address) {
+            return Ok(Some(found));
+        }
+        self.refresh(wait).await?;
+        Ok(self.known(address))
+    }
+
+    fn known(&self, address: &str) -> Option<Resolved> {
+        let view = self.view().read();
+        let account = view.account(address).filter(|account| account.state.takes_mail())?;
+        Some(Resolved { account: AccountId(account.id.0), group: GroupId(account.partition.0) })
+    }
+
+    /// Checks a password. What this node's copy refuses is checked once more after it has caught up
+    /// with the directory's leader: the password may be new.
+    ///
+    /// # Errors
+    ///
+    /// [`LoginError::Denied`], at equal cost for a wrong name and a wrong password.
+    pub async fn login(
+        &self,
+        user: &str,
+        password: &str,
+        wait: Duration,
+    ) -> Result<Account, LoginError> {
+        if let Some(account) = self.check(user, password, wait).await {
+            return Ok(account);
+        }
+        let before = self.verifiers(user).0;
+        self.refresh(wait).await.map_err(LoginError::Unavailable)?;
+        if self.verifiers(user).0 == before {
+            return Err(LoginError::Denied);
+        }
+        self.check(user, password, wait).await.ok_or(LoginError::Denied)
+    }
+
+    async fn check(&self, user: &str, password: &str, wait: Duration) -> Option<Account> {
+        let (verifiers, known) = self.verifiers(user);
+        let password = password.to_owned();
+        let _permit = self.shared.passwords.acquire().await.ok()?;
+        let matches = tokio::task::spawn_blocking(move || verifiers.check(&password)).await.ok()?;
+        (matches && known).then(|| self.account(user, wait)).flatten()
+    }
+
+    /// What a password of `user` is checked against; for an unknown name one that nothing matches,
+    /// and `false`.
+    #[must_use]
+    pub fn verifiers(&self, user: &str) -> (Verifiers, bool) {
+        let view = self.view().read();
+        match view.account(user).filter(|account| account.state.may_log_in()) {
+            Some(account) => (account.verifiers.clone(), true),
+            None => {
+                let secret = view.cluster().map_or([0; 32], |cluster| cluster.secret);
+                (Verifiers::fake(&secret, user), false)
+            }
+        }
+    }
+
+    /// The account of a user who has proven who he is.
+    #[must_use]
+    pub fn account(&self, user: &str, wait: Duration) -> Option<Account> {
+        let view = self.view().read();
+        let account = view.account(user).filter(|account| account.state == AccountState::Active)?;
+        let (id, group) = (AccountId(account.id.0), GroupId(account.partition.0));
+        Some(Account::open(self, id, group, wait))
+    }
+}

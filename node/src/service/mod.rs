@@ -1,0 +1,259 @@
+//! What every node can do for every user, whichever node leads.
+//!
+//! ```text
+//!   front (sessions)      steward (operations that span groups)
+//!        |                     |
+//!     account  delivery     directory commands        one connection's view of the store
+//!        |        |            |
+//!        +-- propose, query ---+                       stamped with a lane: runs once
+//!                 |
+//!               route          who leads? here: local -- there: remote ~~~> serve (other node)
+//!                 |
+//!               raft
+//! ```
+//!
+//! Three verbs: *propose* changes something exactly once, *query* reads linearizably, *watch* hints
+//! that it is worth reading. They are the same for a leader on this node and for one on another
+//! ([`call`]). While a group has no leader they wait, and repeat what may be repeated: reads by
+//! nature, commands because their lane makes a second time harmless (M4).
+//!
+//! What it does not do: it speaks no protocol of the doors, and it decides nothing that the
+//! machines decide.
+
+pub mod limits;
+pub mod call;
+pub mod local;
+pub mod remote;
+pub mod route;
+pub mod lane;
+pub mod watch;
+pub mod body;
+pub mod delivery;
+pub mod account;
+pub mod login;
+pub mod steward;
+pub mod serve;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use directory::{NodeId, View};
+use mailbox::{Command, Confirmed, Envelope, Millis, Outcome, Query, Stamp};
+use parking_lot::{Mutex, RwLock};
+
+use crate::replica::GroupId;
+pub use account::Account;
+pub use call::{Answer, Call, Failure};
+pub use delivery::Delivery;
+pub use lane::{Lane, Lanes};
+pub use local::{Local, now_ms};
+pub use remote::Remote;
+pub use route::Router;
+pub use serve::StoreServer;
+pub use watch::Hub;
+
+/// The group of the directory.
+pub const DIRECTORY: GroupId = GroupId(0);
+
+/// The directory as this node's replica has applied it.
+pub type SharedView = Arc<RwLock<View>>;
+
+/// What every node can do for every user. Clones share it.
+#[derive(Clone)]
+pub struct Service {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    node: u64,
+    router: Router,
+    view: SharedView,
+    lanes: Lanes,
+    hub: Hub,
+    confirmed: Mutex<HashMap<GroupId, Vec<Confirmed>>>,
+    passwords: tokio::sync::Semaphore,
+}
+
+impl Service {
+    /// Puts it together for the node `node` at its `boot`-th start.
+    #[must_use]
+    pub fn new(
+        node: u64,
+        boot: u64,
+        local: Arc<Local>,
+        remote: Remote,
+        view: SharedView,
+        hub: Hub,
+    ) -> Self {
+        let shared = Shared {
+            node,
+            router: Router::new(node, local, remote),
+            view,
+            lanes: Lanes::new(node, boot),
+            hub,
+            confirmed: Mutex::default(),
+            passwords: tokio::sync::Semaphore::new(limits::PASSWORD_CHECKS_MAX),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// This node's id.
+    #[must_use]
+    pub fn node(&self) -> u64 {
+        self.shared.node
+    }
+
+    /// The directory as this node knows it.
+    #[must_use]
+    pub fn view(&self) -> &SharedView {
+        &self.shared.view
+    }
+
+    /// Lanes of this node.
+    #[must_use]
+    pub fn lanes(&self) -> &Lanes {
+        &self.shared.lanes
+    }
+
+    /// Finds leaders.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.shared.router
+    }
+
+    /// Hints of changes.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.shared.hub
+    }
+
+    fn confirmed(&self) -> &Mutex<HashMap<GroupId, Vec<Confirmed>>> {
+        &self.shared.confirmed
+    }
+
+    /// Asks the leader of `group`, waiting for one up to `wait`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Router::ask`].
+    pub async fn ask(&self, group: GroupId, call: Call, wait: Duration) -> Result<Answer, Failure> {
+        let holders: Vec<u64> = {
+            let view = self.shared.view.read();
+            view.group(directory::GroupId(group.0)).map_or_else(Vec::new, |group| {
+                group.replicas.iter().map(|replica| replica.node.0).collect()
+            })
+        };
+        self.shared.router.ask(group, &holders, call, wait).await
+    }
+
+    /// Changes something in a partition, exactly once.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unknown`] when it may or may not have been done.
+    pub async fn propose(
+        &self,
+        group: GroupId,
+        lane: &mut Lane,
+        command: Command,
+        body: Bytes,
+        wait: Duration,
+    ) -> Result<Outcome, Failure> {
+        let stamp = self.lanes().stamp(lane, group);
+        self.propose_stamped(group, stamp, command, body, wait).await
+    }
+
+    /// The same with a stamp that was taken before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::propose`].
+    pub async fn propose_stamped(
+        &self,
+        group: GroupId,
+        stamp: Stamp,
+        command: Command,
+        body: Bytes,
+        wait: Duration,
+    ) -> Result<Outcome, Failure> {
+        // The leader's clock goes beside the command, as it enters the log.
+        let envelope = Envelope { stamp, time: Millis(0), command };
+        let call = Call::Propose { command: mailbox::codec::encode_envelope(&envelope), body };
+        match self.ask(group, call, wait).await? {
+            Answer::Outcome(bytes) => mailbox::codec::decode_outcome(&bytes)
+                .map_err(|error| Failure::Broken(error.to_string())),
+            _ => Err(Failure::Invalid("unexpected answer".into())),
+        }
+    }
+
+    /// Reads from a partition, linearizably.
+    ///
+    /// # Errors
+    ///
+    /// See [`Failure`].
+    pub async fn query(
+        &self,
+        group: GroupId,
+        query: Query,
+        wait: Duration,
+    ) -> Result<mailbox::Answer, Failure> {
+        match self.ask(group, Call::Query(query), wait).await? {
+            Answer::Result(answer) => Ok(*answer),
+            _ => Err(Failure::Invalid("unexpected answer".into())),
+        }
+    }
+
+    /// Changes the directory. Every command carries an id of its own, so it may be repeated.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::propose`].
+    pub async fn direct(
+        &self,
+        command: directory::Command,
+        wait: Duration,
+    ) -> Result<directory::Outcome, Failure> {
+        let envelope = directory::Envelope {
+            request: directory::RequestId(rand::random()),
+            time: directory::Millis(0),
+            command,
+        };
+        let command = directory::codec::encode_envelope(&envelope);
+        let call = Call::Propose { command, body: Bytes::new() };
+        match self.ask(DIRECTORY, call, wait).await? {
+            Answer::Outcome(bytes) => directory::codec::decode_outcome(&bytes)
+                .map_err(|error| Failure::Broken(error.to_string())),
+            _ => Err(Failure::Invalid("unexpected answer".into())),
+        }
+    }
+
+    /// Returns once this node's view of the directory holds everything that was acknowledged before
+    /// the call.
+    ///
+    /// # Errors
+    ///
+    /// When the directory has no leader or this node does not keep up.
+    pub async fn refresh(&self, wait: Duration) -> Result<(), Failure> {
+        let Answer::Index(index) = self.ask(DIRECTORY, Call::Barrier, wait).await? else {
+            return Err(Failure::Invalid("unexpected answer".into()));
+        };
+        self.shared.router.local().answer(DIRECTORY, Call::Applied(index)).await?;
+        Ok(())
+    }
+
+    /// Returns once every node that can be reached has applied what the directory holds now.
+    pub async fn spread(&self, wait: Duration) {
+        let Ok(Answer::Index(index)) = self.ask(DIRECTORY, Call::Barrier, wait).await else {
+            return;
+        };
+        let nodes: Vec<NodeId> = self.view().read().nodes().map(|node| node.id).collect();
+        let others = nodes.into_iter().filter(|node| node.0 != self.node());
+        let remote = self.router().remote();
+        futures_util::future::join_all(others.map(|node| {
+            tokio::time::timeout(wait, remote.ask(node.0, DIRECTORY, Call::Applied(index)))
+        }))
+        .await;
+    }
+}

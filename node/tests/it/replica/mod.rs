@@ -1,0 +1,16 @@
+//! The replica on a simulated log, driven by hand.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the tests' own functions may fail a test"
+)]
+
+mod bodies;
+mod checkpoints;
+mod crash;
+mod damage;
+mod faults;
+mod index;
+mod machines;
+mod rig;
+mod snapshots;

@@ -1,0 +1,242 @@
+//! Rows that come from another replica.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use node::replica::index::MemoryIndexes;
+use node::replica::limits::Bounds;
+use node::replica::{Chunks, Due, LogId, Replica, Snapshot};
+use rows::{Digest, Fault};
+
+use super::crash::command;
+use super::rig::{REPLICA, Rig, WriterThread, tight};
+
+/// A replica with some history, in which rows changed and went.
+fn leader(rounds: usize) -> Rig {
+    let mut rig = Rig::new();
+    for round in 0..rounds {
+        let key = (round * 31 % 250) as u8;
+        rig.apply(
+            &command(&[(key, Some(2500)), (key / 3, None)], round),
+            b"of the leader",
+        );
+        if round % 5 == 0 {
+            rig.checkpoint();
+        }
+    }
+    rig.checkpoint();
+    rig
+}
+
+/// Over the wire and back.
+fn sent(snapshot: &Snapshot) -> Snapshot {
+    let chunks: Vec<Bytes> = snapshot.chunks.iter().collect::<Result<_, _>>().unwrap();
+    Snapshot {
+        chunks: Chunks::from(chunks),
+        ..snapshot.clone()
+    }
+}
+
+fn install(mut rig: Rig, snapshot: Snapshot) -> (Rig, Result<(), Fault>) {
+    let Rig { writer, .. } = rig;
+    let writing = WriterThread::start(writer);
+    let result = rig.replica.install(snapshot);
+    rig.writer = writing.stop();
+    (rig, result)
+}
+
+#[test]
+fn equal_after_install() {
+    let leader = leader(400);
+    let snapshot = leader.replica.snapshot().unwrap();
+    assert_eq!(snapshot.last, leader.replica.checkpointed());
+    assert!(snapshot.chunks.iter().count() > 1);
+    let (follower, result) = install(Rig::new(), sent(&snapshot));
+    result.unwrap();
+    assert_eq!(follower.replica.digest(), leader.replica.digest());
+    assert_eq!(follower.replica.applied().last, snapshot.last);
+    follower.check_against(&leader.model);
+    // It goes on from there.
+    let mut follower = follower;
+    follower.entries = leader.entries.clone();
+    follower.model = leader.model.clone();
+    follower.apply("put after 1\ndel k001", b"");
+    follower.checkpoint();
+    follower.check();
+}
+
+/// What a snapshot says is fixed when it is taken, whatever is applied and merged while it is sent.
+#[test]
+fn a_snapshot_does_not_move() {
+    let mut leader = leader(60);
+    let (snapshot, model) = (leader.replica.snapshot().unwrap(), leader.model.clone());
+    let mut chunks = snapshot.chunks.iter();
+    let mut taken = vec![chunks.next().unwrap().unwrap()];
+    for round in 0..60 {
+        leader.apply(&command(&[(round, Some(900))], 7), b"");
+        leader.checkpoint();
+    }
+    taken.extend(chunks.map(Result::unwrap));
+    assert_eq!(
+        taken,
+        snapshot
+            .chunks
+            .iter()
+            .collect::<Result<Vec<_>, _>>()
+            .unwrap()
+    );
+    let arrived = Snapshot {
+        chunks: Chunks::from(taken),
+        ..snapshot
+    };
+    let (follower, result) = install(Rig::new(), arrived);
+    result.unwrap();
+    follower.check_against(&model);
+}
+
+/// A replica that has no checkpoint yet makes one; one that has applied nothing has nothing to say.
+#[test]
+fn the_first_snapshot() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.replica.snapshot().unwrap().last, None);
+    let id = rig.apply("put a 1", b"");
+    let Rig { writer, .. } = rig;
+    let writing = WriterThread::start(writer);
+    let snapshot = rig.replica.snapshot().unwrap();
+    drop(writing.stop());
+    assert_eq!(snapshot.last, Some(id));
+}
+
+/// The old rows and entries are gone, the bodies that lie on this node are not (R4).
+#[test]
+fn own_bodies_are_kept() {
+    let leader = leader(80);
+    for stage in 0..4 {
+        let mut follower = Rig::new();
+        let put = follower.apply("put old 1", b"in a checkpoint");
+        follower.checkpoint();
+        let late = follower.apply("put old 2", b"in none");
+        follower.write();
+        for _ in 0..stage {
+            follower.replica.step(Due::Now);
+        }
+        let snapshot = sent(&leader.replica.snapshot().unwrap());
+        let (follower, result) = install(follower, snapshot);
+        result.unwrap();
+        follower.check_against(&leader.model);
+        follower.raft.purge(u64::MAX);
+        let body = |replica: &Replica, id: LogId| replica.entry_body(id).unwrap();
+        assert_eq!(body(&follower.replica, put), "in a checkpoint");
+        assert_eq!(body(&follower.replica, late), "in none");
+        let of_the_leader = leader.entries.last().unwrap().id;
+        assert!(
+            follower.replica.entry_body(of_the_leader).is_err(),
+            "asked of another replica"
+        );
+    }
+}
+
+/// Chunks that are not whole change nothing.
+#[test]
+fn damaged_chunks() {
+    let leader = leader(400);
+    let snapshot = sent(&leader.replica.snapshot().unwrap());
+    let chunks: Vec<Bytes> = snapshot.chunks.iter().map(Result::unwrap).collect();
+    let mut flipped = chunks.clone();
+    let mut bytes = flipped[1].to_vec();
+    bytes[1000] ^= 4;
+    flipped[1] = Bytes::from(bytes);
+    let missing = chunks[..chunks.len() - 1].to_vec();
+    let swapped: Vec<Bytes> = chunks.iter().rev().cloned().collect();
+    let mut follower = Rig::new();
+    follower.apply("put mine 1", b"my body");
+    follower.checkpoint();
+    for chunks in [flipped, missing, swapped, Vec::new()] {
+        let bad = Snapshot {
+            chunks: Chunks::from(chunks),
+            ..snapshot.clone()
+        };
+        let result;
+        (follower, result) = install(follower, bad);
+        assert!(matches!(result, Err(Fault::Store(_))));
+        assert_eq!(follower.replica.fault(), None);
+        follower.check();
+        follower.check_bodies();
+        follower = follower.reopen();
+        follower.check();
+        assert_eq!(follower.indexes.of(REPLICA).unwrap().len(), 1);
+    }
+    let (follower, result) = install(follower, snapshot);
+    result.unwrap();
+    follower.check_against(&leader.model);
+}
+
+/// An older snapshot is passed over.
+#[test]
+fn older_than_what_is_there() {
+    let leader = leader(3);
+    let snapshot = sent(&leader.replica.snapshot().unwrap());
+    let mut follower = Rig::new();
+    for round in 0..5 {
+        follower.apply(&format!("put mine {round}"), b"");
+    }
+    let (follower, result) = install(follower, snapshot);
+    result.unwrap();
+    follower.check();
+}
+
+/// A crash at any moment leaves either the old rows or the new ones.
+#[test]
+fn crash_while_installing() {
+    let leader = leader(40);
+    let snapshot = sent(&leader.replica.snapshot().unwrap());
+    let mut outcomes = [0, 0];
+    for operation in 1.. {
+        let indexes = Arc::new(MemoryIndexes::new());
+        let bounds = Bounds {
+            merge_step_bytes: 20 << 10,
+            ..tight()
+        };
+        let mut follower = Rig::with(indexes.clone(), bounds);
+        follower.apply("put old 1", b"old");
+        follower.checkpoint();
+        let old = follower.replica.digest();
+        let disk = follower.disk.clone();
+        disk.power_off_at(disk.operations() + operation);
+        let (follower, result) = install(follower, snapshot.clone());
+        let Rig {
+            replica,
+            log,
+            writer,
+            raft,
+            ..
+        } = follower;
+        drop((replica, log, writer, raft));
+        disk.crash(|_| operation % 2 == 0);
+        indexes
+            .all()
+            .iter()
+            .for_each(|tree| tree.crash(operation as usize * 7));
+        let opened = reopen(&disk, indexes);
+        let index = usize::from(opened != old);
+        outcomes[index] += 1;
+        if index == 1 {
+            assert_eq!(opened, leader.replica.digest());
+        }
+        if result.is_ok() {
+            assert_eq!(index, 1, "what was installed stays");
+            break;
+        }
+    }
+    assert!(outcomes[0] > 1 && outcomes[1] > 0, "{outcomes:?}");
+}
+
+fn reopen(disk: &seglog::sim::SimDisk, indexes: Arc<MemoryIndexes>) -> (Option<LogId>, Digest) {
+    let (log, _writer, found) =
+        seglog::open(Arc::new(disk.clone()), super::rig::options()).unwrap();
+    let machine = Arc::new(super::rig::KeyValue);
+    let opening = node::replica::Opening::new(super::rig::GROUP, REPLICA, log, indexes, machine);
+    node::replica::open(opening, found.replicas.get(&REPLICA))
+        .unwrap()
+        .digest()
+}
