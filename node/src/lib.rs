@@ -21,6 +21,8 @@
 
 pub mod config;
 pub mod demo;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod front;
 pub mod identity;
 pub mod link;

@@ -151,7 +151,10 @@ impl Node {
         };
         let mut options = seglog::Options::new(identity.log_id(directory)?);
         options.segment_bytes = config.storage.segment_bytes;
-        let disk = Arc::new(seglog::disk::Directory::new(directory.join("log"))?);
+        let disk: Arc<dyn seglog::disk::Disk> =
+            Arc::new(seglog::disk::Directory::new(directory.join("log"))?);
+        #[cfg(feature = "faults")]
+        let disk = crate::faults::wrap(disk);
         let (log, writer, recovered) = seglog::open(disk, options)?;
         for damage in &recovered.damage {
             tracing::error!(?damage, "the log is damaged");

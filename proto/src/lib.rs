@@ -19,7 +19,6 @@
 
 /// Version 1 of all formats.
 #[expect(missing_docs, reason = "generated; the documentation stands in the .proto files")]
-#[expect(clippy::large_enum_variant, reason = "generated")]
 #[rustfmt::skip]
 #[path = "gen/rookery.v1.rs"]
 pub mod v1;

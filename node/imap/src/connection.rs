@@ -42,7 +42,12 @@ pub(crate) enum Woken {
 impl<'a, T: Transport> Connection<'a, T> {
     pub(crate) fn new(transport: &'a mut T, config: &'a Config) -> Connection<'a, T> {
         let framer = Framer::new(Limits::NOT_AUTHENTICATED);
-        Connection { transport, framer, out: Writer::new(), config }
+        Connection {
+            transport,
+            framer,
+            out: Writer::new(),
+            config,
+        }
     }
 
     /// The next command, or the beginning of an APPEND.
@@ -72,12 +77,16 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// The next item, if it has arrived whole.
     pub(crate) fn next_item(&mut self) -> Result<Option<Item>, Stop> {
-        self.framer.next().map_err(|_| Stop::bye("Too much input that is no command"))
+        self.framer
+            .next()
+            .map_err(|_| Stop::bye("Too much input that is no command"))
     }
 
     /// Takes what [`Transport::read`] returned.
     pub(crate) fn push(&mut self, bytes: Option<bytes::Bytes>) -> Result<(), Stop> {
-        let Some(bytes) = bytes else { return Err(Stop::Close(End::PeerClosed, None)) };
+        let Some(bytes) = bytes else {
+            return Err(Stop::Close(End::PeerClosed, None));
+        };
         self.framer.push(&bytes);
         Ok(())
     }

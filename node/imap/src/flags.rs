@@ -8,9 +8,14 @@ use crate::respond::Code;
 /// A message's flags as they are written.
 pub(crate) fn names(flags: &Flags, is_recent: bool) -> impl Iterator<Item = &str> {
     let system = flags.system;
-    let system = SystemFlags::NAMES.into_iter().filter(move |(flag, _)| system.has(*flag));
+    let system = SystemFlags::NAMES
+        .into_iter()
+        .filter(move |(flag, _)| system.has(*flag));
     let keywords = flags.keywords().iter().map(String::as_str);
-    system.map(|(_, name)| name).chain(keywords).chain(is_recent.then_some("\\Recent"))
+    system
+        .map(|(_, name)| name)
+        .chain(keywords)
+        .chain(is_recent.then_some("\\Recent"))
 }
 
 /// All flags that can be in a mailbox with these keywords.
@@ -22,7 +27,10 @@ pub(crate) fn all(keywords: &[String]) -> impl Iterator<Item = &str> {
 /// PERMANENTFLAGS of a mailbox with these keywords.
 pub(crate) fn permanent(keywords: &[String], read_only: bool) -> Code {
     if read_only {
-        return Code::PermanentFlags { flags: Vec::new(), may_create: false };
+        return Code::PermanentFlags {
+            flags: Vec::new(),
+            may_create: false,
+        };
     }
     let flags = all(keywords).map(str::to_owned).collect();
     let may_create = keywords.len() < mailbox::limits::KEYWORDS_PER_MAILBOX_MAX;

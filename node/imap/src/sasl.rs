@@ -70,7 +70,12 @@ impl ClientFirst {
             return None;
         }
         let header = text.get(..text.len() - bare.len())?.to_owned();
-        Some(ClientFirst { user, header, bare: bare.to_owned(), nonce: nonce.to_owned() })
+        Some(ClientFirst {
+            user,
+            header,
+            bare: bare.to_owned(),
+            nonce: nonce.to_owned(),
+        })
     }
 }
 
@@ -113,7 +118,13 @@ impl Scram {
         let nonce = format!("{}{}", first.nonce, BASE64.encode(nonce));
         let salt = BASE64.encode(&verifier.salt);
         let challenge = format!("r={nonce},s={salt},i={}", verifier.iterations);
-        Scram { first, verifier, is_known, nonce, challenge }
+        Scram {
+            first,
+            verifier,
+            is_known,
+            nonce,
+            challenge,
+        }
     }
 
     /// What the server sends first.
@@ -168,7 +179,11 @@ fn hmac(key: &[u8], message: &[&[u8]]) -> [u8; 32] {
 
 /// Decodes a response as it comes in IMAP; an empty one is `=` or nothing.
 pub(crate) fn decode(base64: &[u8]) -> Option<Vec<u8>> {
-    if base64 == b"=" { Some(Vec::new()) } else { BASE64.decode(base64).ok() }
+    if base64 == b"=" {
+        Some(Vec::new())
+    } else {
+        BASE64.decode(base64).ok()
+    }
 }
 
 /// Encodes a challenge.
@@ -223,8 +238,19 @@ mod tests {
         assert_eq!(user("y,,n=a=2Cb=3Dc,r=x").as_deref(), Some("a,b=c"));
         assert_eq!(user("n,a=bob,n=bob,r=x").as_deref(), Some("bob"));
         for bad in [
-            "", "n", "n,", "n,,", "n,,n=a", "n,,n=,r=x", "n,,n=a,r=", "n,,n=a=2,r=x", "n,,r=x,n=a",
-            "n,,n=a=2c,r=x", "p=tls-unique,,n=a,r=x", "n,a=bob,n=alice,r=x", "n,,m=1,n=a,r=x",
+            "",
+            "n",
+            "n,",
+            "n,,",
+            "n,,n=a",
+            "n,,n=,r=x",
+            "n,,n=a,r=",
+            "n,,n=a=2,r=x",
+            "n,,r=x,n=a",
+            "n,,n=a=2c,r=x",
+            "p=tls-unique,,n=a,r=x",
+            "n,a=bob,n=alice,r=x",
+            "n,,m=1,n=a,r=x",
         ] {
             assert_eq!(user(bad), None, "{bad}");
         }
@@ -245,7 +271,15 @@ mod tests {
         let parse = |text: &'static str| Plain::parse(text.as_bytes());
         assert!(parse("\0alice\0secret").is_some_and(|plain| plain.password == "secret"));
         assert!(parse("alice\0alice\0secret").is_some());
-        for bad in ["", "alice", "\0alice", "\0\0x", "\0alice\0", "bob\0alice\0x", "\0a\0b\0c"] {
+        for bad in [
+            "",
+            "alice",
+            "\0alice",
+            "\0\0x",
+            "\0alice\0",
+            "bob\0alice\0x",
+            "\0a\0b\0c",
+        ] {
             assert!(parse(bad).is_none(), "{bad:?}");
         }
     }

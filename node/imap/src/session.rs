@@ -15,6 +15,7 @@ use crate::sync::Expunges;
 ///
 /// Between commands the future is small (a few hundred bytes and the view); a handler that needs
 /// more is boxed while it runs.
+#[expect(clippy::manual_async_fn, reason = "it promises to be Send")]
 pub fn serve<T: Transport, A: Auth>(
     transport: &mut T,
     auth: &A,
@@ -69,7 +70,14 @@ enum After {
 impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
     pub(crate) fn new(conn: Connection<'a, T>, backend: B) -> Session<'a, T, B> {
         let structures = Vec::new();
-        Session { conn, backend, selected: None, condstore: false, bad_in_a_row: 0, structures }
+        Session {
+            conn,
+            backend,
+            selected: None,
+            condstore: false,
+            bad_in_a_row: 0,
+            structures,
+        }
     }
 
     /// Reads and runs commands until the connection is to be closed.
@@ -90,8 +98,11 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             }
             Request::Append(start) => {
                 let result = Box::pin(self.append(&start)).await;
-                let rules =
-                    Rules { before: false, after: After::Always, expunges: Expunges::Tell };
+                let rules = Rules {
+                    before: false,
+                    after: After::Always,
+                    expunges: Expunges::Tell,
+                };
                 self.finish(&start.tag, result, &rules).await
             }
             Request::Command(command) => self.command(&command).await,
@@ -134,9 +145,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             CommandBody::Delete { mailbox } => Box::pin(self.delete(mailbox)).await,
             CommandBody::Rename { from, to } => Box::pin(self.rename(from, to)).await,
             CommandBody::Subscribe { mailbox } => Box::pin(self.subscribe(mailbox, true)).await,
-            CommandBody::Unsubscribe { mailbox } => {
-                Box::pin(self.subscribe(mailbox, false)).await
-            }
+            CommandBody::Unsubscribe { mailbox } => Box::pin(self.subscribe(mailbox, false)).await,
             CommandBody::List(list) => Box::pin(self.list(list)).await,
             CommandBody::Lsub(lsub) => Box::pin(self.lsub(lsub)).await,
             CommandBody::Status(status) => Box::pin(self.status(status)).await,
@@ -160,13 +169,17 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
     /// unless with UID.
     fn rules(&self, body: &CommandBody) -> Rules {
         let (before, after, by_number) = match body {
-            CommandBody::Fetch(fetch) => {
-                (fetch.uid && self.is_beyond(&fetch.set), After::IfHinted, !fetch.uid)
-            }
+            CommandBody::Fetch(fetch) => (
+                fetch.uid && self.is_beyond(&fetch.set),
+                After::IfHinted,
+                !fetch.uid,
+            ),
             CommandBody::Search(search) => (true, After::IfHinted, !search.uid),
-            CommandBody::Store(store) => {
-                (store.uid && self.is_beyond(&store.set), After::Always, !store.uid)
-            }
+            CommandBody::Store(store) => (
+                store.uid && self.is_beyond(&store.set),
+                After::Always,
+                !store.uid,
+            ),
             CommandBody::Copy(copy) | CommandBody::Move(copy) => {
                 (copy.uid && self.is_beyond(&copy.set), After::Always, false)
             }
@@ -181,14 +194,25 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             | CommandBody::Idle => (false, After::Nothing, false),
             _ => (false, After::IfHinted, false),
         };
-        let expunges = if by_number { Expunges::Hold } else { Expunges::Tell };
-        Rules { before: before && self.selected.is_some(), after, expunges }
+        let expunges = if by_number {
+            Expunges::Hold
+        } else {
+            Expunges::Tell
+        };
+        Rules {
+            before: before && self.selected.is_some(),
+            after,
+            expunges,
+        }
     }
 
     /// Whether a set of UIDs may name messages that arrived after the view was read. The client
     /// may know of them from elsewhere, so they must be found.
     fn is_beyond(&self, set: &SequenceSet) -> bool {
-        let next = self.selected.as_ref().map_or(0, |selected| selected.view.next_uid().0);
+        let next = self
+            .selected
+            .as_ref()
+            .map_or(0, |selected| selected.view.next_uid().0);
         set.has_star() || set.largest() >= next
     }
 

@@ -45,7 +45,11 @@ impl<'b, B: Backend> Source<'b, B> {
             backend,
             prefix: message.prefix.clone(),
             body: message.body,
-            piece_bytes: if only_header { limits::HEADER_PIECE_BYTES } else { limits::PIECE_BYTES },
+            piece_bytes: if only_header {
+                limits::HEADER_PIECE_BYTES
+            } else {
+                limits::PIECE_BYTES
+            },
             held: (0, Bytes::new()),
             header: None,
             structure: None,
@@ -71,7 +75,9 @@ impl<'b, B: Backend> Source<'b, B> {
 
     /// The structure, if it was needed and is small enough to be kept.
     pub(crate) fn found_structure(&self) -> Option<Arc<Structure>> {
-        self.structure.clone().filter(|_| self.structure_bytes <= limits::KEPT_STRUCTURE_BYTES)
+        self.structure
+            .clone()
+            .filter(|_| self.structure_bytes <= limits::KEPT_STRUCTURE_BYTES)
     }
 
     /// The next bytes of a range of the message that is not empty, at least one.

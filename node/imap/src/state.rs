@@ -126,9 +126,10 @@ impl From<BackendError> for Stop {
             BackendError::Unavailable => Stop::no(Code::Unavailable, "Not now, try again later"),
             BackendError::Unknown => Stop::Close(End::OutcomeUnknown, None),
             BackendError::NoMailbox => Rejection::NoMailbox.into(),
-            BackendError::Gone => {
-                Stop::Close(End::Gone, Some((None, "The account has been deleted or moved")))
-            }
+            BackendError::Gone => Stop::Close(
+                End::Gone,
+                Some((None, "The account has been deleted or moved")),
+            ),
             BackendError::Rejected(rejection) => rejection.into(),
             BackendError::Broken => Stop::no(Code::ServerBug, "Internal error, please report it"),
         }
@@ -195,14 +196,19 @@ impl<T, B: Backend> Session<'_, T, B> {
 
     /// The mailbox that is selected.
     pub(crate) fn selected(&mut self) -> Result<&mut Selected> {
-        self.selected.as_mut().ok_or(Stop::Bad("Select a mailbox first"))
+        self.selected
+            .as_mut()
+            .ok_or(Stop::Bad("Select a mailbox first"))
     }
 
     /// The mailbox that is selected, if it may be changed.
     pub(crate) fn writable(&mut self) -> Result<&mut Selected> {
         let selected = self.selected()?;
         if selected.read_only {
-            return Err(Stop::no(Code::ReadOnly, "The mailbox was opened to be read only"));
+            return Err(Stop::no(
+                Code::ReadOnly,
+                "The mailbox was opened to be read only",
+            ));
         }
         Ok(selected)
     }

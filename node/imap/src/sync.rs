@@ -25,13 +25,19 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let account = self.backend.account();
         while let Some(selected) = &self.selected {
             let (mailbox, since) = (selected.mailbox, selected.view.since());
-            let query = Query::Changes { account, mailbox, since };
+            let query = Query::Changes {
+                account,
+                mailbox,
+                since,
+            };
             let changes = self.ask(query, |answer| match answer {
                 Answer::Changes(changes) => Some(changes),
                 _ => None,
             });
             let changes = changes.await.map_err(mailbox_gone)?;
-            let Some(folder) = &changes.folder else { return Err(gone()) };
+            let Some(folder) = &changes.folder else {
+                return Err(gone());
+            };
             if folder.vanished_floor > since {
                 self.resync().await?;
             }
@@ -49,7 +55,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Like [`Session::refresh`], if there is reason to believe that something changed. A failure
     /// costs a delay and not the command that was done before.
     pub(crate) async fn refresh_if_hinted(&mut self, expunges: Expunges) -> Result<()> {
-        let Some(selected) = &self.selected else { return Ok(()) };
+        let Some(selected) = &self.selected else {
+            return Ok(());
+        };
         if selected.is_stale || self.backend.changed().now_or_never().is_some() {
             return self.refresh_after(expunges).await;
         }
@@ -70,7 +78,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Tells what the view knows and the client does not.
     pub(crate) async fn tell(&mut self, news: News, expunges: Expunges) -> Result<()> {
-        let Some(selected) = &mut self.selected else { return Ok(()) };
+        let Some(selected) = &mut self.selected else {
+            return Ok(());
+        };
         if expunges == Expunges::Tell {
             for sequence in selected.view.expunge() {
                 self.conn.out.expunge(sequence);
@@ -94,8 +104,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Writes an unsolicited FETCH with a message's flags.
     pub(crate) fn tell_flags(&mut self, uid: Uid, modseq: ModSeq, flags: &Flags, with_uid: bool) {
         self.tell_keywords(flags);
-        let Some(selected) = &self.selected else { return };
-        let Some(sequence) = selected.view.sequence(uid) else { return };
+        let Some(selected) = &self.selected else {
+            return;
+        };
+        let Some(sequence) = selected.view.sequence(uid) else {
+            return;
+        };
         let out = &mut self.conn.out;
         out.fetch_begin(sequence);
         if with_uid {
@@ -110,7 +124,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Writes FLAGS if there are keywords that the client does not know (RFC 3501 section 7.2.6).
     pub(crate) fn tell_keywords(&mut self, flags: &Flags) {
-        let Some(selected) = &mut self.selected else { return };
+        let Some(selected) = &mut self.selected else {
+            return;
+        };
         let known = &mut selected.keywords;
         let is_new = |keyword: &&String| !known.iter().any(|k| k.eq_ignore_ascii_case(keyword));
         let new: Vec<String> = flags.keywords().iter().filter(is_new).cloned().collect();
@@ -137,13 +153,21 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Makes messages that arrived recent in this session, unless another session was first. If
     /// that cannot be told they are: a message may be recent twice, never not at all.
     async fn claim_recent(&mut self, arrived: &UidRanges) -> Result<()> {
-        let Some(selected) = &self.selected else { return Ok(()) };
+        let Some(selected) = &self.selected else {
+            return Ok(());
+        };
         if arrived.is_empty() {
             return Ok(());
         }
-        let claim = if selected.read_only { Uid(0) } else { selected.view.next_uid() };
+        let claim = if selected.read_only {
+            Uid(0)
+        } else {
+            selected.view.next_uid()
+        };
         let from = self.backend.recent_from(selected.mailbox, claim).await;
-        self.selected()?.view.mark_recent(arrived, from.unwrap_or(Uid(1)));
+        self.selected()?
+            .view
+            .mark_recent(arrived, from.unwrap_or(Uid(1)));
         Ok(())
     }
 
@@ -162,7 +186,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 }
 
 fn gone() -> Stop {
-    Stop::Close(End::Gone, Some((None, "The selected mailbox has been deleted")))
+    Stop::Close(
+        End::Gone,
+        Some((None, "The selected mailbox has been deleted")),
+    )
 }
 
 /// A mailbox that is selected and does not exist ends the session.

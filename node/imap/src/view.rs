@@ -134,7 +134,9 @@ impl View {
 
     /// The message with a sequence number.
     pub fn uid(&self, sequence: u32) -> Option<Uid> {
-        let at = self.runs.partition_point(|run| run.before + run.len() < sequence);
+        let at = self
+            .runs
+            .partition_point(|run| run.before + run.len() < sequence);
         let run = self.runs.get(at)?;
         let offset = sequence.checked_sub(run.before + 1)?;
         Some(Uid(run.first + offset))
@@ -149,7 +151,10 @@ impl View {
         if by_uid {
             let max = self.uids.last().unwrap_or_default();
             let named = set.normalise(max.0);
-            let named = named.iter().map(|range| (range.first, range.last)).collect();
+            let named = named
+                .iter()
+                .map(|range| (range.first, range.last))
+                .collect();
             let named = UidRanges::from_sorted(named).ok_or(Error::Syntax("not a set of UIDs"))?;
             return Ok(named.intersect(&self.uids));
         }
@@ -158,7 +163,9 @@ impl View {
             return Ok(UidRanges::new());
         }
         if set.largest() > messages {
-            return Err(Error::Syntax("there is no message with such a sequence number"));
+            return Err(Error::Syntax(
+                "there is no message with such a sequence number",
+            ));
         }
         let mut uids = UidRanges::new();
         for range in set.normalise(messages) {
@@ -169,7 +176,9 @@ impl View {
 
     /// Adds the UIDs of a range of sequence numbers.
     fn insert_numbered(&self, range: IdRange, uids: &mut UidRanges) {
-        let start = self.runs.partition_point(|run| run.before + run.len() < range.first);
+        let start = self
+            .runs
+            .partition_point(|run| run.before + run.len() < range.first);
         for run in self.runs.iter().skip(start) {
             if run.before >= range.last {
                 break;
@@ -199,7 +208,9 @@ impl View {
         let fresh = UidRanges::range(self.next_uid(), Uid::MAX).intersect(&changes.arrived);
         let known = |uid: &Uid| self.uids.contains(*uid) && !self.gone.contains(*uid);
         let is_told = |uid: Uid, modseq: ModSeq| {
-            self.told.iter().any(|(told, uids)| *told == modseq && uids.contains(uid))
+            self.told
+                .iter()
+                .any(|(told, uids)| *told == modseq && uids.contains(uid))
         };
         let flags = changes
             .flags
@@ -212,7 +223,10 @@ impl View {
         }
         self.told.retain(|(modseq, _)| *modseq > self.since);
         self.add(&fresh);
-        News { flags, arrived: fresh }
+        News {
+            flags,
+            arrived: fresh,
+        }
     }
 
     /// Takes in the whole mailbox anew, after too long a time for `Changes`: what is expunged so
@@ -237,7 +251,9 @@ impl View {
 
     /// Notes which messages are recent in this session: those of `among` from `from` on.
     pub fn mark_recent(&mut self, among: &UidRanges, from: Uid) {
-        let recent = UidRanges::range(from, Uid::MAX).intersect(among).intersect(&self.uids);
+        let recent = UidRanges::range(from, Uid::MAX)
+            .intersect(among)
+            .intersect(&self.uids);
         self.recent = self.recent.union(&recent);
     }
 
@@ -260,7 +276,11 @@ impl View {
         if gone.is_empty() {
             return Vec::new();
         }
-        let numbers: Vec<u32> = gone.iter().rev().filter_map(|uid| self.sequence(uid)).collect();
+        let numbers: Vec<u32> = gone
+            .iter()
+            .rev()
+            .filter_map(|uid| self.sequence(uid))
+            .collect();
         self.uids = self.uids.subtract(&gone);
         self.recent = self.recent.subtract(&gone);
         self.number();
@@ -285,7 +305,11 @@ impl View {
         let mut before = 0;
         self.runs.clear();
         self.runs.extend(self.uids.ranges().map(|(first, last)| {
-            let run = Run { first: first.0, last: last.0, before };
+            let run = Run {
+                first: first.0,
+                last: last.0,
+                before,
+            };
             before += run.len();
             run
         }));

@@ -250,7 +250,7 @@ pub struct Limits {
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `"error"`, `"warn"`, `"info"`, `"debug"`, `"trace"`, or several filters such as
-    /// `"info,rookery::raft=debug"`. The environment variable RUST_LOG takes precedence. Default
+    /// `"info,node::raft=debug"`. The environment variable RUST_LOG takes precedence. Default
     /// `"info"`.
     pub level: String,
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use client::demo::{Demo, DemoNode};
 use client::v1::{AdminInitRequest, AdminStatus};
 use client::{Admin, Credentials, Error};
@@ -156,7 +156,8 @@ pub(super) fn leaders(status: &AdminStatus) -> Leaders {
     led.map(|group| (group.group, group.leader)).collect()
 }
 
-/// Makes those accounts that are not there. `progress` is told how many of how many are done.
+/// Makes those accounts that are not there, and waits until all can be used. `progress` is told how
+/// many of how many are done.
 ///
 /// # Errors
 ///
@@ -168,6 +169,7 @@ pub async fn make_accounts(
     password: &str,
     mut progress: impl FnMut(usize, usize),
 ) -> anyhow::Result<()> {
+    let wanted: BTreeSet<String> = names.iter().map(|name| format!("{name}@{domain}")).collect();
     let there = plan.operator(&[])?.accounts().await?;
     let there: BTreeSet<String> = there.into_iter().map(|account| account.name).collect();
     let missing: Vec<String> =
@@ -190,7 +192,20 @@ pub async fn make_accounts(
         done += 1;
         progress(done, all);
     }
-    Ok(())
+    wait_for_accounts(plan, &wanted).await
+}
+
+/// An account that was given up on may have been made all the same, and not be usable yet.
+async fn wait_for_accounts(plan: &Plan, wanted: &BTreeSet<String>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + READY_WAIT;
+    loop {
+        let accounts = plan.operator(&[])?.accounts().await?;
+        let active = accounts.into_iter().filter(|account| account.state == "active");
+        let active: BTreeSet<String> = active.map(|account| account.name).collect();
+        let Some(late) = wanted.difference(&active).next() else { return Ok(()) };
+        ensure!(Instant::now() < deadline, "account {late} does not become active");
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Asks one node after the other: deriving the verifiers is what costs, so all nodes share it.

@@ -55,7 +55,10 @@ fn openraft_is_quiet_unless_named() {
         directives
     };
     assert_eq!(directives("info"), ["info", "openraft=error"]);
-    assert_eq!(directives("info,openraft=debug"), ["info", "openraft=debug"]);
+    assert_eq!(
+        directives("info,openraft=debug"),
+        ["info", "openraft=debug"]
+    );
     assert!(filter("=loud=").is_err());
 }
 

@@ -30,9 +30,17 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let (flags, date) = (flags::parsed(&start.flags), self.date(start));
         let outcome = self.backend.append(upload, mailbox, flags, date).await?;
         match reply(outcome).map_err(super::try_create)? {
-            Reply::Appended { uid_validity, uid, .. } => {
-                let code = Code::AppendUid { uid_validity: uid_validity.0, uid: uid.0 };
-                Ok(Done { code: Some(code), text: "APPEND completed" })
+            Reply::Appended {
+                uid_validity, uid, ..
+            } => {
+                let code = Code::AppendUid {
+                    uid_validity: uid_validity.0,
+                    uid: uid.0,
+                };
+                Ok(Done {
+                    code: Some(code),
+                    text: "APPEND completed",
+                })
             }
             _ => Err(BackendError::Broken.into()),
         }

@@ -32,7 +32,13 @@ pub(crate) fn names<T: Transport>(transport: &T, is_logged_in: bool) -> Vec<Stri
     };
     let may_start_tls = !is_logged_in && !transport.is_tls() && transport.can_start_tls();
     let start_tls = may_start_tls.then_some("STARTTLS");
-    ALWAYS.iter().copied().chain(start_tls).chain(state.iter().copied()).map(str::to_owned).collect()
+    ALWAYS
+        .iter()
+        .copied()
+        .chain(start_tls)
+        .chain(state.iter().copied())
+        .map(str::to_owned)
+        .collect()
 }
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
@@ -44,7 +50,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     pub(crate) fn id(&mut self) -> Result<Done> {
         let config = self.conn.config;
-        let version = config.server_version.as_deref().map(|version| ("version", version));
+        let version = config
+            .server_version
+            .as_deref()
+            .map(|version| ("version", version));
         let name = ("name", config.server_name.as_str());
         let fields: Vec<_> = std::iter::once(name).chain(version).collect();
         self.conn.out.id(&fields);
@@ -53,7 +62,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// What is not known or cannot be enabled is passed over (RFC 5161 section 3.1).
     pub(crate) fn enable(&mut self, capabilities: &[String]) -> Result<Done> {
-        let condstore = capabilities.iter().any(|capability| capability == "CONDSTORE");
+        let condstore = capabilities
+            .iter()
+            .any(|capability| capability == "CONDSTORE");
         let is_new = condstore && !self.condstore;
         self.conn.out.enabled(is_new.then_some("CONDSTORE"));
         if condstore {

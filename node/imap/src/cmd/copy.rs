@@ -13,9 +13,16 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// All or nothing, so all at once.
     pub(crate) async fn copy(&mut self, copy: &Copy) -> Result<Done> {
         let selected = self.selected()?;
-        let (from, uids) = (selected.mailbox, selected.view.resolve(&copy.set, copy.uid)?);
+        let (from, uids) = (
+            selected.mailbox,
+            selected.view.resolve(&copy.set, copy.uid)?,
+        );
         let to = self.target(&copy.mailbox).await?.id;
-        let text = if copy.uid { "UID COPY completed" } else { "COPY completed" };
+        let text = if copy.uid {
+            "UID COPY completed"
+        } else {
+            "COPY completed"
+        };
         if uids.is_empty() {
             return Ok(Done::text(text));
         }
@@ -23,11 +30,21 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             return Err(Stop::no(Code::Limit, "Too many messages at once"));
         }
         let account = self.backend.account();
-        let command = Command::Copy { account, from, to, uids };
+        let command = Command::Copy {
+            account,
+            from,
+            to,
+            uids,
+        };
         match self.change(command).await.map_err(try_create)? {
-            Reply::Copied { uid_validity, from, to } => {
-                Ok(Done { code: copy_uid(uid_validity, &from, &to), text })
-            }
+            Reply::Copied {
+                uid_validity,
+                from,
+                to,
+            } => Ok(Done {
+                code: copy_uid(uid_validity, &from, &to),
+                text,
+            }),
             _ => Err(BackendError::Broken.into()),
         }
     }
@@ -36,20 +53,38 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// section 3.3). COPYUID goes out before the EXPUNGEs, which are told with the changes.
     pub(crate) async fn r#move(&mut self, copy: &Copy) -> Result<Done> {
         let selected = self.writable()?;
-        let (from, uids) = (selected.mailbox, selected.view.resolve(&copy.set, copy.uid)?);
+        let (from, uids) = (
+            selected.mailbox,
+            selected.view.resolve(&copy.set, copy.uid)?,
+        );
         let to = self.target(&copy.mailbox).await?.id;
         let account = self.backend.account();
         for uids in batches(&uids) {
-            let command = Command::Move { account, from, to, uids };
+            let command = Command::Move {
+                account,
+                from,
+                to,
+                uids,
+            };
             let reply = self.change(command).await.map_err(try_create)?;
-            let Reply::Moved { uid_validity, from, to, .. } = reply else {
+            let Reply::Moved {
+                uid_validity,
+                from,
+                to,
+                ..
+            } = reply
+            else {
                 return Err(BackendError::Broken.into());
             };
             if let Some(code) = copy_uid(uid_validity, &from, &to) {
                 self.conn.out.untagged_ok(Some(&code), "Moved");
             }
         }
-        Ok(Done::text(if copy.uid { "UID MOVE completed" } else { "MOVE completed" }))
+        Ok(Done::text(if copy.uid {
+            "UID MOVE completed"
+        } else {
+            "MOVE completed"
+        }))
     }
 }
 

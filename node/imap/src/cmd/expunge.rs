@@ -26,7 +26,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn expunge_all(&mut self) -> Result<()> {
         let (account, selected) = (self.backend.account(), self.writable()?);
         let mailbox = selected.mailbox;
-        let all = Command::Expunge { account, mailbox, uids: None };
+        let all = Command::Expunge {
+            account,
+            mailbox,
+            uids: None,
+        };
         let outcome = self.backend.propose(all).await?;
         if outcome == mailbox::Outcome::Rejected(Rejection::TooMany) {
             let uids = self.selected()?.view.uids().clone();
@@ -38,7 +42,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     async fn expunge_uids(&mut self, mailbox: MailboxId, uids: &UidRanges) -> Result<()> {
         let account = self.backend.account();
         for uids in batches(uids) {
-            self.change(Command::Expunge { account, mailbox, uids: Some(uids) }).await?;
+            self.change(Command::Expunge {
+                account,
+                mailbox,
+                uids: Some(uids),
+            })
+            .await?;
         }
         Ok(())
     }

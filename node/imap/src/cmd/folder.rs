@@ -19,7 +19,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             _ => return Err(Stop::no(Code::UseAttr, "One known attribute at most")),
         };
         let account = self.backend.account();
-        self.change(Command::CreateMailbox { account, name, special_use }).await?;
+        self.change(Command::CreateMailbox {
+            account,
+            name,
+            special_use,
+        })
+        .await?;
         Ok(Done::text("CREATE completed"))
     }
 
@@ -30,10 +35,17 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             Some(_) => Some(self.folder(raw).await?.id),
             None => None,
         };
-        self.change(Command::DeleteMailbox { account, name }).await?;
-        if self.selected.as_ref().is_some_and(|selected| Some(selected.mailbox) == id) {
+        self.change(Command::DeleteMailbox { account, name })
+            .await?;
+        if self
+            .selected
+            .as_ref()
+            .is_some_and(|selected| Some(selected.mailbox) == id)
+        {
             self.unselect()?;
-            self.conn.out.untagged_ok(Some(&Code::Closed), "The selected mailbox is deleted");
+            self.conn
+                .out
+                .untagged_ok(Some(&Code::Closed), "The selected mailbox is deleted");
         }
         Ok(Done::text("DELETE completed"))
     }
@@ -41,14 +53,20 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<Done> {
         let (from, to) = (existing(from)?, names::decode_new(to, false)?);
         let account = self.backend.account();
-        self.change(Command::RenameMailbox { account, from, to }).await?;
+        self.change(Command::RenameMailbox { account, from, to })
+            .await?;
         Ok(Done::text("RENAME completed"))
     }
 
     /// A name without a mailbox can be subscribed to: it may have had one, or get one.
     pub(crate) async fn subscribe(&mut self, raw: &[u8], on: bool) -> Result<Done> {
         let (account, name) = (self.backend.account(), names::decode(raw, false)?);
-        self.change(Command::Subscribe { account, name, on }).await?;
-        Ok(Done::text(if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }))
+        self.change(Command::Subscribe { account, name, on })
+            .await?;
+        Ok(Done::text(if on {
+            "SUBSCRIBE completed"
+        } else {
+            "UNSUBSCRIBE completed"
+        }))
     }
 }

@@ -48,7 +48,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Whether the last attempt to read changes failed.
     fn is_stale(&self) -> bool {
-        self.selected.as_ref().is_some_and(|selected| selected.is_stale)
+        self.selected
+            .as_ref()
+            .is_some_and(|selected| selected.is_stale)
     }
 
     fn patience(&self) -> Duration {

@@ -89,9 +89,7 @@ impl<'l> Wanted<'l> {
     fn selects(&self, node: &Node) -> Option<bool> {
         let is_selected = match (self.subscribed, self.special) {
             (false, false) => node.exists() || node.has_children,
-            (true, special) => {
-                node.is_subscribed() && (!special || node.special_use().is_some())
-            }
+            (true, special) => node.is_subscribed() && (!special || node.special_use().is_some()),
             (false, true) => node.special_use().is_some(),
         };
         let below = (self.subscribed && node.has_subscribed_below)
@@ -112,7 +110,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             return Ok(done);
         }
         let wanted = Wanted::of(list);
-        if wanted.status.is_some_and(|items| items.contains(&StatusItem::HighestModSeq)) {
+        if wanted
+            .status
+            .is_some_and(|items| items.contains(&StatusItem::HighestModSeq))
+        {
             self.enable_condstore();
         }
         // A pattern that is in no encoding matches nothing.
@@ -126,12 +127,15 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             if !patterns.iter().any(|pattern| pattern.matches(&name)) {
                 continue;
             }
-            let Some(with_info) = wanted.selects(&node) else { continue };
-            self.conn.out.list(&attributes(&node, &wanted), &name, with_info);
-            if let (Some(items), Some(folder)) = (wanted.status, &node.folder) {
-                if folder.exists {
-                    self.tell_status(folder, items).await?;
-                }
+            let Some(with_info) = wanted.selects(&node) else {
+                continue;
+            };
+            self.conn
+                .out
+                .list(&attributes(&node, &wanted), &name, with_info);
+            let folder = node.folder.as_ref().filter(|folder| folder.exists);
+            if let (Some(items), Some(folder)) = (wanted.status, folder) {
+                self.tell_status(folder, items).await?;
             }
             self.conn.relieve().await?;
         }
@@ -165,7 +169,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     async fn folders(&mut self) -> Result<Vec<Folder>> {
-        let query = Query::Folders { account: self.backend.account() };
+        let query = Query::Folders {
+            account: self.backend.account(),
+        };
         let folders = self.ask(query, |answer| match answer {
             Answer::Folders(folders) => Some(folders),
             _ => None,

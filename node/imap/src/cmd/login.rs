@@ -19,7 +19,12 @@ pub(crate) struct Login<'l, 'a, T, A> {
 
 impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
     pub(crate) fn new(conn: &'l mut Connection<'a, T>, auth: &'l A) -> Login<'l, 'a, T, A> {
-        Login { conn, auth, bad: 0, failed: 0 }
+        Login {
+            conn,
+            auth,
+            bad: 0,
+            failed: 0,
+        }
     }
 
     /// Greets, and reads commands until somebody has logged in.
@@ -90,14 +95,19 @@ impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
             }
             CommandBody::Noop => self.conn.out.ok(tag, None, "NOOP completed"),
             CommandBody::Id(_) => {
-                self.conn.out.id(&[("name", self.conn.config.server_name.as_str())]);
+                self.conn
+                    .out
+                    .id(&[("name", self.conn.config.server_name.as_str())]);
                 self.conn.out.ok(tag, None, "ID completed");
             }
             CommandBody::Logout => return Err(log_out(self.conn, tag)),
             CommandBody::StartTls => self.start_tls(tag).await?,
             CommandBody::Login { user, password } => {
                 self.check_privacy()?;
-                let words = (std::str::from_utf8(user), std::str::from_utf8(password.expose()));
+                let words = (
+                    std::str::from_utf8(user),
+                    std::str::from_utf8(password.expose()),
+                );
                 let (Ok(user), Ok(password)) = words else {
                     return Err(Stop::Bad("User and password must be UTF-8"));
                 };
@@ -105,7 +115,10 @@ impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
             }
             CommandBody::Authenticate { mechanism, initial } => {
                 self.check_privacy()?;
-                return self.authenticate(mechanism, initial.as_ref()).await.map(Some);
+                return self
+                    .authenticate(mechanism, initial.as_ref())
+                    .await
+                    .map(Some);
             }
             _ => return Err(Stop::Bad("Log in first")),
         }

@@ -53,12 +53,18 @@ pub(crate) fn no_mailbox() -> Stop {
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// The mailbox of this name, as sent; NO if there is none.
     pub(crate) async fn folder(&mut self, raw: &[u8]) -> Result<Folder> {
-        let query = Query::Folder { account: self.backend.account(), name: existing(raw)? };
+        let query = Query::Folder {
+            account: self.backend.account(),
+            name: existing(raw)?,
+        };
         let folder = self.ask(query, |answer| match answer {
             Answer::Folder(folder) => Some(folder),
             _ => None,
         });
-        folder.await?.filter(|folder| folder.exists).ok_or_else(no_mailbox)
+        folder
+            .await?
+            .filter(|folder| folder.exists)
+            .ok_or_else(no_mailbox)
     }
 
     /// Like [`Session::folder`], for a command that would put messages there.

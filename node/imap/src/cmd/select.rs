@@ -14,7 +14,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn select(&mut self, select: &Select, read_only: bool) -> Result<Done> {
         if self.selected.is_some() {
             self.unselect()?;
-            self.conn.out.untagged_ok(Some(&Code::Closed), "The previous mailbox is closed");
+            self.conn
+                .out
+                .untagged_ok(Some(&Code::Closed), "The previous mailbox is closed");
         }
         if select.condstore {
             self.enable_condstore();
@@ -26,17 +28,33 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             _ => None,
         });
         let opened = opened.await?;
-        let claim = if read_only { Uid(0) } else { opened.folder.uid_next };
+        let claim = if read_only {
+            Uid(0)
+        } else {
+            opened.folder.uid_next
+        };
         let recent_from = self.backend.recent_from(mailbox, claim).await?;
         let mut view = View::open(&opened);
         view.mark_recent(&opened.uids, recent_from);
         self.describe(&opened, &mut view, read_only);
         let keywords = opened.keywords;
-        self.selected = Some(Selected { mailbox, read_only, view, is_stale: false, keywords });
+        self.selected = Some(Selected {
+            mailbox,
+            read_only,
+            view,
+            is_stale: false,
+            keywords,
+        });
         Ok(if read_only {
-            Done { code: Some(Code::ReadOnly), text: "EXAMINE completed" }
+            Done {
+                code: Some(Code::ReadOnly),
+                text: "EXAMINE completed",
+            }
         } else {
-            Done { code: Some(Code::ReadWrite), text: "SELECT completed" }
+            Done {
+                code: Some(Code::ReadWrite),
+                text: "SELECT completed",
+            }
         })
     }
 
@@ -54,7 +72,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let permanent = flags::permanent(&opened.keywords, read_only);
         out.untagged_ok(Some(&permanent), "Flags that last");
         out.untagged_ok(Some(&Code::UidNext(opened.folder.uid_next.0)), "Next UID");
-        out.untagged_ok(Some(&Code::UidValidity(opened.folder.uid_validity.0)), "UIDs are valid");
+        out.untagged_ok(
+            Some(&Code::UidValidity(opened.folder.uid_validity.0)),
+            "UIDs are valid",
+        );
         let modseq = Code::HighestModSeq(opened.folder.highest_modseq.0);
         out.untagged_ok(Some(&modseq), "Highest mod-sequence");
     }

@@ -46,7 +46,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if from >= folder.uid_next || folder.messages == 0 {
             return Ok(0);
         }
-        let query = Query::Open { account: self.backend.account(), mailbox: folder.id };
+        let query = Query::Open {
+            account: self.backend.account(),
+            mailbox: folder.id,
+        };
         let opened = self.ask(query, |answer| match answer {
             Answer::Opened(opened) => Some(opened),
             _ => None,

@@ -16,13 +16,18 @@ pub(crate) fn batches(uids: &UidRanges) -> impl Iterator<Item = UidRanges> + Sen
 
 /// Messages in parts of at most `size`, in order.
 pub(crate) fn chunks(uids: &UidRanges, size: u64) -> impl Iterator<Item = UidRanges> + Send {
-    let mut rest: Vec<(u32, u32)> =
-        uids.ranges().map(|(first, last)| (first.0, last.0)).rev().collect();
+    let mut rest: Vec<(u32, u32)> = uids
+        .ranges()
+        .map(|(first, last)| (first.0, last.0))
+        .rev()
+        .collect();
     std::iter::from_fn(move || {
         let mut chunk = UidRanges::new();
         let mut room = size;
         while room > 0 {
-            let Some((first, last)) = rest.pop() else { break };
+            let Some((first, last)) = rest.pop() else {
+                break;
+            };
             let count = u64::from(last - first) + 1;
             if count > room {
                 // Less than the range holds, so it fits a UID.
@@ -51,7 +56,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             let failed = if store.silent {
                 self.store_silently(store, &uids).await?
             } else {
-                self.store_batch(store, &uids, store.unchanged_since.map(ModSeq)).await?.1
+                self.store_batch(store, &uids, store.unchanged_since.map(ModSeq))
+                    .await?
+                    .1
             };
             modified = modified.union(&failed);
             if !store.silent || self.condstore {
@@ -63,7 +70,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         } else {
             Some(Code::Modified(self.named(&modified, store.uid)?))
         };
-        let text = if store.uid { "UID STORE completed" } else { "STORE completed" };
+        let text = if store.uid {
+            "UID STORE completed"
+        } else {
+            "STORE completed"
+        };
         Ok(Done { code, text })
     }
 
@@ -77,7 +88,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let known = self.selected()?.view.since();
         let first = asked.map_or(known, |asked| asked.min(known));
         let (modseq, failed) = self.store_batch(store, uids, Some(first)).await?;
-        self.selected()?.view.told(modseq, uids.subtract(&failed).iter());
+        self.selected()?
+            .view
+            .told(modseq, uids.subtract(&failed).iter());
         if failed.is_empty() || asked.is_some_and(|asked| asked <= known) {
             return Ok(failed);
         }
@@ -150,7 +163,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             return Ok(());
         }
         let selected = self.selected.as_mut().ok_or(BackendError::Broken)?;
-        let Some(sequence) = selected.view.sequence(uid) else { return Ok(()) };
+        let Some(sequence) = selected.view.sequence(uid) else {
+            return Ok(());
+        };
         let out = &mut self.conn.out;
         out.fetch_begin(sequence);
         out.fetch_uid(uid.0);
@@ -170,5 +185,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
 /// UIDs as responses write them.
 pub(crate) fn ranges(uids: &UidRanges) -> Vec<IdRange> {
-    uids.ranges().map(|(first, last)| IdRange { first: first.0, last: last.0 }).collect()
+    uids.ranges()
+        .map(|(first, last)| IdRange {
+            first: first.0,
+            last: last.0,
+        })
+        .collect()
 }

@@ -36,10 +36,9 @@ pub(super) struct Refiltered {
 /// Whether an item can be told without reading beyond the header.
 pub(super) fn needs_header_at_most(item: &FetchItem) -> bool {
     match item {
-        FetchItem::Body
-        | FetchItem::BodyStructure
-        | FetchItem::Rfc822
-        | FetchItem::Rfc822Text => false,
+        FetchItem::Body | FetchItem::BodyStructure | FetchItem::Rfc822 | FetchItem::Rfc822Text => {
+            false
+        }
         FetchItem::Section { section, .. } => {
             let of_header = |text: &SectionText| {
                 matches!(text, SectionText::Header | SectionText::HeaderFields { .. })
@@ -75,9 +74,9 @@ pub(super) async fn value<B: Backend>(
         FetchItem::Rfc822 => whole(source, PartText::Whole).await,
         FetchItem::Rfc822Header => whole(source, PartText::Header).await,
         FetchItem::Rfc822Text => whole(source, PartText::Text).await,
-        FetchItem::Section { section, partial, .. } => {
-            self::section(source, section, *partial).await
-        }
+        FetchItem::Section {
+            section, partial, ..
+        } => self::section(source, section, *partial).await,
     }
 }
 
@@ -112,9 +111,7 @@ async fn section<B: Backend>(
 /// The filter of HEADER.FIELDS and HEADER.FIELDS.NOT.
 pub(super) fn filter(section: &Section) -> Option<FieldFilter> {
     match &section.text {
-        Some(SectionText::HeaderFields { except, names }) => {
-            Some(FieldFilter::new(names, *except))
-        }
+        Some(SectionText::HeaderFields { except, names }) => Some(FieldFilter::new(names, *except)),
         _ => None,
     }
 }
@@ -145,7 +142,9 @@ async fn fields<B: Backend>(
         return Ok(Value::Refiltered(Refiltered { header, wanted }));
     }
     let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-    Ok(Value::Fields(Bytes::from(held).slice(place(wanted.start)..place(wanted.end))))
+    Ok(Value::Fields(
+        Bytes::from(held).slice(place(wanted.start)..place(wanted.end)),
+    ))
 }
 
 /// What a partial range leaves of a section.

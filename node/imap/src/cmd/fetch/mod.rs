@@ -41,7 +41,11 @@ impl Plan {
         }
         let sets_seen = !read_only && items.iter().any(FetchItem::sets_seen);
         let only_header = items.iter().all(items::needs_header_at_most);
-        Plan { items, sets_seen, only_header }
+        Plan {
+            items,
+            sets_seen,
+            only_header,
+        }
     }
 }
 
@@ -55,7 +59,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let plan = Plan::new(fetch, selected.read_only);
         let (wanted, mut found) = (uids.len(), 0);
         // What did not change is told by nobody, so a page may reach far.
-        let reach = if fetch.changed_since.is_some() { u64::MAX } else { PAGE };
+        let reach = if fetch.changed_since.is_some() {
+            u64::MAX
+        } else {
+            PAGE
+        };
         for mut uids in chunks(&uids, reach) {
             while !uids.is_empty() {
                 let page = self.messages(&uids, fetch.changed_since).await?;
@@ -68,8 +76,15 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             }
         }
         let is_gone = found < wanted && fetch.changed_since.is_none();
-        let text = if fetch.uid { "UID FETCH completed" } else { "FETCH completed" };
-        Ok(Done { code: is_gone.then_some(Code::ExpungeIssued), text })
+        let text = if fetch.uid {
+            "UID FETCH completed"
+        } else {
+            "FETCH completed"
+        };
+        Ok(Done {
+            code: is_gone.then_some(Code::ExpungeIssued),
+            text,
+        })
     }
 
     /// A page of messages, expunged ones among them, for the client may not know yet.
@@ -90,9 +105,14 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     async fn fetch_page(&mut self, plan: &Plan, mut page: Vec<Message>) -> Result<()> {
-        let seen = if plan.sets_seen { self.see(&mut page).await? } else { UidRanges::new() };
+        let seen = if plan.sets_seen {
+            self.see(&mut page).await?
+        } else {
+            UidRanges::new()
+        };
         for message in page {
-            self.fetch_message(plan, &message, seen.contains(message.uid)).await?;
+            self.fetch_message(plan, &message, seen.contains(message.uid))
+                .await?;
         }
         Ok(())
     }
@@ -100,10 +120,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Sets `\Seen` for those messages that do not have it, and reads them again: somebody else may
     /// have changed them in between. Returns which they are.
     async fn see(&mut self, page: &mut [Message]) -> Result<UidRanges> {
-        let is_unseen = |message: &&Message| {
-            !message.expunged && !message.flags.system.has(SystemFlags::SEEN)
-        };
-        let uids: UidRanges = page.iter().filter(is_unseen).map(|message| message.uid).collect();
+        let is_unseen =
+            |message: &&Message| !message.expunged && !message.flags.system.has(SystemFlags::SEEN);
+        let uids: UidRanges = page
+            .iter()
+            .filter(is_unseen)
+            .map(|message| message.uid)
+            .collect();
         if uids.is_empty() {
             return Ok(uids);
         }

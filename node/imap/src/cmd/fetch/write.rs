@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mailbox::Message;
 
-use super::items::{self, Refiltered, Value};
 use super::Plan;
+use super::items::{self, Refiltered, Value};
 use crate::backend::{Backend, BackendError, Transport};
 use crate::connection::Connection;
 use crate::flags;
@@ -29,7 +29,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.tell_keywords(&message.flags);
         }
         let selected = self.selected.as_ref().ok_or(BackendError::Broken)?;
-        let Some(sequence) = selected.view.sequence(message.uid) else { return Ok(()) };
+        let Some(sequence) = selected.view.sequence(message.uid) else {
+            return Ok(());
+        };
         let is_recent = selected.view.is_recent(message.uid);
         let row = Row { message, is_recent };
         let mut source = Source::new(&self.backend, message, plan.only_header);
@@ -63,10 +65,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 }
 
 /// All that takes work or may fail, and the first bytes of what follows.
-async fn values<B: Backend>(
-    source: &mut Source<'_, B>,
-    items: &[FetchItem],
-) -> Result<Vec<Value>> {
+async fn values<B: Backend>(source: &mut Source<'_, B>, items: &[FetchItem]) -> Result<Vec<Value>> {
     let mut values = Vec::with_capacity(items.len());
     for item in items {
         values.push(items::value(source, item).await?);
@@ -84,7 +83,10 @@ async fn values<B: Backend>(
 /// The structure of a message that was long to scan.
 fn keep<B: Backend>(source: &Source<'_, B>, message: &Message) -> Option<KeptStructure> {
     let structure = source.found_structure().filter(|_| source.is_long())?;
-    Some(KeptStructure { uid: message.uid, structure })
+    Some(KeptStructure {
+        uid: message.uid,
+        structure,
+    })
 }
 
 async fn write<T: Transport, B: Backend>(
@@ -108,7 +110,8 @@ async fn write<T: Transport, B: Backend>(
                 stream(conn, source, range).await?;
             }
             Value::Refiltered(long) => {
-                conn.out.fetch_body(item, long.wanted.end - long.wanted.start);
+                conn.out
+                    .fetch_body(item, long.wanted.end - long.wanted.start);
                 refilter(conn, source, item, long).await?;
             }
         }
@@ -147,8 +150,12 @@ async fn refilter<T: Transport, B: Backend>(
     item: &FetchItem,
     long: Refiltered,
 ) -> Result<()> {
-    let FetchItem::Section { section, .. } = item else { return Err(BackendError::Broken.into()) };
-    let Some(mut filter) = items::filter(section) else { return Err(BackendError::Broken.into()) };
+    let FetchItem::Section { section, .. } = item else {
+        return Err(BackendError::Broken.into());
+    };
+    let Some(mut filter) = items::filter(section) else {
+        return Err(BackendError::Broken.into());
+    };
     let (mut at, mut passed) = (long.header.start, 0);
     while at < long.header.end {
         let piece = source.piece(at..long.header.end).await?;

@@ -31,7 +31,12 @@ impl<'m, B: Backend> Content<'m, B> {
         only_header: bool,
     ) -> Content<'m, B> {
         let source = Source::new(backend, message, only_header);
-        Content { source, message, view, header: None }
+        Content {
+            source,
+            message,
+            view,
+            header: None,
+        }
     }
 
     /// Whether the message matches. Recurses as deep as the parser allows.
@@ -49,9 +54,7 @@ impl<'m, B: Backend> Content<'m, B> {
                     }
                     Ok(true)
                 }
-                Test::Or(one, other) => {
-                    Ok(self.matches(one).await? || self.matches(other).await?)
-                }
+                Test::Or(one, other) => Ok(self.matches(one).await? || self.matches(other).await?),
                 Test::Not(test) => Ok(!self.matches(test).await?),
                 Test::Sent(when, date) => {
                     let header = self.header().await?;
@@ -74,7 +77,10 @@ impl<'m, B: Backend> Content<'m, B> {
             return Ok(header.clone());
         }
         let end = self.source.header_size().await?;
-        let header = self.source.read(0..end, limits::SEARCHED_HEADER_BYTES).await?;
+        let header = self
+            .source
+            .read(0..end, limits::SEARCHED_HEADER_BYTES)
+            .await?;
         self.header = Some(header.clone());
         Ok(header)
     }

@@ -53,13 +53,19 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         };
         let modseq = test::names_modseq(&search.key).then_some(found.modseq);
         if search.uid {
-            self.conn.out.search(found.uids.iter().map(|uid| uid.0), modseq);
+            self.conn
+                .out
+                .search(found.uids.iter().map(|uid| uid.0), modseq);
         } else {
             let numbers = self.selected()?.view.sequences(&found.uids);
             let numbers = numbers.iter().flat_map(|range| range.first..=range.last);
             self.conn.out.search(numbers, modseq);
         }
-        Ok(Done::text(if search.uid { "UID SEARCH completed" } else { "SEARCH completed" }))
+        Ok(Done::text(if search.uid {
+            "UID SEARCH completed"
+        } else {
+            "SEARCH completed"
+        }))
     }
 
     async fn search_rows(&mut self, test: &Test, mut uids: UidRanges) -> Result<Found> {
@@ -83,7 +89,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     async fn matches(&mut self, test: &Test, message: &Message) -> Result<bool> {
-        let view = &self.selected.as_ref().ok_or(Stop::Bad("Select a mailbox first"))?.view;
+        let view = &self
+            .selected
+            .as_ref()
+            .ok_or(Stop::Bad("Select a mailbox first"))?
+            .view;
         if let Some(is_match) = test.by_row(message, view) {
             return Ok(is_match);
         }

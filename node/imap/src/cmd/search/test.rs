@@ -24,8 +24,14 @@ pub(super) enum Test {
     Smaller(u64),
     ModSeq(u64),
     Sent(When, Date),
-    Field { name: Bytes, needle: Needle },
-    Text { scope: Scope, needle: Needle },
+    Field {
+        name: Bytes,
+        needle: Needle,
+    },
+    Text {
+        scope: Scope,
+        needle: Needle,
+    },
 }
 
 /// How a day is to lie to another.
@@ -82,7 +88,11 @@ impl Test {
             SearchKey::Or(one, other) => {
                 let (one, other) = (Test::new(one, view)?, Test::new(other, view)?);
                 let is_sorted = one.cost() <= other.cost();
-                let (one, other) = if is_sorted { (one, other) } else { (other, one) };
+                let (one, other) = if is_sorted {
+                    (one, other)
+                } else {
+                    (other, one)
+                };
                 Ok(Test::Or(Box::new(one), Box::new(other)))
             }
             SearchKey::Not(key) => Ok(Test::new(key, view)?.negated()),
@@ -98,9 +108,10 @@ impl Test {
             SearchKey::Undraft => not_system(SystemFlags::DRAFT),
             SearchKey::Unflagged => not_system(SystemFlags::FLAGGED),
             SearchKey::Unseen => not_system(SystemFlags::SEEN),
-            SearchKey::New => {
-                Ok(Test::And(vec![Test::Recent, Test::System(SystemFlags::SEEN).negated()]))
-            }
+            SearchKey::New => Ok(Test::And(vec![
+                Test::Recent,
+                Test::System(SystemFlags::SEEN).negated(),
+            ])),
             _ => Ok(Test::leaf(key)),
         }
     }
@@ -130,15 +141,18 @@ impl Test {
             SearchKey::From(text) => field("From", text),
             SearchKey::Subject(text) => field("Subject", text),
             SearchKey::To(text) => field("To", text),
-            SearchKey::Header { name, value } => {
-                Test::Field { name: name.clone(), needle: Needle::new(value) }
-            }
-            SearchKey::Body(text) => {
-                Test::Text { scope: Scope::Body, needle: Needle::new(text) }
-            }
-            SearchKey::Text(text) => {
-                Test::Text { scope: Scope::Text, needle: Needle::new(text) }
-            }
+            SearchKey::Header { name, value } => Test::Field {
+                name: name.clone(),
+                needle: Needle::new(value),
+            },
+            SearchKey::Body(text) => Test::Text {
+                scope: Scope::Body,
+                needle: Needle::new(text),
+            },
+            SearchKey::Text(text) => Test::Text {
+                scope: Scope::Text,
+                needle: Needle::new(text),
+            },
             _ => Test::All,
         }
     }
@@ -181,9 +195,7 @@ impl Test {
             Test::And(tests) => tests.iter().try_fold(all.clone(), |set, test| {
                 test.as_set(all, view).map(|other| set.intersect(&other))
             }),
-            Test::Or(one, other) => {
-                Some(one.as_set(all, view)?.union(&other.as_set(all, view)?))
-            }
+            Test::Or(one, other) => Some(one.as_set(all, view)?.union(&other.as_set(all, view)?)),
             Test::Not(test) => Some(all.subtract(&test.as_set(all, view)?)),
             Test::Uids(uids) => Some(uids.intersect(all)),
             Test::Recent => Some(view.recent_uids().intersect(all)),
@@ -194,9 +206,9 @@ impl Test {
     /// Messages among which all that match are.
     pub(super) fn bound(&self, all: &UidRanges) -> UidRanges {
         match self {
-            Test::And(tests) => {
-                tests.iter().fold(all.clone(), |set, test| set.intersect(&test.bound(all)))
-            }
+            Test::And(tests) => tests
+                .iter()
+                .fold(all.clone(), |set, test| set.intersect(&test.bound(all))),
             Test::Uids(uids) => uids.intersect(all),
             _ => all.clone(),
         }

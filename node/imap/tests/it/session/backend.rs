@@ -8,12 +8,12 @@ use std::task::{Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use imap::backend::{Auth, Backend, BackendError, LoginError, ScramVerifier};
+use mailbox::limits::ENTRY_BODY_BYTES_MAX;
 use mailbox::{
     AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Flags,
     Hash16, Lane, MailboxId, Millis, NewBody, Outcome, Query, QueryError, Recipient, Staged, Stamp,
     Uid, UploadId,
 };
-use mailbox::limits::ENTRY_BODY_BYTES_MAX;
 
 use super::transport::NOW;
 
@@ -46,10 +46,26 @@ struct State {
 impl State {
     fn apply(&mut self, command: Command, body: Bytes) -> Outcome {
         self.index += 1;
-        let lane = Lane { node: 1, boot: 1, lane: self.index };
-        let stamp = Stamp { lane, sequence: 1, issued: NOW };
-        let at = EntryAt { index: self.index, term: 1, body_length: body.len() as u64 };
-        let envelope = Envelope { stamp, time: NOW, command };
+        let lane = Lane {
+            node: 1,
+            boot: 1,
+            lane: self.index,
+        };
+        let stamp = Stamp {
+            lane,
+            sequence: 1,
+            issued: NOW,
+        };
+        let at = EntryAt {
+            index: self.index,
+            term: 1,
+            body_length: body.len() as u64,
+        };
+        let envelope = Envelope {
+            stamp,
+            time: NOW,
+            command,
+        };
         let mut staged = Staged::new(&self.rows).unwrap();
         let (outcome, events) = mailbox::apply(&mut staged, at, &envelope).unwrap();
         for (key, value) in staged.into_writes().unwrap().rows {
@@ -72,17 +88,36 @@ impl State {
     fn arrive(&mut self, account: AccountId, body: Bytes) -> (NewBody, Bytes) {
         let (hash, length) = (Hash16::of(&body), body.len() as u64);
         if length <= ENTRY_BODY_BYTES_MAX {
-            return (NewBody { hash, length, source: BodySource::Inline }, body);
+            return (
+                NewBody {
+                    hash,
+                    length,
+                    source: BodySource::Inline,
+                },
+                body,
+            );
         }
         let upload = UploadId(self.index.into());
         for (number, chunk) in (0..).zip(body.chunks(1 << 20)) {
             let length = chunk.len() as u32;
-            let command = Command::Chunk { upload, account, number, length };
+            let command = Command::Chunk {
+                upload,
+                account,
+                number,
+                length,
+            };
             let outcome = self.apply(command, Bytes::copy_from_slice(chunk));
             assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
         }
         self.uploads.insert(upload, body);
-        (NewBody { hash, length, source: BodySource::Upload(upload) }, Bytes::new())
+        (
+            NewBody {
+                hash,
+                length,
+                source: BodySource::Upload(upload),
+            },
+            Bytes::new(),
+        )
     }
 }
 
@@ -92,7 +127,11 @@ impl Partition {
         let mut state = self.0.lock().unwrap();
         let account = AccountId(state.users.len() as u64 + 1);
         state.users.insert(name.to_owned(), account);
-        let command = Command::CreateAccount { account, folders: Vec::new(), quota_bytes: None };
+        let command = Command::CreateAccount {
+            account,
+            folders: Vec::new(),
+            quota_bytes: None,
+        };
         state.apply(command, Bytes::new());
         account
     }
@@ -151,8 +190,18 @@ impl Partition {
     }
 
     fn open(&self, user: &str) -> Result<Account, LoginError> {
-        let id = *self.0.lock().unwrap().users.get(user).ok_or(LoginError::Denied)?;
-        Ok(Account { partition: self.clone(), id, seen: Mutex::default() })
+        let id = *self
+            .0
+            .lock()
+            .unwrap()
+            .users
+            .get(user)
+            .ok_or(LoginError::Denied)?;
+        Ok(Account {
+            partition: self.clone(),
+            id,
+            seen: Mutex::default(),
+        })
     }
 }
 
@@ -258,15 +307,25 @@ impl Backend for Account {
         date: Millis,
     ) -> Result<Outcome, BackendError> {
         let account = self.id;
-        let (body, bytes) = self.partition.0.lock().unwrap().arrive(account, upload.freeze());
-        self.propose_with(Command::Append { account, mailbox, flags, date, body }, bytes)
+        let (body, bytes) = self
+            .partition
+            .0
+            .lock()
+            .unwrap()
+            .arrive(account, upload.freeze());
+        self.propose_with(
+            Command::Append {
+                account,
+                mailbox,
+                flags,
+                date,
+                body,
+            },
+            bytes,
+        )
     }
 
-    async fn recent_from(
-        &self,
-        mailbox: MailboxId,
-        claim_below: Uid,
-    ) -> Result<Uid, BackendError> {
+    async fn recent_from(&self, mailbox: MailboxId, claim_below: Uid) -> Result<Uid, BackendError> {
         let mut state = self.partition.0.lock().unwrap();
         let mark = state.recent.entry((self.id, mailbox)).or_insert(Uid(1));
         let from = *mark;

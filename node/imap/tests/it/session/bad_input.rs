@@ -49,7 +49,9 @@ fn scram(user: &str, password: &str) -> String {
     let line = format!("a AUTHENTICATE SCRAM-SHA-256 {first}\r\n");
     let challenge = dialogue.say("c", line.as_bytes());
     let challenge = String::from_utf8(challenge).unwrap();
-    let challenge = BASE64.decode(challenge.trim().strip_prefix("+ ").unwrap()).unwrap();
+    let challenge = BASE64
+        .decode(challenge.trim().strip_prefix("+ ").unwrap())
+        .unwrap();
     let challenge = String::from_utf8(challenge).unwrap();
     let nonce = challenge.split(',').next().unwrap();
     let unproved = format!("c=biws,{nonce}");
@@ -61,9 +63,14 @@ fn scram(user: &str, password: &str) -> String {
     let last = BASE64.encode(format!("{unproved},p={}", BASE64.encode(proof)));
     let said = dialogue.say("c", format!("{last}\r\n").as_bytes());
     let said = String::from_utf8(said).unwrap();
-    let Some(server) = said.trim().strip_prefix("+ ") else { return said };
+    let Some(server) = said.trim().strip_prefix("+ ") else {
+        return said;
+    };
     let signature = BASE64.encode(hmac(&hmac(&salted, b"Server Key"), signed.as_bytes()));
-    assert_eq!(BASE64.decode(server).unwrap(), format!("v={signature}").as_bytes());
+    assert_eq!(
+        BASE64.decode(server).unwrap(),
+        format!("v={signature}").as_bytes()
+    );
     let said = dialogue.say("c", b"\r\n");
     String::from_utf8(said).unwrap()
 }
@@ -78,7 +85,12 @@ fn scram_logs_in() {
 /// S3: sizes that are announced are never allocated, and no `+` is sent.
 #[test]
 fn announced_sizes_before_login() {
-    for size in ["4294967296", "99999999999999999999", "2147483647+", "9223372036854775807+"] {
+    for size in [
+        "4294967296",
+        "99999999999999999999",
+        "2147483647+",
+        "9223372036854775807+",
+    ] {
         let mut dialogue = Dialogue::new();
         dialogue.connect("c", Client::plain());
         dialogue.client("c").take();
@@ -93,7 +105,11 @@ fn announced_sizes_before_login() {
 /// S4: nesting, before and after login.
 #[test]
 fn nesting() {
-    let deep = format!("a SEARCH {}ALL{}\r\n", "(".repeat(30_000), ")".repeat(30_000));
+    let deep = format!(
+        "a SEARCH {}ALL{}\r\n",
+        "(".repeat(30_000),
+        ")".repeat(30_000)
+    );
     let nots = format!("a SEARCH {}ALL\r\n", "NOT ".repeat(15_000));
     for line in [&deep, &nots] {
         let mut dialogue = Dialogue::new();
@@ -122,7 +138,10 @@ fn bad_commands_are_limited() {
     dialogue.client("c").take();
     let said = dialogue.say("c", b"a FOO\r\nb SELECT INBOX\r\nc BAR\r\nd NOOP\r\n");
     let said = String::from_utf8(said).unwrap();
-    assert!(said.contains("c BAD") && said.contains("* BYE") && !said.contains("d OK"), "{said}");
+    assert!(
+        said.contains("c BAD") && said.contains("* BYE") && !said.contains("d OK"),
+        "{said}"
+    );
 
     let mut dialogue = Dialogue::new();
     dialogue.log_in("c", "alice");
@@ -142,7 +161,11 @@ fn failed_logins_are_limited() {
     dialogue.connect("c", Client::plain());
     let said = dialogue.say("c", "a LOGIN alice wrong\r\n".repeat(12).as_bytes());
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.matches("a NO [AUTHENTICATIONFAILED]").count(), 10, "{said}");
+    assert_eq!(
+        said.matches("a NO [AUTHENTICATIONFAILED]").count(),
+        10,
+        "{said}"
+    );
     assert!(said.contains("* BYE"), "{said}");
 }
 
@@ -150,7 +173,9 @@ fn failed_logins_are_limited() {
 #[test]
 fn numbers_at_the_edge() {
     let mut dialogue = Dialogue::new();
-    dialogue.partition.deliver("alice", None, b"a: b\r\n\r\nc\r\n");
+    dialogue
+        .partition
+        .deliver("alice", None, b"a: b\r\n\r\nc\r\n");
     dialogue.log_in("c", "alice");
     dialogue.say("c", b"s SELECT INBOX\r\n");
     let answers = [
@@ -162,15 +187,27 @@ fn numbers_at_the_edge() {
         ("SEARCH MODSEQ 0", "OK"),
         ("SEARCH MODSEQ 9223372036854775807", "OK"),
         ("SEARCH MODSEQ 9223372036854775808", "BAD"),
-        ("STORE 1 (UNCHANGEDSINCE 0) +FLAGS (\\Seen)", "OK [MODIFIED 1]"),
-        ("STORE 1 (UNCHANGEDSINCE 9223372036854775807) +FLAGS (\\Seen)", "OK"),
-        ("STORE 1 (UNCHANGEDSINCE 18446744073709551615) +FLAGS (\\Seen)", "BAD"),
+        (
+            "STORE 1 (UNCHANGEDSINCE 0) +FLAGS (\\Seen)",
+            "OK [MODIFIED 1]",
+        ),
+        (
+            "STORE 1 (UNCHANGEDSINCE 9223372036854775807) +FLAGS (\\Seen)",
+            "OK",
+        ),
+        (
+            "STORE 1 (UNCHANGEDSINCE 18446744073709551615) +FLAGS (\\Seen)",
+            "BAD",
+        ),
         ("UID FETCH 0 FLAGS", "BAD"),
         ("UID FETCH 4294967295 FLAGS", "OK"),
         ("UID FETCH 4294967296 FLAGS", "BAD"),
         ("UID FETCH 4294967295:1 FLAGS", "OK"),
         ("FETCH 4294967295:1 FLAGS", "BAD"),
-        ("FETCH 1 BODY.PEEK[]<9223372036854775807.9223372036854775807>", "OK"),
+        (
+            "FETCH 1 BODY.PEEK[]<9223372036854775807.9223372036854775807>",
+            "OK",
+        ),
         ("FETCH 1 BODY.PEEK[]<0.0>", "BAD"),
         ("SEARCH LARGER 9223372036854775807", "OK"),
         ("UID EXPUNGE 1:*", "OK"),
@@ -178,11 +215,18 @@ fn numbers_at_the_edge() {
     for (line, answer) in answers {
         let said = dialogue.say("c", format!("t {line}\r\n").as_bytes());
         let said = String::from_utf8(said).unwrap();
-        let tagged = said.lines().find(|line| line.starts_with("t ")).expect(line);
+        let tagged = said
+            .lines()
+            .find(|line| line.starts_with("t "))
+            .expect(line);
         assert!(tagged.starts_with(&format!("t {answer}")), "{line}: {said}");
     }
     let stars = vec!["1:*"; 15_000].join(",");
     let said = dialogue.say("c", format!("t FETCH {stars} UID\r\n").as_bytes());
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.matches(" FETCH (").count(), 1, "a message is told once: {said}");
+    assert_eq!(
+        said.matches(" FETCH (").count(),
+        1,
+        "a message is told once: {said}"
+    );
 }

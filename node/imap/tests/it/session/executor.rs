@@ -25,12 +25,18 @@ impl Wake for Flag {
 impl Task {
     pub fn new(future: impl Future<Output = End> + 'static) -> Task {
         let flag = Arc::new(Flag(AtomicBool::new(true)));
-        Task { future: Some(Box::pin(future)), flag, end: None }
+        Task {
+            future: Some(Box::pin(future)),
+            flag,
+            end: None,
+        }
     }
 
     /// Polls it if something woke it; whether it was polled.
     fn poll(&mut self) -> bool {
-        let Some(future) = &mut self.future else { return false };
+        let Some(future) = &mut self.future else {
+            return false;
+        };
         if !self.flag.0.swap(false, Ordering::SeqCst) {
             return false;
         }
@@ -46,5 +52,5 @@ impl Task {
 /// Polls all tasks until none can go on.
 pub fn run<'t>(tasks: impl IntoIterator<Item = &'t mut Task>) {
     let mut tasks: Vec<&mut Task> = tasks.into_iter().collect();
-    while tasks.iter_mut().fold(false, |any, task| task.poll() || any) {}
+    while tasks.iter_mut().any(|task| task.poll()) {}
 }

@@ -44,8 +44,15 @@ impl Dialogue {
         partition.user("alice");
         partition.user("bob");
         let clients = BTreeMap::new();
-        let config = Config { append_limit: 1 << 20, ..Config::default() };
-        Dialogue { partition, config: Arc::new(config), clients }
+        let config = Config {
+            append_limit: 1 << 20,
+            ..Config::default()
+        };
+        Dialogue {
+            partition,
+            config: Arc::new(config),
+            clients,
+        }
     }
 
     /// Connects a client.
@@ -85,7 +92,11 @@ impl Dialogue {
 
     /// How the session of a client ended, if it did.
     pub fn ended(&self, name: &str) -> Option<String> {
-        self.clients[name].1.end.as_ref().map(|end| format!("{end:?}"))
+        self.clients[name]
+            .1
+            .end
+            .as_ref()
+            .map(|end| format!("{end:?}"))
     }
 
     /// What all clients received, those but `speaker` with their names.
@@ -93,7 +104,11 @@ impl Dialogue {
         self.run();
         let mut heard = String::new();
         for (name, (client, task)) in &mut self.clients {
-            let label = if name == speaker { String::new() } else { format!("[{name}] ") };
+            let label = if name == speaker {
+                String::new()
+            } else {
+                format!("[{name}] ")
+            };
             let bytes = client.take();
             for line in String::from_utf8_lossy(&bytes).split_inclusive('\n') {
                 let line = line.strip_suffix('\n').unwrap_or(line);
@@ -118,7 +133,11 @@ impl Dialogue {
             "Gone" => BackendError::Gone,
             _ => BackendError::Broken,
         };
-        if is_read { self.partition.fail_read(error) } else { self.partition.fail(error) }
+        if is_read {
+            self.partition.fail_read(error)
+        } else {
+            self.partition.fail(error)
+        }
     }
 
     /// A command without a client.
@@ -132,14 +151,16 @@ impl Dialogue {
                 let folder = args.take_key("folder").map(str::to_owned);
                 let times = args.take_key("n").unwrap_or("1").parse()?;
                 for _ in 0..times {
-                    self.partition.deliver(&user, folder.as_deref(), text.as_bytes());
+                    self.partition
+                        .deliver(&user, folder.as_deref(), text.as_bytes());
                 }
             }
             "message" => {
                 let user = args.next_pos().ok_or("to whom?")?.to_owned();
                 let name = args.next_pos().ok_or("which?")?.to_owned();
                 let text = std::fs::read_to_string(format!("tests/messages/{name}"))?;
-                self.partition.deliver(&user, None, text.replace('\n', "\r\n").as_bytes());
+                self.partition
+                    .deliver(&user, None, text.replace('\n', "\r\n").as_bytes());
             }
             "fail" => self.fail(args.next_pos().ok_or("how?")?, false),
             "fail-read" => self.fail(args.next_pos().ok_or("how?")?, true),
@@ -158,12 +179,20 @@ impl Dialogue {
             }
             "connect" => {
                 let is_plain = args.take_key("tls").is_none();
-                let client = if is_plain { Client::plain() } else { Client::default() };
+                let client = if is_plain {
+                    Client::plain()
+                } else {
+                    Client::default()
+                };
                 self.connect(name, client);
             }
             "bytes" => {
-                let bytes: Vec<u8> =
-                    args.next_pos().ok_or("what?")?.chars().map(|char| char as u8).collect();
+                let bytes: Vec<u8> = args
+                    .next_pos()
+                    .ok_or("what?")?
+                    .chars()
+                    .map(|char| char as u8)
+                    .collect();
                 self.client(name).send(bytes);
             }
             "repeat" => {

@@ -58,7 +58,9 @@ enum State {
 
 fn reach(state: State) -> Dialogue {
     let mut dialogue = Dialogue::new();
-    dialogue.partition.deliver("alice", None, b"Subject: one\r\n\r\ntext\r\n");
+    dialogue
+        .partition
+        .deliver("alice", None, b"Subject: one\r\n\r\ntext\r\n");
     match state {
         State::NotAuthenticated => dialogue.connect("c", Client::plain()),
         _ => dialogue.log_in("c", "alice"),
@@ -74,8 +76,12 @@ fn reach(state: State) -> Dialogue {
 
 #[test]
 fn every_command_in_every_state() {
-    let states =
-        [State::NotAuthenticated, State::Authenticated, State::Selected, State::Examined];
+    let states = [
+        State::NotAuthenticated,
+        State::Authenticated,
+        State::Selected,
+        State::Examined,
+    ];
     for info in COMMANDS {
         for state in states {
             let mut dialogue = reach(state);
@@ -92,13 +98,23 @@ fn every_command_in_every_state() {
                 ValidIn::Selected => matches!(state, State::Selected | State::Examined),
             };
             let context = format!("{} {state:?}: {said}", info.name);
-            let tagged = said.lines().find(|line| line.starts_with("t ")).expect(&context);
+            let tagged = said
+                .lines()
+                .find(|line| line.starts_with("t "))
+                .expect(&context);
             assert_eq!(tagged.starts_with("t BAD"), !is_valid, "{context}");
             if !is_valid {
                 assert_eq!(dialogue.partition.proposals(), before, "{context}");
                 assert_eq!(said.lines().count(), 1, "{context}");
             }
-            let writes = ["EXPUNGE", "MOVE", "STORE", "UID EXPUNGE", "UID MOVE", "UID STORE"];
+            let writes = [
+                "EXPUNGE",
+                "MOVE",
+                "STORE",
+                "UID EXPUNGE",
+                "UID MOVE",
+                "UID STORE",
+            ];
             if state == State::Examined && writes.contains(&info.name) {
                 assert!(tagged.starts_with("t NO [READ-ONLY]"), "{context}");
                 assert_eq!(dialogue.partition.proposals(), before, "{context}");
@@ -113,7 +129,10 @@ fn every_command_in_every_state() {
 fn capabilities_are_those_of_the_state() {
     let capabilities = |said: &[u8]| -> Vec<String> {
         let said = String::from_utf8_lossy(said).into_owned();
-        let line = said.lines().find(|line| line.starts_with("* CAPABILITY ")).unwrap();
+        let line = said
+            .lines()
+            .find(|line| line.starts_with("* CAPABILITY "))
+            .unwrap();
         line.split(' ').skip(2).map(str::to_owned).collect()
     };
     let has = |list: &[String], name: &str| list.iter().any(|one| one == name);

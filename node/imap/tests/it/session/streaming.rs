@@ -38,7 +38,10 @@ fn a_large_message_goes_in_pieces() {
     assert!(said.ends_with(b")\r\na OK FETCH completed\r\n"));
     assert!(dialogue.client("c").largest_write() <= PIECE_BYTES as usize);
     let read = dialogue.partition.take_read();
-    assert_eq!(read.len() as u64, (message.len() as u64).div_ceil(PIECE_BYTES));
+    assert_eq!(
+        read.len() as u64,
+        (message.len() as u64).div_ceil(PIECE_BYTES)
+    );
 }
 
 #[test]
@@ -47,8 +50,11 @@ fn a_slice_reads_only_itself() {
     let mut dialogue = selected(|partition| drop(partition.deliver("alice", None, &message)));
     let said = dialogue.say("c", b"a FETCH 1 BODY.PEEK[]<3000021.16>\r\n");
     let said = String::from_utf8(said).unwrap();
-    assert!(said.starts_with("* 1 FETCH (BODY[]<3000021> {16}\r\n"), "{said}");
-    assert_eq!(dialogue.partition.take_read(), [3_000_000..3_000_016]);
+    assert!(
+        said.starts_with("* 1 FETCH (BODY[]<3000021> {16}\r\n"),
+        "{said}"
+    );
+    assert_eq!(dialogue.partition.take_read(), vec![3_000_000..3_000_016]);
 }
 
 /// A client that reads a part in slices does not make us scan the message for each.
@@ -71,8 +77,16 @@ fn slices_of_a_part_scan_once() {
 fn headers_do_not_read_the_body() {
     let message = large(1 << 20);
     let mut dialogue = selected(|partition| drop(partition.deliver("alice", None, &message)));
-    dialogue.say("c", b"a FETCH 1 (BODY.PEEK[HEADER.FIELDS (Subject)] ENVELOPE RFC822.SIZE)\r\n");
-    let read: u64 = dialogue.partition.take_read().iter().map(|read| read.end - read.start).sum();
+    dialogue.say(
+        "c",
+        b"a FETCH 1 (BODY.PEEK[HEADER.FIELDS (Subject)] ENVELOPE RFC822.SIZE)\r\n",
+    );
+    let read: u64 = dialogue
+        .partition
+        .take_read()
+        .iter()
+        .map(|read| read.end - read.start)
+        .sum();
     assert!(read <= 16 * 1024, "{read}");
     dialogue.say("c", b"a FETCH 1 (FLAGS UID INTERNALDATE RFC822.SIZE)\r\n");
     assert!(dialogue.partition.take_read().is_empty());
@@ -91,7 +105,9 @@ fn a_long_header_is_filtered() {
     let said = dialogue.say("c", b"a FETCH 1 BODY.PEEK[HEADER.FIELDS (To)]\r\n");
     let said = String::from_utf8(said).unwrap();
     let size = "To: somebody@example.org\r\n".len() * 20_000 + 2;
-    assert!(said.starts_with(&format!("* 1 FETCH (BODY[HEADER.FIELDS (To)] {{{size}}}\r\nTo:")));
+    assert!(said.starts_with(&format!(
+        "* 1 FETCH (BODY[HEADER.FIELDS (To)] {{{size}}}\r\nTo:"
+    )));
     assert!(said.ends_with("example.org\r\n\r\n)\r\na OK FETCH completed\r\n"));
     let line = b"a FETCH 1 BODY.PEEK[HEADER.FIELDS (To)]<500000.30>\r\n";
     let slice = String::from_utf8(dialogue.say("c", line)).unwrap();
@@ -127,7 +143,10 @@ fn very_many_messages() {
     let mut say = |line: &str| {
         let before = dialogue.partition.proposals();
         let said = dialogue.say("c", format!("t {line}\r\n").as_bytes());
-        (String::from_utf8(said).unwrap(), dialogue.partition.proposals() - before)
+        (
+            String::from_utf8(said).unwrap(),
+            dialogue.partition.proposals() - before,
+        )
     };
     let (said, proposals) = say("STORE 1:* +FLAGS.SILENT (\\Deleted)");
     assert_eq!((said.as_str(), proposals), ("t OK STORE completed\r\n", 2));
@@ -169,7 +188,11 @@ fn an_idle_session_is_small() {
     let (mut server, config) = (Client::plain().server(), Config::default());
     let users = Users(Partition::default());
     let session = imap::serve(&mut server, &users, &config);
-    assert!(size_of_val(&session) < 2048, "{} bytes", size_of_val(&session));
+    assert!(
+        size_of_val(&session) < 2048,
+        "{} bytes",
+        size_of_val(&session)
+    );
     is_send(session);
 }
 

@@ -148,7 +148,10 @@ impl Transport for Server {
 
     fn sleep(&self, time: Duration) -> Sleep {
         let until = self.0.lock().unwrap().passed + time;
-        Sleep { wire: Arc::clone(&self.0), until }
+        Sleep {
+            wire: Arc::clone(&self.0),
+            until,
+        }
     }
 }
 

@@ -26,16 +26,29 @@ impl Mailbox {
 
     fn changes(&self, since: ModSeq) -> Changes {
         let after = |list: &[(u64, u32)]| -> Vec<u32> {
-            list.iter().filter(|(modseq, _)| *modseq > since.0).map(|(_, uid)| *uid).collect()
+            list.iter()
+                .filter(|(modseq, _)| *modseq > since.0)
+                .map(|(_, uid)| *uid)
+                .collect()
         };
         let arrived = after(&self.arrived);
         let is_new = |uid: &u32| arrived.contains(uid);
         let set = |uids: Vec<u32>| -> UidRanges { uids.into_iter().map(Uid).collect() };
         let flags = self.flagged.iter().filter(|(modseq, _)| *modseq > since.0);
         Changes {
-            folder: Some(Folder { exists: true, ..Folder::default() }),
-            vanished: set(after(&self.expunged).into_iter().filter(|uid| !is_new(uid)).collect()),
-            arrived: set(arrived.iter().copied().filter(|uid| self.uids.contains(uid)).collect()),
+            folder: Some(Folder {
+                exists: true,
+                ..Folder::default()
+            }),
+            vanished: set(after(&self.expunged)
+                .into_iter()
+                .filter(|uid| !is_new(uid))
+                .collect()),
+            arrived: set(arrived
+                .iter()
+                .copied()
+                .filter(|uid| self.uids.contains(uid))
+                .collect()),
             flags: flags
                 .filter(|(_, uid)| self.uids.contains(uid))
                 .map(|(modseq, uid)| (Uid(*uid), ModSeq(*modseq), Flags::default()))
@@ -55,7 +68,10 @@ struct Client {
 
 impl Client {
     fn exists(&mut self, count: u32) {
-        assert!(count as usize >= self.messages.len(), "EXISTS never shrinks");
+        assert!(
+            count as usize >= self.messages.len(),
+            "EXISTS never shrinks"
+        );
         self.messages.resize(count as usize, None);
     }
 
@@ -97,7 +113,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn tell(view: &mut View, client: &mut Client, with_expunges: bool) {
     if with_expunges {
-        view.expunge().into_iter().for_each(|sequence| client.expunge(sequence));
+        view.expunge()
+            .into_iter()
+            .for_each(|sequence| client.expunge(sequence));
     }
     if let (Some(exists), _) = view.counts() {
         client.exists(exists);
@@ -187,12 +205,26 @@ proptest! {
 
 #[test]
 fn own_changes_are_not_echoed() {
-    let opened = Opened { uids: [Uid(3), Uid(5)].into_iter().collect(), ..Opened::default() };
-    let mut view = View::open(&Opened { modseq: ModSeq(10), ..opened });
+    let opened = Opened {
+        uids: [Uid(3), Uid(5)].into_iter().collect(),
+        ..Opened::default()
+    };
+    let mut view = View::open(&Opened {
+        modseq: ModSeq(10),
+        ..opened
+    });
     view.told(ModSeq(12), [Uid(3)]);
-    let folder = Some(Folder { exists: true, ..Folder::default() });
+    let folder = Some(Folder {
+        exists: true,
+        ..Folder::default()
+    });
     let change = |uid: u32, modseq: u64| (Uid(uid), ModSeq(modseq), Flags::default());
     let flags = vec![change(3, 12), change(5, 11)];
-    let news = view.absorb(Changes { folder, flags, modseq: ModSeq(12), ..Changes::default() });
+    let news = view.absorb(Changes {
+        folder,
+        flags,
+        modseq: ModSeq(12),
+        ..Changes::default()
+    });
     assert_eq!(news.flags, [change(5, 11)]);
 }

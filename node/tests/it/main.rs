@@ -1,0 +1,6 @@
+//! Tests of the server's layers, and of rules that hold for the whole repository.
+
+mod dependencies;
+mod raft;
+mod replica;
+mod tidy;
