@@ -1,6 +1,5 @@
 //! What a person reads at the end, and what a program makes of it.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::nemesis::Campaign;
@@ -91,7 +90,10 @@ pub fn report(
 ) -> (String, Ending) {
     let mut text = String::new();
     let counts = &verdict.counts;
-    let mut line = |what: String| drop(writeln!(text, "{what}"));
+    let mut line = |what: String| {
+        text.push_str(&what);
+        text.push('\n');
+    };
     line(format!(
         "operations   {}: {} ok, {} failed, {} unknown",
         counts.operations, counts.ok, counts.failed, counts.unknown

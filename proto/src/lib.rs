@@ -19,6 +19,7 @@
 
 /// Version 1 of all formats.
 #[expect(missing_docs, reason = "generated; the documentation stands in the .proto files")]
+#[cfg_attr(feature = "grpc", expect(clippy::allow_attributes, reason = "generated"))]
 #[rustfmt::skip]
 #[path = "gen/rookery.v1.rs"]
 pub mod v1;

@@ -46,7 +46,7 @@ fn set(uids: &[u32]) -> String {
     let mut text = String::new();
     for uid in uids {
         let comma = if text.is_empty() { "" } else { "," };
-        drop(write!(text, "{comma}{uid}"));
+        let _ = write!(text, "{comma}{uid}");
     }
     text
 }

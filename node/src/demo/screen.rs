@@ -8,14 +8,14 @@ use super::{DOMAIN, PASSWORD};
 /// The nodes, as a table, with the pids of their processes in order.
 pub(super) fn table(plan: &Plan, pids: &[u32]) -> String {
     let mut text = String::new();
-    drop(writeln!(
+    let _ = writeln!(
         text,
         "{:>4}  {:>8}  {:>6}  {:>6}  {:>6}  {:>6}  {:>6}  {:>7}",
         "node", "pid", "imap", "imaps", "lmtp", "admin", "peer", "metrics"
-    ));
+    );
     for (node, pid) in plan.nodes.iter().zip(pids) {
         let at = &node.addresses;
-        drop(writeln!(
+        let _ = writeln!(
             text,
             "{:>4}  {pid:>8}  {:>6}  {:>6}  {:>6}  {:>6}  {:>6}  {:>7}",
             node.id,
@@ -25,7 +25,7 @@ pub(super) fn table(plan: &Plan, pids: &[u32]) -> String {
             at.admin.port(),
             at.peer.port(),
             at.metrics.port()
-        ));
+        );
     }
     text
 }

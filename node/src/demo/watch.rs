@@ -105,9 +105,9 @@ impl Lost {
             let mut line = format!("node {node} lost; ");
             for (at, (leader, groups)) in self.taken.iter().enumerate() {
                 let (lead, what) = if at == 0 { ("", " now led") } else { (", ", "") };
-                drop(write!(line, "{lead}{}{what} by node {leader}", name(groups)));
+                let _ = write!(line, "{lead}{}{what} by node {leader}", name(groups));
             }
-            drop(write!(line, " after {:.1} s", after.as_secs_f64()));
+            let _ = write!(line, " after {:.1} s", after.as_secs_f64());
             return Some(line);
         }
         if after < COMPLAIN_AFTER || self.complained {

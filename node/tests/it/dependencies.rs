@@ -11,7 +11,9 @@ use std::process::Command;
 
 const PURE: &[&str] = &["seglog", "rows", "mailbox", "directory", "imap", "lmtp"];
 
-const IMPURE: &[&str] = &["tokio", "openraft", "sled", "tonic", "hyper", "rustls", "mio", "rand"];
+const IMPURE: &[&str] = &[
+    "tokio", "openraft", "sled", "tonic", "hyper", "rustls", "mio", "rand",
+];
 
 fn root() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -22,7 +24,14 @@ fn tree(arguments: &[&str]) -> BTreeMap<String, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(root())
-        .args(["tree", "--offline", "--prefix", "none", "--format", "{p}|{l}|"])
+        .args([
+            "tree",
+            "--offline",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}|{l}|",
+        ])
         .args(arguments)
         .output()
         .expect("cargo runs");
@@ -47,7 +56,11 @@ fn toml_of(file: &str) -> toml::Table {
 fn pure_crates_reach_no_runtime() {
     for name in PURE {
         let packages = tree(&["-p", name, "-e", "normal,build"]);
-        assert!(packages.keys().any(|package| package.starts_with(&format!("{name} "))));
+        assert!(
+            packages
+                .keys()
+                .any(|package| package.starts_with(&format!("{name} ")))
+        );
         for package in packages.keys() {
             let reached = package.split(' ').next().unwrap_or_default();
             assert!(!IMPURE.contains(&reached), "{name} reaches {package}");
@@ -59,9 +72,16 @@ fn pure_crates_reach_no_runtime() {
 fn alphas_are_pinned() {
     let workspace = toml_of("Cargo.toml");
     let mut pinned = 0;
-    for (name, value) in workspace["workspace"]["dependencies"].as_table().expect("a table") {
+    for (name, value) in workspace["workspace"]["dependencies"]
+        .as_table()
+        .expect("a table")
+    {
         if name.starts_with("openraft") || name == "sled" {
-            let version = value.get("version").unwrap_or(value).as_str().expect("a version");
+            let version = value
+                .get("version")
+                .unwrap_or(value)
+                .as_str()
+                .expect("a version");
             assert!(version.starts_with('='), "{name} {version} is not pinned");
             pinned += 1;
         }
@@ -74,15 +94,25 @@ fn licences_are_allowed() {
     let deny = toml_of("deny.toml");
     let allowed = deny["licenses"]["allow"].as_array().expect("a list");
     let allowed: Vec<&str> = allowed.iter().filter_map(toml::Value::as_str).collect();
-    assert!(allowed.iter().all(|licence| !licence.contains("GPL")), "no copyleft");
+    assert!(
+        allowed.iter().all(|licence| !licence.contains("GPL")),
+        "no copyleft"
+    );
     let packages = tree(&["--workspace", "-e", "normal,build,dev"]);
-    assert!(packages.len() > 100, "{} packages are too few to be all", packages.len());
+    assert!(
+        packages.len() > 100,
+        "{} packages are too few to be all",
+        packages.len()
+    );
     let refused: Vec<_> = packages
         .iter()
         .filter(|(_, licence)| !Expression::new(licence).is_met(&allowed))
         .map(|(package, licence)| format!("{package}: {licence:?}"))
         .collect();
-    assert!(refused.is_empty(), "licences that deny.toml does not allow: {refused:#?}");
+    assert!(
+        refused.is_empty(),
+        "licences that deny.toml does not allow: {refused:#?}"
+    );
 }
 
 #[test]
@@ -91,7 +121,10 @@ fn exceptions_have_reasons() {
     for section in [&deny["advisories"]["ignore"], &deny["bans"]["deny"]] {
         for exception in section.as_array().expect("a list") {
             let reason = exception.get("reason").and_then(toml::Value::as_str);
-            assert!(reason.is_some_and(|reason| reason.len() > 10), "{exception} has no reason");
+            assert!(
+                reason.is_some_and(|reason| reason.len() > 10),
+                "{exception} has no reason"
+            );
         }
     }
 }
@@ -101,7 +134,10 @@ struct Expression(Vec<String>);
 
 impl Expression {
     fn new(text: &str) -> Self {
-        let spaced = text.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+        let spaced = text
+            .replace('/', " OR ")
+            .replace('(', " ( ")
+            .replace(')', " ) ");
         let mut words: Vec<String> = spaced.split_whitespace().rev().map(str::to_owned).collect();
         words.insert(0, "end".to_owned());
         Self(words)
@@ -137,7 +173,9 @@ impl Expression {
             let met = self.any(allowed);
             return self.next_is(")") && met;
         }
-        let Some(mut licence) = self.0.pop_if(|word| word != "end") else { return false };
+        let Some(mut licence) = self.0.pop_if(|word| word != "end") else {
+            return false;
+        };
         if self.next_is("WITH") {
             let exception = self.0.pop_if(|word| word != "end").unwrap_or_default();
             licence = format!("{licence} WITH {exception}");

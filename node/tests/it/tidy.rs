@@ -18,7 +18,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("raft", &["replica", "link"]),
     ("service", &["raft", "replica", "link"]),
     // The doors are opened by `node`; the one of operators also works on the node itself.
-    ("front", &["service", "raft", "replica", "config", "identity", "tls", "node"]),
+    (
+        "front",
+        &[
+            "service", "raft", "replica", "config", "identity", "tls", "node",
+        ],
+    ),
 ];
 
 /// Crates that decide and compute, and leave it to others to run them.
@@ -59,14 +64,19 @@ impl Source {
 
     /// Part of a crate, rather than of its tests.
     fn is_product(&self) -> bool {
-        self.is_rust() && self.path.contains("/src/") && !self.is_generated()
+        let tests = self.path.contains("/tests/") || self.path.ends_with("/tests.rs");
+        self.is_rust() && self.path.contains("/src/") && !self.is_generated() && !tests
     }
 
     /// The lines without comments, numbered from 1.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().enumerate();
         lines.map(|(number, line)| {
-            let line = if line.trim_start().starts_with("//") { "" } else { line };
+            let line = if line.trim_start().starts_with("//") {
+                ""
+            } else {
+                line
+            };
             (number + 1, line.split(" // ").next().unwrap_or_default())
         })
     }
@@ -98,7 +108,10 @@ fn sources() -> Vec<Source> {
             {
                 let path = entry.path();
                 let path = path.strip_prefix(&root).expect("it lies in the repository");
-                found.push(Source { path: path.display().to_string(), text });
+                found.push(Source {
+                    path: path.display().to_string(),
+                    text,
+                });
             }
         }
     }
@@ -108,7 +121,9 @@ fn sources() -> Vec<Source> {
 }
 
 fn rust() -> impl Iterator<Item = Source> {
-    sources().into_iter().filter(|source| source.is_rust() && !source.is_generated())
+    sources()
+        .into_iter()
+        .filter(|source| source.is_rust() && !source.is_generated())
 }
 
 #[track_caller]
@@ -124,7 +139,9 @@ fn imported(line: &str) -> Vec<&str> {
             continue;
         }
         let rest = &line[at + found.len()..];
-        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .unwrap_or(rest.len());
         names.push(if end == 0 { "{" } else { &rest[..end] });
     }
     names
@@ -133,7 +150,10 @@ fn imported(line: &str) -> Vec<&str> {
 /// The module of `node/src` that a file belongs to.
 fn module(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("node/src/")?;
-    Some(rest.split_once('/').map_or_else(|| rest.trim_end_matches(".rs"), |(folder, _)| folder))
+    Some(
+        rest.split_once('/')
+            .map_or_else(|| rest.trim_end_matches(".rs"), |(folder, _)| folder),
+    )
 }
 
 #[test]
@@ -141,7 +161,9 @@ fn imports_point_one_way() {
     let mut broken = Vec::new();
     let mut seen = BTreeSet::new();
     for source in rust() {
-        let Some(own) = module(&source.path) else { continue };
+        let Some(own) = module(&source.path) else {
+            continue;
+        };
         let Some((own, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == own) else {
             continue;
         };
@@ -154,15 +176,25 @@ fn imports_point_one_way() {
             }
         }
     }
-    assert_eq!(seen.len(), MAY_IMPORT.len(), "a module of the table is gone");
-    none("imports in node/src point down, one module in a line", &broken);
+    assert_eq!(
+        seen.len(),
+        MAY_IMPORT.len(),
+        "a module of the table is gone"
+    );
+    none(
+        "imports in node/src point down, one module in a line",
+        &broken,
+    );
 }
 
 #[test]
 fn imports_are_understood() {
     assert_eq!(imported("use crate::raft::{Group, Groups};"), ["raft"]);
     assert_eq!(imported("use crate::{raft, service};"), ["{"]);
-    assert_eq!(imported("fn a(b: crate::link::Lost) -> crate::raft::Group"), ["link", "raft"]);
+    assert_eq!(
+        imported("fn a(b: crate::link::Lost) -> crate::raft::Group"),
+        ["link", "raft"]
+    );
     assert_eq!(imported("pub(crate) use other_crate::link;"), [""; 0]);
     assert_eq!(module("node/src/raft/group.rs"), Some("raft"));
     assert_eq!(module("node/src/link.rs"), Some("link"));
@@ -173,19 +205,27 @@ fn imports_are_understood() {
 fn pure_crates_do_nothing_by_themselves() {
     let mut broken = Vec::new();
     for source in rust().filter(Source::is_product) {
-        let pure = PURE.iter().any(|name| source.path.starts_with(&format!("node/{name}/src/")));
+        let pure = PURE
+            .iter()
+            .any(|name| source.path.starts_with(&format!("node/{name}/src/")));
         for (number, line) in source.code().filter(|_| pure) {
             for word in IMPURE.iter().filter(|word| has_word(line, word)) {
                 broken.push(format!("{}:{number}: {word}", source.path));
             }
         }
     }
-    none("a pure crate has no thread, no socket and no clock", &broken);
+    none(
+        "a pure crate has no thread, no socket and no clock",
+        &broken,
+    );
 }
 
 #[test]
 fn large_dependencies_stay_in_their_room() {
-    let rooms = [("openraft", "node/src/raft/"), ("sled", "node/src/replica/index/")];
+    let rooms = [
+        ("openraft", "node/src/raft/"),
+        ("sled", "node/src/replica/index/"),
+    ];
     let mut broken = Vec::new();
     for source in rust().filter(Source::is_product) {
         for (number, line) in source.code() {
@@ -245,19 +285,30 @@ fn nothing_is_left_to_be_done() {
 fn every_crate_and_folder_begins_with_an_essay() {
     let mut broken = Vec::new();
     for source in rust().filter(Source::is_product) {
-        let essay = source.text.lines().take_while(|line| line.starts_with("//!")).count();
+        let essay = source
+            .text
+            .lines()
+            .take_while(|line| line.starts_with("//!"))
+            .count();
         let named = source.path.ends_with("/lib.rs") || source.path.ends_with("/mod.rs");
         if named && essay < ESSAY_LINES_MIN {
             broken.push(format!("{}: {essay} lines", source.path));
         }
     }
-    none("lib.rs and mod.rs open with what the folder is for", &broken);
+    none(
+        "lib.rs and mod.rs open with what the folder is for",
+        &broken,
+    );
 }
 
 #[test]
 fn the_repository_stands_alone() {
     // Put together here, so that this file does not break its own rule.
-    let outside = [concat!("/wo", "rk/"), concat!("sha", "red/"), concat!("/ro", "ot/")];
+    let outside = [
+        concat!("/wo", "rk/"),
+        concat!("sha", "red/"),
+        concat!("/ro", "ot/"),
+    ];
     let mut broken = Vec::new();
     for source in sources() {
         for (number, line) in source.text.lines().enumerate() {

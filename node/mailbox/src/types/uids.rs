@@ -98,11 +98,11 @@ impl UidRanges {
         let end = self
             .0
             .partition_point(|range| range.0 <= last.saturating_add(1));
-        if let Some(touched) = self.0.get(start..end) {
-            if let (Some(low), Some(high)) = (touched.first(), touched.last()) {
-                first = first.min(low.0);
-                last = last.max(high.1);
-            }
+        if let Some(touched) = self.0.get(start..end)
+            && let (Some(low), Some(high)) = (touched.first(), touched.last())
+        {
+            first = first.min(low.0);
+            last = last.max(high.1);
         }
         self.0.splice(start..end.max(start), [(first, last)]);
     }

@@ -49,7 +49,14 @@ impl StoreBuilder<Types, LogStore, Contiguous, Running> for Builder {
         let replica = open(opening, None).unwrap();
         replica.attach(Arc::new(Elsewhere));
         let store = LogStore::open(log, REPLICA, None).unwrap();
-        Ok((Running { writing, _directory: directory }, store, Contiguous(Machine::new(replica))))
+        Ok((
+            Running {
+                writing,
+                _directory: directory,
+            },
+            store,
+            Contiguous(Machine::new(replica)),
+        ))
     }
 }
 
@@ -95,8 +102,14 @@ impl RaftStateMachine<Types> for Contiguous {
             let (entry, responder) = next?;
             let id = log_id(&entry.log_id);
             while let Some(LogId { term, index }) = last.filter(|last| last.index + 1 < id.index) {
-                let id = LogId { term, index: index + 1 };
-                let blank = Entry { log_id: raft_log_id(id), payload: EntryPayload::Blank };
+                let id = LogId {
+                    term,
+                    index: index + 1,
+                };
+                let blank = Entry {
+                    log_id: raft_log_id(id),
+                    payload: EntryPayload::Blank,
+                };
                 filled.push(Ok((blank, None)));
                 last = Some(id);
             }

@@ -12,5 +12,5 @@ mod damage;
 mod faults;
 mod index;
 mod machines;
-mod rig;
+pub mod rig;
 mod snapshots;
