@@ -14,9 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::history::{Fault, Recorder};
-use crate::limits::{
-    ADMIN_WAIT, LAG_ENTRIES_MAX, LOOK_EVERY, SETTLE_WAIT, START_WAIT, STOP_WAIT,
-};
+use crate::limits::{ADMIN_WAIT, LAG_ENTRIES_MAX, LOOK_EVERY, SETTLE_WAIT, START_WAIT, STOP_WAIT};
 
 /// Nodes of a cluster, and replicas of a group.
 pub const NODES: u32 = 3;
@@ -82,10 +80,19 @@ impl Cluster {
         let plan = Plan::create(dir, NODES as usize, &options)?;
         plan.check_ports()?;
         let members = plan.nodes.iter().map(|node| {
-            Mutex::new(Member { node: node.clone(), process: None, environment: Vec::new() })
+            Mutex::new(Member {
+                node: node.clone(),
+                process: None,
+                environment: Vec::new(),
+            })
         });
         let members = members.collect();
-        let cluster = Self { plan, program: program.to_owned(), members, recorder };
+        let cluster = Self {
+            plan,
+            program: program.to_owned(),
+            members,
+            recorder,
+        };
         for node in cluster.nodes() {
             cluster.start(node.id).await?;
         }
@@ -110,18 +117,27 @@ impl Cluster {
     pub async fn make_accounts(&self, names: Vec<String>) -> anyhow::Result<Vec<Account>> {
         make_accounts(&self.plan, names.clone(), DOMAIN, PASSWORD, |_, _| {}).await?;
         let made = self.plan.operator(&[])?.accounts().await?;
-        let groups: BTreeMap<String, u64> =
-            made.into_iter().map(|account| (account.name, account.partition)).collect();
+        let groups: BTreeMap<String, u64> = made
+            .into_iter()
+            .map(|account| (account.name, account.partition))
+            .collect();
         let find = |name: String| {
-            let group = *groups.get(&format!("{name}@{DOMAIN}")).context("an account is gone")?;
+            let group = *groups
+                .get(&format!("{name}@{DOMAIN}"))
+                .context("an account is gone")?;
             Ok(Account { name, group })
         };
         names.into_iter().map(find).collect()
     }
 
     fn member(&self, node: u64) -> anyhow::Result<&Mutex<Member>> {
-        let at = self.plan.nodes.iter().position(|planned| planned.id == node);
-        at.and_then(|at| self.members.get(at)).with_context(|| format!("there is no node {node}"))
+        let at = self
+            .plan
+            .nodes
+            .iter()
+            .position(|planned| planned.id == node);
+        at.and_then(|at| self.members.get(at))
+            .with_context(|| format!("there is no node {node}"))
     }
 
     /// Lets a node run in this environment from its next start on.
@@ -164,9 +180,15 @@ impl Cluster {
     pub async fn kill(&self, node: u64, led: Vec<u64>) -> anyhow::Result<Instant> {
         let mut member = self.member(node)?.lock().await;
         let member = &mut *member;
-        let process = member.process.as_mut().with_context(|| format!("node {node} is down"))?;
+        let process = member
+            .process
+            .as_mut()
+            .with_context(|| format!("node {node} is down"))?;
         if let Some(status) = process.ended()? {
-            bail!("node {node} ended by itself with {status}; {}", tail(&member.node.log));
+            bail!(
+                "node {node} ended by itself with {status}; {}",
+                tail(&member.node.log)
+            );
         }
         self.recorder.fault(Fault::Kill { node, led });
         let at = Instant::now();
@@ -184,7 +206,9 @@ impl Cluster {
         for member in &self.members {
             let mut member = member.lock().await;
             let member = &mut *member;
-            let Some(process) = &mut member.process else { continue };
+            let Some(process) = &mut member.process else {
+                continue;
+            };
             if let Some(status) = process.ended()? {
                 let (id, log) = (member.node.id, &member.node.log);
                 bail!("node {id} ended by itself with {status}; {}", tail(log));
@@ -235,7 +259,12 @@ impl Cluster {
 
     /// Who leads what, by the newest term that anyone knows.
     pub async fn leaders(&self) -> BTreeMap<u64, Leader> {
-        newest_leaders(self.statuses().await.values().flat_map(|status| &status.groups))
+        newest_leaders(
+            self.statuses()
+                .await
+                .values()
+                .flat_map(|status| &status.groups),
+        )
     }
 
     /// Hands the leadership of a group to a node; it may refuse.
@@ -257,7 +286,10 @@ impl Cluster {
         let deadline = Instant::now() + START_WAIT;
         while let Err(error) = self.plan.status_of(node).await {
             self.check_processes().await?;
-            ensure!(Instant::now() < deadline, "node {node} does not answer: {error}");
+            ensure!(
+                Instant::now() < deadline,
+                "node {node} does not answer: {error}"
+            );
             sleep(LOOK_EVERY).await;
         }
         Ok(())
@@ -273,8 +305,13 @@ impl Cluster {
         let began = Instant::now();
         loop {
             self.check_processes().await?;
-            let Some(why) = unsettled(&self.statuses().await) else { return Ok(began.elapsed()) };
-            ensure!(began.elapsed() < SETTLE_WAIT, "the cluster does not settle: {why}");
+            let Some(why) = unsettled(&self.statuses().await) else {
+                return Ok(began.elapsed());
+            };
+            ensure!(
+                began.elapsed() < SETTLE_WAIT,
+                "the cluster does not settle: {why}"
+            );
             sleep(LOOK_EVERY).await;
         }
     }
@@ -307,19 +344,31 @@ impl Cluster {
                 .replicas
                 .iter()
                 .map(|replica| {
-                    let digest: String =
-                        replica.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                    let digest: String = replica
+                        .digest
+                        .iter()
+                        .map(|byte| format!("{byte:02x}"))
+                        .collect();
                     let (node, at) = (replica.node, replica.applied_index);
                     format!("node {node} at {at}: {digest}{}", replica.error)
                 })
                 .collect();
-            let indexes: BTreeSet<u64> =
-                group.replicas.iter().map(|replica| replica.applied_index).collect();
-            let failed = group.replicas.iter().any(|replica| !replica.error.is_empty());
+            let indexes: BTreeSet<u64> = group
+                .replicas
+                .iter()
+                .map(|replica| replica.applied_index)
+                .collect();
+            let failed = group
+                .replicas
+                .iter()
+                .any(|replica| !replica.error.is_empty());
             let whole = group.replicas.len() == NODES as usize;
             if !(group.equal && whole) {
                 let comparable = indexes.len() == 1 && !failed && whole;
-                differing.push((comparable, format!("group {}: {}", group.group, replicas.join(", "))));
+                differing.push((
+                    comparable,
+                    format!("group {}: {}", group.group, replicas.join(", ")),
+                ));
             }
         }
         Ok(differing)
@@ -329,7 +378,10 @@ impl Cluster {
 fn newest_leaders<'a>(groups: impl Iterator<Item = &'a AdminGroup>) -> BTreeMap<u64, Leader> {
     let mut leaders: BTreeMap<u64, Leader> = BTreeMap::new();
     for group in groups.filter(|group| group.leader != 0) {
-        let leader = Leader { term: group.term, node: group.leader };
+        let leader = Leader {
+            term: group.term,
+            node: group.leader,
+        };
         let newest = leaders.entry(group.group).or_insert(leader);
         *newest = leader.max(*newest);
     }
@@ -353,7 +405,10 @@ fn unsettled(statuses: &BTreeMap<u64, AdminStatus>) -> Option<String> {
         let Some(leader) = leaders.get(&id) else {
             return Some(format!("group {id} has no leader"));
         };
-        let told = statuses.get(&leader.node).into_iter().flat_map(|status| &status.groups);
+        let told = statuses
+            .get(&leader.node)
+            .into_iter()
+            .flat_map(|status| &status.groups);
         let Some(group) = told.into_iter().find(|group| group.group == id) else {
             return Some(format!("node {} does not know group {id}", leader.node));
         };
@@ -363,7 +418,11 @@ fn unsettled(statuses: &BTreeMap<u64, AdminStatus>) -> Option<String> {
         let level = |matched: Option<u64>| {
             matched.is_some_and(|index| index + LAG_ENTRIES_MAX >= group.last_index)
         };
-        if let Some(late) = group.replicas.iter().find(|replica| !level(replica.matched)) {
+        if let Some(late) = group
+            .replicas
+            .iter()
+            .find(|replica| !level(replica.matched))
+        {
             let (matched, last) = (late.matched, group.last_index);
             return Some(format!(
                 "group {id} on node {} has {matched:?} of {last}",
@@ -381,7 +440,12 @@ mod tests {
     use super::*;
 
     fn group(id: u64, leader: u64, matched: [Option<u64>; 3]) -> AdminGroup {
-        let replica = |(node, matched)| AdminReplica { replica: node, node, voter: true, matched };
+        let replica = |(node, matched)| AdminReplica {
+            replica: node,
+            node,
+            voter: true,
+            matched,
+        };
         AdminGroup {
             group: id,
             term: 4,
@@ -393,7 +457,11 @@ mod tests {
     }
 
     fn statuses(groups: &[AdminGroup]) -> BTreeMap<u64, AdminStatus> {
-        let status = |node| AdminStatus { node, groups: groups.to_vec(), ..AdminStatus::default() };
+        let status = |node| AdminStatus {
+            node,
+            groups: groups.to_vec(),
+            ..AdminStatus::default()
+        };
         (1..=3).map(|node| (node, status(node))).collect()
     }
 
@@ -402,7 +470,10 @@ mod tests {
         let all = [Some(1000), Some(990), Some(1000)];
         let healthy = statuses(&[group(0, 1, all), group(1, 2, all)]);
         assert_eq!(unsettled(&healthy), None);
-        let late = statuses(&[group(0, 1, all), group(1, 2, [Some(1000), None, Some(1000)])]);
+        let late = statuses(&[
+            group(0, 1, all),
+            group(1, 2, [Some(1000), None, Some(1000)]),
+        ]);
         assert!(unsettled(&late).is_some());
         let headless = statuses(&[group(0, 1, all), group(1, 0, all)]);
         assert!(unsettled(&headless).unwrap().contains("no leader"));
@@ -413,9 +484,18 @@ mod tests {
 
     #[test]
     fn the_newest_term_counts() {
-        let old = AdminGroup { term: 3, ..group(1, 1, [None; 3]) };
-        let new = AdminGroup { term: 5, ..group(1, 2, [None; 3]) };
-        let none = AdminGroup { term: 9, ..group(1, 0, [None; 3]) };
+        let old = AdminGroup {
+            term: 3,
+            ..group(1, 1, [None; 3])
+        };
+        let new = AdminGroup {
+            term: 5,
+            ..group(1, 2, [None; 3])
+        };
+        let none = AdminGroup {
+            term: 9,
+            ..group(1, 0, [None; 3])
+        };
         let leaders = newest_leaders([&old, &new, &none].into_iter());
         assert_eq!(leaders[&1], Leader { term: 5, node: 2 });
     }

@@ -76,7 +76,11 @@ impl Flags {
     /// From flags between spaces; others are left out.
     #[must_use]
     pub fn parse(words: &str) -> Self {
-        let known = |word: &str| Self::NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(word));
+        let known = |word: &str| {
+            Self::NAMES
+                .iter()
+                .find(|(_, name)| name.eq_ignore_ascii_case(word))
+        };
         let found = words.split(' ').filter_map(known);
         found.fold(Self::default(), |all, (flag, _)| all.with(*flag))
     }
@@ -112,7 +116,10 @@ impl Place {
     /// The name of the mailbox.
     #[must_use]
     pub fn mailbox_name(self) -> &'static str {
-        MAILBOXES.get(usize::from(self.mailbox)).copied().unwrap_or("INBOX")
+        MAILBOXES
+            .get(usize::from(self.mailbox))
+            .copied()
+            .unwrap_or("INBOX")
     }
 }
 
@@ -395,7 +402,13 @@ impl History {
                 What::Invoke { node, op, .. } => {
                     place_of.insert(event.id, entries.len());
                     let end = End::Unknown;
-                    entries.push(Entry { id: event.id, node: *node, op, begin: at, end });
+                    entries.push(Entry {
+                        id: event.id,
+                        node: *node,
+                        op,
+                        begin: at,
+                        end,
+                    });
                     continue;
                 }
                 What::Ok(answer) => End::Ok(at, answer),
@@ -471,7 +484,10 @@ impl Recorder {
     }
 
     fn new(file: Option<BufWriter<File>>) -> Self {
-        let written = Written { history: History::default(), file };
+        let written = Written {
+            history: History::default(),
+            file,
+        };
         Self(Arc::new(Shared {
             began: Instant::now(),
             ids: AtomicU64::new(1),
@@ -498,8 +514,18 @@ impl Recorder {
     /// An operation begins: call it before the first byte is sent.
     pub fn invoke(&self, client: &str, node: u64, op: Op) -> Open {
         let id = self.0.ids.fetch_add(1, Ordering::Relaxed);
-        self.note(id, What::Invoke { client: client.to_owned(), node, op });
-        Open { recorder: self.clone(), id }
+        self.note(
+            id,
+            What::Invoke {
+                client: client.to_owned(),
+                node,
+                op,
+            },
+        );
+        Open {
+            recorder: self.clone(),
+            id,
+        }
     }
 
     /// Something was done to the cluster.
@@ -558,11 +584,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.jsonl");
         let recorder = Recorder::create(&path).unwrap();
-        let place = Place { account: 3, mailbox: 1 };
+        let place = Place {
+            account: 3,
+            mailbox: 1,
+        };
         let op = recorder.invoke("reader1", 2, Op::Read { place, uid: 9 });
         let lost = recorder.invoke("reader2", 1, Op::List { place, last: false });
-        recorder.fault(Fault::Kill { node: 1, led: vec![0, 4] });
-        op.ok(Answer::Body { validity: 5, body: None });
+        recorder.fault(Fault::Kill {
+            node: 1,
+            led: vec![0, 4],
+        });
+        op.ok(Answer::Body {
+            validity: 5,
+            body: None,
+        });
         lost.unknown("gone");
         let history = recorder.history();
         let loaded = History::load(&path).unwrap();

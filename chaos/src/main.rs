@@ -16,7 +16,9 @@ use clap::{Parser, Subcommand, value_parser};
 #[derive(Parser)]
 #[command(name = "rookery-chaos", version)]
 #[command(about = "Breaks a cluster of rookeryd processes and judges what is left")]
-#[command(after_help = "Exit code: 0 clean, 1 something went wrong, 3 too little happened to tell.")]
+#[command(
+    after_help = "Exit code: 0 clean, 1 something went wrong, 3 too little happened to tell."
+)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -87,7 +89,10 @@ impl Place {
         let own = format!("rookery-chaos-{}-{}", self.seed, std::process::id());
         Ok(Setting {
             seed: self.seed,
-            dir: self.dir.clone().unwrap_or_else(|| std::env::temp_dir().join(own)),
+            dir: self
+                .dir
+                .clone()
+                .unwrap_or_else(|| std::env::temp_dir().join(own)),
             rookeryd: process::find(self.rookeryd.as_deref())?,
             partitions: self.partitions,
             accounts,
@@ -108,23 +113,48 @@ fn main() -> ExitCode {
 }
 
 fn carry_out(command: Command) -> anyhow::Result<Ending> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     match command {
-        Command::Run { place, kills, clients } => {
+        Command::Run {
+            place,
+            kills,
+            clients,
+        } => {
             let setting = place.setting(clients)?;
             let crowd = Crowd::of(clients);
-            let options = run::Options { setting: setting.clone(), kills, crowd };
+            let options = run::Options {
+                setting: setting.clone(),
+                kills,
+                crowd,
+            };
             kept(&place, &setting, || runtime.block_on(run::run(&options)))
         }
-        Command::SlowSync { place, rounds, delay_ms, clients } => {
+        Command::SlowSync {
+            place,
+            rounds,
+            delay_ms,
+            clients,
+        } => {
             let setting = place.setting(clients)?;
             let crowd = Crowd::of(clients);
-            let options = slow_sync::Options { setting: setting.clone(), rounds, delay_ms, crowd };
-            kept(&place, &setting, || runtime.block_on(slow_sync::run(&options)))
+            let options = slow_sync::Options {
+                setting: setting.clone(),
+                rounds,
+                delay_ms,
+                crowd,
+            };
+            kept(&place, &setting, || {
+                runtime.block_on(slow_sync::run(&options))
+            })
         }
         Command::BigMessage { place, size } => {
             let setting = place.setting(1)?;
-            let options = big::Options { setting: setting.clone(), size };
+            let options = big::Options {
+                setting: setting.clone(),
+                size,
+            };
             kept(&place, &setting, || runtime.block_on(big::run(&options)))
         }
         Command::Judge { history } => judge(&history),
@@ -145,7 +175,10 @@ fn kept(
             std::fs::remove_dir_all(dir).with_context(|| dir.display().to_string())?;
         }
         Ok(Ending::Clean) => {}
-        _ => println!("seed {seed}; logs, data and {HISTORY} are kept in {}", dir.display()),
+        _ => println!(
+            "seed {seed}; logs, data and {HISTORY} are kept in {}",
+            dir.display()
+        ),
     }
     ended
 }
@@ -156,6 +189,14 @@ fn judge(path: &Path) -> anyhow::Result<Ending> {
     for violation in &verdict.violations {
         println!("{violation}");
     }
-    println!("{:?}, {} violations", verdict.counts, verdict.violations.len());
-    Ok(if verdict.is_clean() { Ending::Clean } else { Ending::Dirty })
+    println!(
+        "{:?}, {} violations",
+        verdict.counts,
+        verdict.violations.len()
+    );
+    Ok(if verdict.is_clean() {
+        Ending::Clean
+    } else {
+        Ending::Dirty
+    })
 }

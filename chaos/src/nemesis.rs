@@ -87,9 +87,10 @@ pub fn plan(seed: u64, kills: u32, groups: u64) -> Vec<Step> {
     while left > 0 {
         let group = rng.random_range(0..groups);
         let strike = match rng.random_range(0..20) {
-            0..2 if left >= 2 => {
-                Strike::Two { group, gap: Duration::from_millis(rng.random_range(0..400)) }
-            }
+            0..2 if left >= 2 => Strike::Two {
+                group,
+                gap: Duration::from_millis(rng.random_range(0..400)),
+            },
             2..5 => Strike::Follower { group },
             _ => Strike::Leader { group },
         };
@@ -145,7 +146,9 @@ pub async fn rage(
             .await
             .with_context(|| format!("before {strike}"))?;
         sleep(step.pause).await;
-        blow(number as u64, step, cluster, scene, &mut campaign).await.context(strike)?;
+        blow(number as u64, step, cluster, scene, &mut campaign)
+            .await
+            .context(strike)?;
         told(number + 1, &campaign);
     }
     Ok(campaign)
@@ -253,12 +256,17 @@ mod tests {
                 let steps = plan(seed, kills, 17);
                 let sum: u32 = steps.iter().map(|step| step.strike.kills()).sum();
                 assert_eq!(sum, kills);
-                let full = steps.iter().filter(|step| step.strike == Strike::All).count();
+                let full = steps
+                    .iter()
+                    .filter(|step| step.strike == Strike::All)
+                    .count();
                 assert_eq!(full, usize::from(kills >= KILLS_FOR_ALL));
             }
         }
         let steps = plan(7, 30, 17);
-        let leaders = steps.iter().filter(|step| matches!(step.strike, Strike::Leader { .. }));
+        let leaders = steps
+            .iter()
+            .filter(|step| matches!(step.strike, Strike::Leader { .. }));
         assert!(leaders.count() > steps.len() / 2);
     }
 }

@@ -28,7 +28,10 @@ pub fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if beside.is_file() {
         return Ok(beside);
     }
-    bail!("there is no {}: build it, or say --rookeryd PATH", beside.display());
+    bail!(
+        "there is no {}: build it, or say --rookeryd PATH",
+        beside.display()
+    );
 }
 
 /// Builds the server as it stands, for development, and answers where it is.
@@ -52,7 +55,10 @@ pub fn build(features: &[&str]) -> anyhow::Result<PathBuf> {
         .context("cannot run cargo")?;
     ensure!(output.status.success(), "the server cannot be built");
     let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().rev().find_map(executable).context("cargo names no program")
+    text.lines()
+        .rev()
+        .find_map(executable)
+        .context("cargo names no program")
 }
 
 /// The server's path in one line of cargo's messages.
@@ -70,7 +76,10 @@ mod tests {
     fn the_program_is_found_in_the_messages_of_cargo() {
         let line = r#"{"reason":"compiler-artifact","executable":"/t/debug/rookeryd"}"#;
         assert_eq!(executable(line), Some(PathBuf::from("/t/debug/rookeryd")));
-        assert_eq!(executable(r#"{"reason":"build-finished","success":true}"#), None);
+        assert_eq!(
+            executable(r#"{"reason":"build-finished","success":true}"#),
+            None
+        );
         assert_eq!(executable(r#"{"executable":null}"#), None);
     }
 }

@@ -62,13 +62,31 @@ pub fn shortfalls(demands: &Demands, campaign: &Campaign, counts: &Counts) -> Ve
         }
     };
     let (kills, full) = (campaign.kills, campaign.full);
-    unless(kills >= demands.kills, format!("{kills} of {} kills", demands.kills));
-    unless(full >= demands.full, format!("{full} of {} full-cluster kills", demands.full));
+    unless(
+        kills >= demands.kills,
+        format!("{kills} of {} kills", demands.kills),
+    );
+    unless(
+        full >= demands.full,
+        format!("{full} of {} full-cluster kills", demands.full),
+    );
     let enough = counts.ok * 100 >= demands.operations * OPERATIONS_PERCENT_MIN;
-    unless(enough, format!("{} of {} operations", counts.ok, demands.operations));
+    unless(
+        enough,
+        format!("{} of {} operations", counts.ok, demands.operations),
+    );
     let busy = counts.ok * 100 >= counts.operations * OK_PERCENT_MIN;
-    unless(busy, format!("only {} of {} operations were done", counts.ok, counts.operations));
-    unless(counts.reads > 0 && counts.messages > 0, "nothing was read".to_owned());
+    unless(
+        busy,
+        format!(
+            "only {} of {} operations were done",
+            counts.ok, counts.operations
+        ),
+    );
+    unless(
+        counts.reads > 0 && counts.messages > 0,
+        "nothing was read".to_owned(),
+    );
     let cut_off = counts.unknown > 0 || kills < KILLS_FOR_UNKNOWN;
     unless(cut_off, format!("{kills} kills cut off no operation"));
     short
@@ -83,11 +101,7 @@ pub fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
 
 /// Everything about a run in a few lines, and how it ended.
 #[must_use]
-pub fn report(
-    demands: &Demands,
-    campaign: &Campaign,
-    verdict: &Verdict,
-) -> (String, Ending) {
+pub fn report(demands: &Demands, campaign: &Campaign, verdict: &Verdict) -> (String, Ending) {
     let mut text = String::new();
     let counts = &verdict.counts;
     let mut line = |what: String| {
@@ -98,14 +112,18 @@ pub fn report(
         "operations   {}: {} ok, {} failed, {} unknown",
         counts.operations, counts.ok, counts.failed, counts.unknown
     ));
-    line(format!("judged       {} messages, {} reads", counts.messages, counts.reads));
+    line(format!(
+        "judged       {} messages, {} reads",
+        counts.messages, counts.reads
+    ));
     line(format!(
         "kills        {} of {} nodes, {} of {} of the whole cluster",
         campaign.kills, demands.kills, campaign.full, demands.full
     ));
     let mut times: Vec<Duration> = campaign.failovers.iter().map(|it| it.took).collect();
     times.sort_unstable();
-    let ms = |time: Option<Duration>| time.map_or("-".into(), |it| format!("{} ms", it.as_millis()));
+    let ms =
+        |time: Option<Duration>| time.map_or("-".into(), |it| format!("{} ms", it.as_millis()));
     line(format!(
         "failover     p50 {}, p99 {}, max {} of {} partitions that lost their leader",
         ms(percentile(&times, 50)),
@@ -114,7 +132,10 @@ pub fn report(
         times.len()
     ));
     for recovery in &campaign.recoveries {
-        line(format!("recovery     {} after the whole cluster", ms(Some(*recovery))));
+        line(format!(
+            "recovery     {} after the whole cluster",
+            ms(Some(*recovery))
+        ));
     }
     for violation in verdict.violations.iter().take(SHOWN_MAX) {
         line(format!("VIOLATION    {violation}"));
@@ -132,8 +153,11 @@ pub fn report(
         (true, false) => Ending::Void,
         (true, true) => Ending::Clean,
     };
-    let kinds: Vec<String> =
-        verdict.by_kind().iter().map(|(kind, count)| format!("{count} {kind:?}")).collect();
+    let kinds: Vec<String> = verdict
+        .by_kind()
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind:?}"))
+        .collect();
     line(match ending {
         Ending::Clean => "clean        0 lost, 0 doubled, 0 reused UIDs, equal digests".into(),
         Ending::Dirty => format!("dirty        {}", kinds.join(", ")),
@@ -149,15 +173,35 @@ mod tests {
     use crate::oracle::{Kind, Violation};
 
     fn done() -> (Demands, Campaign, Verdict) {
-        let demands = Demands { kills: 2, full: 0, operations: 100 };
-        let took = |ms| Failover { group: 1, took: Duration::from_millis(ms) };
+        let demands = Demands {
+            kills: 2,
+            full: 0,
+            operations: 100,
+        };
+        let took = |ms| Failover {
+            group: 1,
+            took: Duration::from_millis(ms),
+        };
         let campaign = Campaign {
             kills: 2,
             failovers: (1..=200).map(took).collect(),
             ..Campaign::default()
         };
-        let counts = Counts { operations: 110, ok: 100, reads: 5, messages: 9, ..Counts::default() };
-        (demands, campaign, Verdict { counts, violations: Vec::new() })
+        let counts = Counts {
+            operations: 110,
+            ok: 100,
+            reads: 5,
+            messages: 9,
+            ..Counts::default()
+        };
+        (
+            demands,
+            campaign,
+            Verdict {
+                counts,
+                violations: Vec::new(),
+            },
+        )
     }
 
     #[test]
@@ -165,7 +209,10 @@ mod tests {
         let (demands, campaign, verdict) = done();
         let (text, ending) = report(&demands, &campaign, &verdict);
         assert_eq!(ending.code(), 0);
-        assert!(text.contains("p50 100 ms, p99 198 ms, max 200 ms of 200"), "{text}");
+        assert!(
+            text.contains("p50 100 ms, p99 198 ms, max 200 ms of 200"),
+            "{text}"
+        );
         assert_eq!(percentile(&[], 50), None);
     }
 
@@ -178,7 +225,11 @@ mod tests {
         verdict.counts.ok = 94;
         assert_eq!(report(&demands, &campaign, &verdict).1.code(), 3);
         let what = "message 5".to_owned();
-        verdict.violations = vec![Violation { kind: Kind::Lost, event: None, what }];
+        verdict.violations = vec![Violation {
+            kind: Kind::Lost,
+            event: None,
+            what,
+        }];
         let (text, ending) = report(&demands, &campaign, &verdict);
         assert_eq!(ending.code(), 1);
         assert!(text.contains("1 Lost"), "{text}");

@@ -28,7 +28,13 @@ mod tests {
         let mut first = generator(7, "plan", 0);
         assert_eq!(first.next_u64(), generator(7, "plan", 0).next_u64());
         assert_ne!(first.next_u64(), generator(7, "plan", 1).next_u64());
-        assert_ne!(generator(7, "plan", 0).next_u64(), generator(7, "mail", 0).next_u64());
-        assert_ne!(generator(7, "plan", 0).next_u64(), generator(8, "plan", 0).next_u64());
+        assert_ne!(
+            generator(7, "plan", 0).next_u64(),
+            generator(7, "mail", 0).next_u64()
+        );
+        assert_ne!(
+            generator(7, "plan", 0).next_u64(),
+            generator(8, "plan", 0).next_u64()
+        );
     }
 }

@@ -16,11 +16,16 @@ pub const SYNC_DELAY_VARIABLE: &str = "ROOKERY_FAULT_SYNC_DELAY_MS";
 /// `disk`, with the faults that the environment asks for.
 #[must_use]
 pub fn wrap(disk: Arc<dyn Disk>) -> Arc<dyn Disk> {
-    let delay = std::env::var(SYNC_DELAY_VARIABLE).ok().and_then(|text| text.parse().ok());
+    let delay = std::env::var(SYNC_DELAY_VARIABLE)
+        .ok()
+        .and_then(|text| text.parse().ok());
     match delay {
         Some(delay_ms) => {
             tracing::warn!("every sync of the log is delayed: {SYNC_DELAY_VARIABLE}={delay_ms}");
-            Arc::new(SlowDisk { disk, delay: Duration::from_millis(delay_ms) })
+            Arc::new(SlowDisk {
+                disk,
+                delay: Duration::from_millis(delay_ms),
+            })
         }
         None => disk,
     }
@@ -38,7 +43,10 @@ struct SlowFile {
 
 impl SlowDisk {
     fn slow(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(SlowFile { file, delay: self.delay })
+        Arc::new(SlowFile {
+            file,
+            delay: self.delay,
+        })
     }
 }
 

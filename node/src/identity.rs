@@ -114,13 +114,20 @@ pub enum IdentityError {
 /// [`IdentityError::Locked`] when another process has it.
 pub fn lock(directory: &Path) -> Result<fs::File, IdentityError> {
     let path = directory.join("LOCK");
-    let open = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-    let file = open.map_err(|source| IdentityError::Io { path: path.clone(), source })?;
+    let open = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    let file = open.map_err(|source| IdentityError::Io {
+        path: path.clone(),
+        source,
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => {
-            Err(IdentityError::Locked { path: directory.to_owned() })
-        }
+        Err(fs::TryLockError::WouldBlock) => Err(IdentityError::Locked {
+            path: directory.to_owned(),
+        }),
         Err(fs::TryLockError::Error(source)) => Err(IdentityError::Io { path, source }),
     }
 }
@@ -135,7 +142,14 @@ impl Identity {
     #[must_use]
     pub fn new(node: u64, log: u64) -> Self {
         let log = format!("{log:016x}");
-        Self { format: FORMAT, feature_level: 0, node, log, boot: 0, cluster: None }
+        Self {
+            format: FORMAT,
+            feature_level: 0,
+            node,
+            log,
+            boot: 0,
+            cluster: None,
+        }
     }
 
     /// Reads who the node is; none in an empty or absent directory.
@@ -157,7 +171,10 @@ impl Identity {
         let just: JustFormat = toml::from_str(&text).map_err(unreadable)?;
         let directory = directory.to_owned();
         if just.format > FORMAT {
-            return Err(IdentityError::NewerFormat { path: directory, found: just.format });
+            return Err(IdentityError::NewerFormat {
+                path: directory,
+                found: just.format,
+            });
         }
         let identity: Self = toml::from_str(&text).map_err(unreadable)?;
         if identity.node != node {
@@ -168,7 +185,10 @@ impl Identity {
             });
         }
         if identity.feature_level > known {
-            return Err(IdentityError::NewerFeatures { found: identity.feature_level, known });
+            return Err(IdentityError::NewerFeatures {
+                found: identity.feature_level,
+                known,
+            });
         }
         Ok(Some(identity))
     }
@@ -180,7 +200,10 @@ impl Identity {
     /// When it cannot be written.
     pub fn write(&self, directory: &Path) -> Result<(), IdentityError> {
         let path = directory.join(FILE);
-        let fail = |source| IdentityError::Io { path: path.clone(), source };
+        let fail = |source| IdentityError::Io {
+            path: path.clone(),
+            source,
+        };
         let text = toml::to_string(self).map_err(|error| fail(std::io::Error::other(error)))?;
         let fresh = directory.join("NODE.new");
         let write = || {

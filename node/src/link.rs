@@ -105,10 +105,18 @@ impl<F: Frames> Link<F> {
     #[must_use]
     pub fn open(frames: F, dial: Arc<dyn Dial>, node: u64, merge: Duration) -> Self {
         let (queue, requests) = mpsc::channel(F::QUEUE_MAX);
-        let shared =
-            Arc::new(Shared { client: Mutex::new(None), heard: Mutex::new(None) });
-        let driver =
-            Driver { frames, dial, node, merge, ids: AtomicU64::new(1), shared: Arc::clone(&shared) };
+        let shared = Arc::new(Shared {
+            client: Mutex::new(None),
+            heard: Mutex::new(None),
+        });
+        let driver = Driver {
+            frames,
+            dial,
+            node,
+            merge,
+            ids: AtomicU64::new(1),
+            shared: Arc::clone(&shared),
+        };
         tokio::spawn(driver.run(requests));
         Self { queue, shared }
     }
@@ -123,7 +131,9 @@ impl<F: Frames> Link<F> {
         request: F::Request,
     ) -> Result<oneshot::Receiver<Result<F::Reply, Lost>>, Lost> {
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send((request, answer)).map_err(|_| Lost::NotSent)?;
+        self.queue
+            .try_send((request, answer))
+            .map_err(|_| Lost::NotSent)?;
         Ok(answered)
     }
 
@@ -196,7 +206,9 @@ impl<F: Frames> Driver<F> {
         let mut batch = Vec::with_capacity(F::REQUESTS_MAX);
         loop {
             // A slot first: what comes while the socket is busy travels together.
-            let Ok(slot) = frames.reserve().await else { return };
+            let Ok(slot) = frames.reserve().await else {
+                return;
+            };
             if queue.recv_many(&mut batch, F::REQUESTS_MAX).await == 0 {
                 return;
             }

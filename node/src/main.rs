@@ -11,11 +11,19 @@ use node::{config, demo, pki, privileges, server, telemetry};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
-#[command(name = "rookeryd", version, about = "A mail store that cannot lose mail")]
+#[command(
+    name = "rookeryd",
+    version,
+    about = "A mail store that cannot lose mail"
+)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Args {
     /// The configuration of this node.
-    #[arg(long, value_name = "FILE", default_value = "/etc/rookery/rookeryd.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/rookery/rookeryd.toml"
+    )]
     config: PathBuf,
     /// Stop when standard input ends.
     #[arg(long, hide = true)]
@@ -57,7 +65,9 @@ fn run(args: Args) -> anyhow::Result<()> {
             let listeners = server::Listeners::bind(&config)?;
             privileges::drop_capabilities()?;
             privileges::forbid_core_dumps()?;
-            let options = server::Options { exit_with_stdin: args.exit_with_stdin };
+            let options = server::Options {
+                exit_with_stdin: args.exit_with_stdin,
+            };
             let runtime = runtime()?;
             let result = runtime.block_on(server::run(config, listeners, options));
             // Threads that wait for the disk or for standard input do not hold the process.
@@ -68,5 +78,7 @@ fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }

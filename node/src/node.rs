@@ -24,8 +24,8 @@ use crate::front::admin::{self, FEATURE_LEVEL};
 use crate::identity::{self, Identity, Membership, Peer};
 use crate::link::Dial;
 use crate::raft::{Gate, Groups, LogStore, OnFatal, Peers, Timing};
-use crate::replica::index::{Indexes, SledIndexes};
 use crate::replica::directory::Directory;
+use crate::replica::index::{Indexes, SledIndexes};
 use crate::replica::partition::Partition;
 use crate::replica::{Checkpointer, GroupId, Hints, Machine, Opening};
 use crate::service::steward::Usher;
@@ -72,14 +72,25 @@ pub struct Book {
 impl Book {
     fn known(&self, found: impl Fn(&Peer) -> bool) -> Option<Peer> {
         let identity = self.identity.lock();
-        identity.cluster.as_ref()?.peers.iter().find(|peer| found(peer)).cloned()
+        identity
+            .cluster
+            .as_ref()?
+            .peers
+            .iter()
+            .find(|peer| found(peer))
+            .cloned()
     }
 
     fn address(&self, node: u64) -> Option<String> {
         let view = self.view.read();
-        let known = view.node(NodeId(node)).map(|node| node.addresses.peer.clone());
+        let known = view
+            .node(NodeId(node))
+            .map(|node| node.addresses.peer.clone());
         drop(view);
-        known.or_else(|| self.known(|peer| peer.node == node).map(|peer| peer.address))
+        known.or_else(|| {
+            self.known(|peer| peer.node == node)
+                .map(|peer| peer.address)
+        })
     }
 
     fn directory_replica(&self) -> Option<u64> {
@@ -89,7 +100,10 @@ impl Book {
     /// Durably belongs to a cluster from now on.
     fn join(&self, membership: Membership) -> anyhow::Result<()> {
         let mut identity = self.identity.lock();
-        let next = Identity { cluster: Some(membership), ..identity.clone() };
+        let next = Identity {
+            cluster: Some(membership),
+            ..identity.clone()
+        };
         next.write(&self.directory)?;
         *identity = next;
         Ok(())
@@ -111,10 +125,15 @@ impl Dial for Book {
 
     fn node_of(&self, replica: u64) -> Option<u64> {
         let view = self.view.read();
-        let placed = view.replica(directory::ReplicaId(replica)).map(|(_, found)| found.node.0);
+        let placed = view
+            .replica(directory::ReplicaId(replica))
+            .map(|(_, found)| found.node.0);
         drop(view);
         placed
-            .or_else(|| self.known(|peer| peer.replica == replica).map(|peer| peer.node))
+            .or_else(|| {
+                self.known(|peer| peer.replica == replica)
+                    .map(|peer| peer.node)
+            })
             .or_else(|| (self.directory_replica() == Some(replica)).then_some(self.node))
     }
 }
@@ -161,7 +180,10 @@ impl Node {
         }
         identity.boot += 1;
         identity.write(directory)?;
-        let indexes = Arc::new(SledIndexes::open(directory, config.storage.index_cache_bytes)?);
+        let indexes = Arc::new(SledIndexes::open(
+            directory,
+            config.storage.index_cache_bytes,
+        )?);
         let view = Arc::new(RwLock::new(View::default()));
         let book = Arc::new(Book {
             node: config.node.id,
@@ -205,7 +227,11 @@ impl Node {
             _lock: lock,
             starting: tokio::sync::Mutex::default(),
         });
-        Ok(Opened { node, writer, checkpointer })
+        Ok(Opened {
+            node,
+            writer,
+            checkpointer,
+        })
     }
 
     /// What clients are served with.
@@ -269,10 +295,14 @@ impl Node {
         let placed: Vec<directory::Group> = {
             let view = self.view.read();
             let own = NodeId(self.config.node.id);
-            view.replicas_on(own).map(|(group, _)| group.clone()).collect()
+            view.replicas_on(own)
+                .map(|(group, _)| group.clone())
+                .collect()
         };
         for group in placed.iter().filter(|group| group.id.0 != 0) {
-            let Some(here) = group.replica_on(NodeId(self.config.node.id)) else { continue };
+            let Some(here) = group.replica_on(NodeId(self.config.node.id)) else {
+                continue;
+            };
             let id = GroupId(group.id.0);
             self.start(id, here.id.0).await?;
             if here.id == group.first
@@ -310,10 +340,9 @@ impl Node {
         };
         let recovered = self.recovered.lock().remove(&ReplicaId(replica));
         let store = LogStore::open(self.log.clone(), ReplicaId(replica), recovered.as_ref())?;
-        let opened = tokio::task::spawn_blocking(move || {
-            crate::replica::open(opening, recovered.as_ref())
-        })
-        .await??;
+        let opened =
+            tokio::task::spawn_blocking(move || crate::replica::open(opening, recovered.as_ref()))
+                .await??;
         opened.attach(Arc::new(store.clone()));
         self.checkpointer.add(Arc::clone(&opened));
         self.groups.start(id, replica, opened, store).await?;
@@ -363,9 +392,17 @@ impl Node {
             peers: Vec::new(),
         };
         self.book.join(membership).map_err(internal)?;
-        self.start(DIRECTORY, FIRST_REPLICA).await.map_err(internal)?;
-        let group = self.groups.get(DIRECTORY).ok_or_else(|| Status::internal("not started"))?;
-        group.initialize(BTreeSet::from([FIRST_REPLICA])).await.map_err(internal)?;
+        self.start(DIRECTORY, FIRST_REPLICA)
+            .await
+            .map_err(internal)?;
+        let group = self
+            .groups
+            .get(DIRECTORY)
+            .ok_or_else(|| Status::internal("not started"))?;
+        group
+            .initialize(BTreeSet::from([FIRST_REPLICA]))
+            .await
+            .map_err(internal)?;
         self.founded.notify_waiters();
         self.founded.notify_one();
         Ok(cluster)
@@ -387,8 +424,12 @@ impl Node {
 
     /// Before the process ends in peace: hands every lead to a follower that has kept up.
     pub async fn resign(&self) {
-        let leads: Vec<_> =
-            self.groups.all().into_iter().filter(|group| group.is_leader()).collect();
+        let leads: Vec<_> = self
+            .groups
+            .all()
+            .into_iter()
+            .filter(|group| group.is_leader())
+            .collect();
         for group in &leads {
             let status = group.status();
             let heir = status
@@ -403,7 +444,9 @@ impl Node {
             }
         }
         let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
-        while leads.iter().any(|group| group.is_leader() && group.status().voters.len() > 1)
+        while leads
+            .iter()
+            .any(|group| group.is_leader() && group.status().voters.len() > 1)
             && tokio::time::Instant::now() < deadline
         {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -414,9 +457,10 @@ impl Node {
 impl Gate for Node {
     fn speaks_for(&self, node: u64, group: GroupId, replica: u64) -> bool {
         let view = self.view.read();
-        if view.node(NodeId(node)).is_some_and(|found| {
-            found.state == directory::NodeState::Removed
-        }) {
+        if view
+            .node(NodeId(node))
+            .is_some_and(|found| found.state == directory::NodeState::Removed)
+        {
             return false;
         }
         match view.replica(directory::ReplicaId(replica)) {
@@ -443,15 +487,25 @@ impl Gate for Node {
                 return if known.id == id && known.directory_replica == request.replica {
                     Ok(())
                 } else {
-                    Err(Status::failed_precondition("this node belongs to another cluster"))
+                    Err(Status::failed_precondition(
+                        "this node belongs to another cluster",
+                    ))
                 };
             }
             let peers = request
                 .peers
                 .into_iter()
-                .map(|peer| Peer { node: peer.node, replica: peer.replica, address: peer.address })
+                .map(|peer| Peer {
+                    node: peer.node,
+                    replica: peer.replica,
+                    address: peer.address,
+                })
                 .collect();
-            let membership = Membership { id, directory_replica: request.replica, peers };
+            let membership = Membership {
+                id,
+                directory_replica: request.replica,
+                peers,
+            };
             self.book.join(membership).map_err(internal)?;
             self.founded.notify_one();
             tracing::info!(cluster = hex(&request.cluster), "joined a cluster");
@@ -470,8 +524,9 @@ impl Usher for Node {
         Box::pin(async move {
             let request = {
                 let view = self.view.read();
-                let cluster =
-                    view.cluster().ok_or_else(|| anyhow::anyhow!("there is no cluster"))?;
+                let cluster = view
+                    .cluster()
+                    .ok_or_else(|| anyhow::anyhow!("there is no cluster"))?;
                 let placed = view
                     .group(directory::GroupId(0))
                     .ok_or_else(|| anyhow::anyhow!("the directory is not placed"))?;
@@ -487,7 +542,12 @@ impl Usher for Node {
                         })
                     })
                     .collect();
-                v1::WelcomeRequest { cluster: cluster.id.to_vec().into(), node, replica, peers }
+                v1::WelcomeRequest {
+                    cluster: cluster.id.to_vec().into(),
+                    node,
+                    replica,
+                    peers,
+                }
             };
             let welcome = async {
                 let channel = self.tls.dial(&peer, node).await?;
@@ -512,6 +572,9 @@ fn hex(bytes: &[u8]) -> String {
 /// Makes the data directory, for this user alone.
 fn make_private(directory: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory);
     made.map_err(|error| anyhow::anyhow!("data directory {}: {error}", directory.display()))
 }

@@ -83,10 +83,13 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
     let tls = Tls::load(&config.tls, config.node.id)?;
     let metrics = telemetry::keep_metrics()?;
     let opening = (Arc::clone(&config), tls.clone());
-    let opened =
-        tokio::task::spawn_blocking(move || Node::open(opening.0, &opening.1, on_fatal()))
-            .await??;
-    let Opened { node, writer, checkpointer } = opened;
+    let opened = tokio::task::spawn_blocking(move || Node::open(opening.0, &opening.1, on_fatal()))
+        .await??;
+    let Opened {
+        node,
+        writer,
+        checkpointer,
+    } = opened;
     spawn_threads(&node, writer, &checkpointer)?;
 
     let (stop, shutdown) = Shutdown::channel();
@@ -97,8 +100,10 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
     tokio::spawn(tls.clone().watch());
     let peers = tls.incoming_peers(listen(listeners.peer)?);
     tokio::spawn(serve_peers(Arc::clone(&node), peers));
-    let operators =
-        tls.incoming_admins(listen(listeners.admin)?, config.limits.admin_connections_max);
+    let operators = tls.incoming_admins(
+        listen(listeners.admin)?,
+        config.limits.admin_connections_max,
+    );
     tokio::spawn(serve_admin(Arc::clone(&node), operators));
     tokio::spawn(Arc::clone(&node).run());
     let usher: Arc<dyn Usher> = Arc::clone(&node) as Arc<dyn Usher>;
@@ -106,14 +111,21 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
 
     let service = node.service().clone();
     let imap_door = door("imap", config.limits.imap_connections_max, &config);
-    let imap = Arc::new(ImapDoor::new(service.clone(), tls.clone(), Arc::clone(&config)));
+    let imap = Arc::new(ImapDoor::new(
+        service.clone(),
+        tls.clone(),
+        Arc::clone(&config),
+    ));
     for (listener, implicit_tls) in [(listeners.imap, false), (listeners.imaps, true)] {
         let Some(listener) = listener else { continue };
         let (imap, hear) = (Arc::clone(&imap), shutdown.clone());
-        let serve = move |socket, guest| {
-            Arc::clone(&imap).serve(socket, guest, implicit_tls, hear.clone())
-        };
-        tokio::spawn(imap_door.clone().accept(listen(listener)?, shutdown.clone(), serve));
+        let serve =
+            move |socket, guest| Arc::clone(&imap).serve(socket, guest, implicit_tls, hear.clone());
+        tokio::spawn(
+            imap_door
+                .clone()
+                .accept(listen(listener)?, shutdown.clone(), serve),
+        );
     }
     let lmtp_door = door("lmtp", config.limits.lmtp_connections_max, &config);
     let lmtp = Arc::new(LmtpDoor::new(service, tls, Arc::clone(&config))?);
@@ -140,7 +152,11 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
 }
 
 fn door(name: &'static str, connections_max: usize, config: &Config) -> Door {
-    Door::new(name, connections_max, config.limits.pre_auth_per_address_max)
+    Door::new(
+        name,
+        connections_max,
+        config.limits.pre_auth_per_address_max,
+    )
 }
 
 async fn told_to_stop(options: Options) -> anyhow::Result<()> {
@@ -180,41 +196,53 @@ fn spawn_threads(
     const IDLE: Duration = Duration::from_millis(200);
     let fatal = on_fatal();
     let log = node.log().clone();
-    std::thread::Builder::new().name("log-writer".into()).spawn(move || {
-        loop {
-            match writer.step() {
-                Ok(Step::Idle) => {
-                    let _queued = writer.wait(IDLE);
+    std::thread::Builder::new()
+        .name("log-writer".into())
+        .spawn(move || {
+            loop {
+                match writer.step() {
+                    Ok(Step::Idle) => {
+                        let _queued = writer.wait(IDLE);
+                    }
+                    Ok(_) => {}
+                    Err(error) if !log.is_poisoned() => {
+                        // No room for a new segment: what waits goes on waiting, nothing is lost.
+                        tracing::error!(%error, "the log waits for room");
+                        std::thread::sleep(IDLE);
+                    }
+                    Err(error) => fatal(format!("the log cannot be written: {error}")),
                 }
-                Ok(_) => {}
-                Err(error) if !log.is_poisoned() => {
-                    // No room for a new segment: what waits goes on waiting, nothing is lost.
-                    tracing::error!(%error, "the log waits for room");
-                    std::thread::sleep(IDLE);
-                }
-                Err(error) => fatal(format!("the log cannot be written: {error}")),
             }
-        }
-    })?;
+        })?;
     let log = node.log().clone();
-    std::thread::Builder::new().name("log-spares".into()).spawn(move || {
-        loop {
-            if let Err(error) = log.prepare() {
-                tracing::warn!(%error, "no spare segment");
-                metrics::counter!("rookery_log_spare_failures_total").increment(1);
+    std::thread::Builder::new()
+        .name("log-spares".into())
+        .spawn(move || {
+            loop {
+                if let Err(error) = log.prepare() {
+                    tracing::warn!(%error, "no spare segment");
+                    metrics::counter!("rookery_log_spare_failures_total").increment(1);
+                }
+                std::thread::sleep(IDLE);
             }
-            std::thread::sleep(IDLE);
-        }
-    })?;
+        })?;
     let checkpointer = Arc::clone(checkpointer);
-    std::thread::Builder::new().name("checkpoints".into()).spawn(move || checkpointer.run())?;
+    std::thread::Builder::new()
+        .name("checkpoints".into())
+        .spawn(move || checkpointer.run())?;
     Ok(())
 }
 
 /// Puts which node calls into the request, from its certificate.
-#[expect(clippy::result_large_err, reason = "tonic's interceptors return its Status")]
+#[expect(
+    clippy::result_large_err,
+    reason = "tonic's interceptors return its Status"
+)]
 fn identify(mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-    let caller = request.extensions().get::<Caller>().map(|caller| caller.identity.clone());
+    let caller = request
+        .extensions()
+        .get::<Caller>()
+        .map(|caller| caller.identity.clone());
     if let Some(Identity::Node(node)) = caller {
         request.extensions_mut().insert(CallerNode(node));
     }
@@ -245,7 +273,10 @@ async fn serve_peers(node: Arc<Node>, incoming: Incoming) {
 
 async fn serve_admin(node: Arc<Node>, incoming: Incoming) {
     let admin = v1::admin_server::AdminServer::new(AdminServer::new(node));
-    let served = grpc_server().add_service(admin).serve_with_incoming(incoming).await;
+    let served = grpc_server()
+        .add_service(admin)
+        .serve_with_incoming(incoming)
+        .await;
     if let Err(error) = served {
         on_fatal()(format!("the admin listener failed: {error}"));
     }

@@ -163,6 +163,8 @@ impl Load {
             }
             Ok(())
         };
-        timeout(DRAIN_WAIT, drain).await.context("clients do not come to an end")?
+        timeout(DRAIN_WAIT, drain)
+            .await
+            .context("clients do not come to an end")?
     }
 }

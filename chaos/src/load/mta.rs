@@ -65,13 +65,22 @@ impl<'a> Mta<'a> {
     pub(crate) fn new(scene: &'a Scene, role: Role, number: u64, doors: Vec<Door>) -> Self {
         let name = format!("{role:?}{number}").to_lowercase();
         let sender = format!("{name}@sender.example");
-        Self { scene, name, sender, doors, connection: None }
+        Self {
+            scene,
+            name,
+            sender,
+            doors,
+            connection: None,
+        }
     }
 
     /// Connects to any of its doors, if that one answers.
     async fn connect(&mut self, rng: &mut impl Rng) {
         if let Some(door) = self.doors.choose(rng) {
-            self.connection = Lmtp::connect(door.lmtp).await.ok().map(|lmtp| (door.node, lmtp));
+            self.connection = Lmtp::connect(door.lmtp)
+                .await
+                .ok()
+                .map(|lmtp| (door.node, lmtp));
         }
     }
 
@@ -99,10 +108,16 @@ impl<'a> Mta<'a> {
                 self.connect(rng).await;
             }
             if let Some((node, mut lmtp)) = self.connection.take() {
-                let op = Op::Deliver { serial, content: content.clone(), to: left.clone() };
+                let op = Op::Deliver {
+                    serial,
+                    content: content.clone(),
+                    to: left.clone(),
+                };
                 let open = self.scene.recorder.invoke(&self.name, node, op);
-                let addresses: Vec<String> =
-                    left.iter().map(|place| self.scene.address(*place)).collect();
+                let addresses: Vec<String> = left
+                    .iter()
+                    .map(|place| self.scene.address(*place))
+                    .collect();
                 match lmtp.deliver(&self.sender, &addresses, message).await {
                     Ok(receipts) => {
                         all &= !receipts.iter().any(Receipt::is_bounce);

@@ -40,7 +40,9 @@ impl Probes {
     pub fn prepare(scene: &Arc<Scene>, groups: &[u64], victim: u64, strike: u64) -> Self {
         let alive = scene.nodes.iter().filter(|door| door.node != victim);
         let account = |group: u64| (0..).zip(&scene.accounts).find(|(_, it)| it.group == group);
-        let waiting = groups.iter().filter_map(|group| Some((*group, account(*group)?.0)));
+        let waiting = groups
+            .iter()
+            .filter_map(|group| Some((*group, account(*group)?.0)));
         Self {
             waiting: waiting.collect(),
             survivors: alive.copied().collect(),
@@ -61,7 +63,10 @@ impl Probes {
                 let mut mta = Mta::new(&scene, Role::Probe, group, doors);
                 let serial = serial(Role::Probe, group, self.strike);
                 let message = message_of_size(scene.seed, serial, PROBE_BYTES);
-                let place = Place { account, mailbox: 0 };
+                let place = Place {
+                    account,
+                    mailbox: 0,
+                };
                 let through = mta.send(serial, &message, vec![place], &mut rng).await;
                 let took = killed.elapsed();
                 mta.hang_up().await;

@@ -32,7 +32,12 @@ pub async fn run(scene: Arc<Scene>, number: u64, stop: Stop) {
             continue;
         };
         let account = u32::try_from(account).unwrap_or(0);
-        let mut reader = Reader { scene: &scene, name: &name, account, node: door.node };
+        let mut reader = Reader {
+            scene: &scene,
+            name: &name,
+            account,
+            node: door.node,
+        };
         let mut alive = true;
         for _ in 0..looks {
             if stop.is_set() || !alive {
@@ -59,8 +64,10 @@ impl Reader<'_> {
     /// connection can be used further.
     async fn look(&mut self, imap: &mut Imap, rng: &mut impl Rng) -> bool {
         let mailbox = rng.random_range(0..MAILBOXES.len());
-        let place =
-            Place { account: self.account, mailbox: u8::try_from(mailbox).unwrap_or(0) };
+        let place = Place {
+            account: self.account,
+            mailbox: u8::try_from(mailbox).unwrap_or(0),
+        };
         let op = Op::List { place, last: false };
         let listed = match self.read(op, listing(imap, mailbox, false)).await {
             Ok(Answer::Listed { messages, .. }) => messages,
@@ -70,11 +77,18 @@ impl Reader<'_> {
         match rng.random_range(0..4) {
             0 => {
                 let wait = Duration::from_millis(rng.random_range(1..IDLE_MS_MAX));
-                imap.idle(wait).await.map_or_else(|trouble| trouble.alive(), |_| true)
+                imap.idle(wait)
+                    .await
+                    .map_or_else(|trouble| trouble.alive(), |_| true)
             }
             1 => {
-                let Some(message) = listed.choose(rng) else { return true };
-                let op = Op::Read { place, uid: message.uid };
+                let Some(message) = listed.choose(rng) else {
+                    return true;
+                };
+                let op = Op::Read {
+                    place,
+                    uid: message.uid,
+                };
                 let read = self.read(op, reading(imap, mailbox, message.uid)).await;
                 read.map_or_else(|trouble| trouble.alive(), |_| true)
             }

@@ -58,7 +58,10 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn place(&self, mailbox: usize) -> Place {
-        Place { account: self.account, mailbox: u8::try_from(mailbox).unwrap_or(0) }
+        Place {
+            account: self.account,
+            mailbox: u8::try_from(mailbox).unwrap_or(0),
+        }
     }
 
     async fn step(&mut self) {
@@ -140,8 +143,10 @@ impl Worker<'_> {
 
     fn choose(&mut self, mailbox: usize, many: usize) -> Vec<u32> {
         let many = self.rng.random_range(1..=many);
-        let mut uids: Vec<u32> =
-            self.known[mailbox].keys().copied().choose_multiple(&mut self.rng, many);
+        let mut uids: Vec<u32> = self.known[mailbox]
+            .keys()
+            .copied()
+            .choose_multiple(&mut self.rng, many);
         uids.sort_unstable();
         uids
     }
@@ -152,18 +157,30 @@ impl Worker<'_> {
     }
 
     async fn append(&mut self, mailbox: usize) {
-        let Some((node, mut imap)) = self.session.take() else { return };
+        let Some((node, mut imap)) = self.session.take() else {
+            return;
+        };
         self.appended += 1;
         let serial = serial(Role::Worker, u64::from(self.account), self.appended);
         let message = message(self.scene.seed, serial, self.scene.sizes);
         let flags = self.flags();
         let to = self.place(mailbox);
         let content = Content::of(&message);
-        let open = self.begin(node, Op::Append { to, serial, content, flags });
+        let open = self.begin(
+            node,
+            Op::Append {
+                to,
+                serial,
+                content,
+                flags,
+            },
+        );
         let result = imap.append(MAILBOXES[mailbox], flags, &message).await;
-        let result = self.end(open, (node, imap), result, |(validity, uid)| Answer::Appended {
-            validity: *validity,
-            uid: *uid,
+        let result = self.end(open, (node, imap), result, |(validity, uid)| {
+            Answer::Appended {
+                validity: *validity,
+                uid: *uid,
+            }
         });
         if let Ok((_, uid)) = result {
             self.known[mailbox].insert(uid, serial);
@@ -171,20 +188,28 @@ impl Worker<'_> {
     }
 
     async fn list(&mut self, mailbox: usize) {
-        let Some((node, mut imap)) = self.session.take() else { return };
+        let Some((node, mut imap)) = self.session.take() else {
+            return;
+        };
         let place = self.place(mailbox);
         let open = self.begin(node, Op::List { place, last: false });
         let result = listing(&mut imap, mailbox, false).await;
         let listed = self.end(open, (node, imap), result, Answer::clone);
         if let Ok(Answer::Listed { messages, .. }) = listed {
-            let known = messages.iter().filter_map(|message| Some((message.uid, message.serial?)));
+            let known = messages
+                .iter()
+                .filter_map(|message| Some((message.uid, message.serial?)));
             self.known[mailbox] = known.collect();
         }
     }
 
     async fn read(&mut self, mailbox: usize) {
-        let Some(uid) = self.choose(mailbox, 1).first().copied() else { return };
-        let Some((node, mut imap)) = self.session.take() else { return };
+        let Some(uid) = self.choose(mailbox, 1).first().copied() else {
+            return;
+        };
+        let Some((node, mut imap)) = self.session.take() else {
+            return;
+        };
         let place = self.place(mailbox);
         let open = self.begin(node, Op::Read { place, uid });
         let result = reading(&mut imap, mailbox, uid).await;
@@ -212,21 +237,45 @@ impl Worker<'_> {
         if uids.is_empty() {
             return false;
         }
-        let Some((node, mut imap)) = self.select(mailbox, uids).await else { return false };
+        let Some((node, mut imap)) = self.select(mailbox, uids).await else {
+            return false;
+        };
         let place = self.place(mailbox);
-        let open = self.begin(node, Op::Store { place, uids: uids.to_vec(), mode, flags });
+        let open = self.begin(
+            node,
+            Op::Store {
+                place,
+                uids: uids.to_vec(),
+                mode,
+                flags,
+            },
+        );
         let result = imap.store(uids, mode, flags).await;
-        self.end(open, (node, imap), result, |told| Answer::Stored(told.clone())).is_ok()
+        self.end(open, (node, imap), result, |told| {
+            Answer::Stored(told.clone())
+        })
+        .is_ok()
     }
 
     async fn expunge(&mut self, mailbox: usize, many: usize) {
         let uids = self.choose(mailbox, many);
-        if !self.store_these(mailbox, &uids, Mode::Add, Flags::DELETED).await {
+        if !self
+            .store_these(mailbox, &uids, Mode::Add, Flags::DELETED)
+            .await
+        {
             return;
         }
-        let Some((node, mut imap)) = self.select(mailbox, &uids).await else { return };
+        let Some((node, mut imap)) = self.select(mailbox, &uids).await else {
+            return;
+        };
         let place = self.place(mailbox);
-        let open = self.begin(node, Op::Expunge { place, uids: uids.clone() });
+        let open = self.begin(
+            node,
+            Op::Expunge {
+                place,
+                uids: uids.clone(),
+            },
+        );
         let result = imap.expunge(&uids).await;
         let result = self.end(open, (node, imap), result, |()| Answer::Expunged);
         if !matches!(result, Err(Trouble::NotDone(..))) {
@@ -240,15 +289,30 @@ impl Worker<'_> {
         if uids.is_empty() {
             return;
         }
-        let Some((node, mut imap)) = self.select(mailbox, &uids).await else { return };
+        let Some((node, mut imap)) = self.select(mailbox, &uids).await else {
+            return;
+        };
         let (from, to) = (self.place(mailbox), self.place(other));
-        let open = self.begin(node, Op::Copy { moving, from, to, uids: uids.clone() });
+        let open = self.begin(
+            node,
+            Op::Copy {
+                moving,
+                from,
+                to,
+                uids: uids.clone(),
+            },
+        );
         let result = imap.copy(moving, &uids, MAILBOXES[other]).await;
-        let result = self.end(open, (node, imap), result, |(validity, pairs)| Answer::Copied {
-            validity: *validity,
-            pairs: pairs.clone(),
+        let result = self.end(open, (node, imap), result, |(validity, pairs)| {
+            Answer::Copied {
+                validity: *validity,
+                pairs: pairs.clone(),
+            }
         });
-        let [from, to] = self.known.get_disjoint_mut([mailbox, other]).expect("they differ");
+        let [from, to] = self
+            .known
+            .get_disjoint_mut([mailbox, other])
+            .expect("they differ");
         if let Ok((_, pairs)) = &result {
             for (source, target) in pairs {
                 if let Some(serial) = from.get(source) {
@@ -271,12 +335,20 @@ pub(crate) async fn listing(
     let selected = imap.select(MAILBOXES[mailbox]).await?;
     let messages = imap.list(whole).await?;
     let (validity, uid_next, modseq) = (selected.validity, selected.uid_next, selected.modseq);
-    Ok(Answer::Listed { validity, uid_next, modseq, messages })
+    Ok(Answer::Listed {
+        validity,
+        uid_next,
+        modseq,
+        messages,
+    })
 }
 
 /// One message of a mailbox, selected anew.
 pub(crate) async fn reading(imap: &mut Imap, mailbox: usize, uid: u32) -> Result<Answer, Trouble> {
     let selected = imap.select(MAILBOXES[mailbox]).await?;
     let body = imap.read(uid).await?;
-    Ok(Answer::Body { validity: selected.validity, body })
+    Ok(Answer::Body {
+        validity: selected.validity,
+        body,
+    })
 }

@@ -59,9 +59,16 @@ impl Imap {
     /// When nobody answers as an IMAP server does, or the login fails.
     pub async fn connect(address: SocketAddr, user: &str, password: &str) -> io::Result<Self> {
         let stream = Stream::connect(address).await?;
-        let mut imap = Self { stream, framer: Framer::default(), tag: 0, selected: None };
+        let mut imap = Self {
+            stream,
+            framer: Framer::default(),
+            tag: 0,
+            selected: None,
+        };
         match imap.response().await? {
-            Response::Untagged(Untagged::Status { status: Status::Ok, .. }) => {}
+            Response::Untagged(Untagged::Status {
+                status: Status::Ok, ..
+            }) => {}
             other => return Err(io::Error::other(format!("no greeting: {other:?}"))),
         }
         let login = imap.command(&format!("LOGIN {user} {password}")).await;
@@ -95,9 +102,17 @@ impl Imap {
     pub async fn select(&mut self, mailbox: &str) -> Result<Selected, Trouble> {
         self.selected = None;
         let done = self.command(&format!("SELECT {mailbox}")).await?;
-        let mut selected = Selected { name: mailbox.to_owned(), ..Selected::default() };
+        let mut selected = Selected {
+            name: mailbox.to_owned(),
+            ..Selected::default()
+        };
         for untagged in done.untagged {
-            let Untagged::Status { code: Some(code), .. } = untagged else { continue };
+            let Untagged::Status {
+                code: Some(code), ..
+            } = untagged
+            else {
+                continue;
+            };
             match code {
                 Code::UidValidity(validity) => selected.validity = validity,
                 Code::UidNext(uid) => selected.uid_next = uid,
@@ -115,14 +130,19 @@ impl Imap {
     ///
     /// As for every call.
     pub async fn list(&mut self, whole: bool) -> Result<Vec<Listed>, Trouble> {
-        let section = if whole { "BODY.PEEK[]" } else { "BODY.PEEK[HEADER.FIELDS (X-Chaos-Serial)]" };
+        let section = if whole {
+            "BODY.PEEK[]"
+        } else {
+            "BODY.PEEK[HEADER.FIELDS (X-Chaos-Serial)]"
+        };
         let mut listed = Vec::new();
         let take = |untagged| {
             if let Untagged::Fetch(fetched) = untagged {
                 listed.extend(listing(fetched, whole));
             }
         };
-        self.command_with(&format!("UID FETCH 1:* (UID FLAGS {section})"), take).await?;
+        self.command_with(&format!("UID FETCH 1:* (UID FLAGS {section})"), take)
+            .await?;
         listed.sort_by_key(|message: &Listed| message.uid);
         Ok(listed)
     }
@@ -133,11 +153,16 @@ impl Imap {
     ///
     /// As for every call.
     pub async fn read(&mut self, uid: u32) -> Result<Option<Received>, Trouble> {
-        let done = self.command(&format!("UID FETCH {uid} (UID BODY.PEEK[])")).await?;
-        let found = done.untagged.into_iter().find_map(|untagged| match untagged {
-            Untagged::Fetch(fetched) if fetched.uid == Some(uid) => fetched.body,
-            _ => None,
-        });
+        let done = self
+            .command(&format!("UID FETCH {uid} (UID BODY.PEEK[])"))
+            .await?;
+        let found = done
+            .untagged
+            .into_iter()
+            .find_map(|untagged| match untagged {
+                Untagged::Fetch(fetched) if fetched.uid == Some(uid) => fetched.body,
+                _ => None,
+            });
         Ok(found.map(|bytes| Received::of(&bytes)))
     }
 
@@ -159,12 +184,17 @@ impl Imap {
         };
         let command = format!("UID STORE {} {sign}FLAGS {flags}", set(uids));
         let done = self.command(&command).await?;
-        let told = done.untagged.into_iter().filter_map(|untagged| match untagged {
-            Untagged::Fetch(Fetched { uid: Some(uid), flags: Some(flags), .. }) => {
-                Some((uid, flags))
-            }
-            _ => None,
-        });
+        let told = done
+            .untagged
+            .into_iter()
+            .filter_map(|untagged| match untagged {
+                Untagged::Fetch(Fetched {
+                    uid: Some(uid),
+                    flags: Some(flags),
+                    ..
+                }) => Some((uid, flags)),
+                _ => None,
+            });
         Ok(told.filter(|(uid, _)| uids.contains(uid)).collect())
     }
 
@@ -181,17 +211,26 @@ impl Imap {
         to: &str,
     ) -> Result<(u32, Vec<(u32, u32)>), Trouble> {
         let verb = if moving { "MOVE" } else { "COPY" };
-        let done = self.command(&format!("UID {verb} {} {to}", set(uids))).await?;
-        let untagged = done.untagged.into_iter().filter_map(|untagged| match untagged {
-            Untagged::Status { code, .. } => code,
-            _ => None,
-        });
-        let copied = done.code.into_iter().chain(untagged).find_map(|code| match code {
-            Code::CopyUid(validity, from, to) => {
-                Some((validity, from.into_iter().zip(to).collect()))
-            }
-            _ => None,
-        });
+        let done = self
+            .command(&format!("UID {verb} {} {to}", set(uids)))
+            .await?;
+        let untagged = done
+            .untagged
+            .into_iter()
+            .filter_map(|untagged| match untagged {
+                Untagged::Status { code, .. } => code,
+                _ => None,
+            });
+        let copied = done
+            .code
+            .into_iter()
+            .chain(untagged)
+            .find_map(|code| match code {
+                Code::CopyUid(validity, from, to) => {
+                    Some((validity, from.into_iter().zip(to).collect()))
+                }
+                _ => None,
+            });
         Ok(copied.unwrap_or_default())
     }
 
@@ -201,7 +240,9 @@ impl Imap {
     ///
     /// As for every call.
     pub async fn expunge(&mut self, uids: &[u32]) -> Result<(), Trouble> {
-        self.command(&format!("UID EXPUNGE {}", set(uids))).await.map(drop)
+        self.command(&format!("UID EXPUNGE {}", set(uids)))
+            .await
+            .map(drop)
     }
 
     /// Appends a message; answers UIDVALIDITY and UID.
@@ -234,7 +275,10 @@ impl Imap {
         let broken = |error: io::Error| Trouble::NotDone(error.to_string(), Alive::No);
         self.tag += 1;
         let command = format!("a{} APPEND {mailbox} {flags} {{{length}}}\r\n", self.tag);
-        self.stream.write(command.as_bytes()).await.map_err(broken)?;
+        self.stream
+            .write(command.as_bytes())
+            .await
+            .map_err(broken)?;
         loop {
             match self.response().await.map_err(broken)? {
                 Response::Continue => return Ok(()),
@@ -280,7 +324,10 @@ impl Imap {
         let unknown = |error: io::Error| Trouble::Unknown(error.to_string());
         self.tag += 1;
         let command = format!("a{} IDLE\r\n", self.tag);
-        self.stream.write(command.as_bytes()).await.map_err(unknown)?;
+        self.stream
+            .write(command.as_bytes())
+            .await
+            .map_err(unknown)?;
         let news = async {
             loop {
                 match self.response().await? {
@@ -291,7 +338,10 @@ impl Imap {
             }
         };
         // A response that is half read stays in the buffer: nothing is lost by giving up waiting.
-        let news = timeout(wait, news).await.unwrap_or(Ok(false)).map_err(unknown)?;
+        let news = timeout(wait, news)
+            .await
+            .unwrap_or(Ok(false))
+            .map_err(unknown)?;
         self.stream.write(b"DONE\r\n").await.map_err(unknown)?;
         self.finish(drop).await?;
         Ok(news)
@@ -304,7 +354,9 @@ impl Imap {
 
     async fn command(&mut self, command: &str) -> Result<Done, Trouble> {
         let mut untagged = Vec::new();
-        let code = self.command_with(command, |response| untagged.push(response)).await?;
+        let code = self
+            .command_with(command, |response| untagged.push(response))
+            .await?;
         Ok(Done { code, untagged })
     }
 
@@ -326,7 +378,12 @@ impl Imap {
         loop {
             let response = self.response().await;
             match response.map_err(|error| Trouble::Unknown(error.to_string()))? {
-                Response::Tagged { tag, status, code, text } if tag == own => {
+                Response::Tagged {
+                    tag,
+                    status,
+                    code,
+                    text,
+                } if tag == own => {
                     return match status {
                         Status::Ok => Ok(code),
                         _ => {
@@ -366,9 +423,19 @@ fn listing(fetched: Fetched, whole: bool) -> Option<Listed> {
     let (uid, flags, bytes) = (fetched.uid?, fetched.flags?, fetched.body?);
     if whole {
         let body = Received::of(&bytes);
-        return Some(Listed { uid, flags, serial: body.serial, body: Some(body) });
+        return Some(Listed {
+            uid,
+            flags,
+            serial: body.serial,
+            body: Some(body),
+        });
     }
-    Some(Listed { uid, flags, serial: serial_of(&bytes), body: None })
+    Some(Listed {
+        uid,
+        flags,
+        serial: serial_of(&bytes),
+        body: None,
+    })
 }
 
 fn told(code: Option<&Code>, text: &str) -> String {

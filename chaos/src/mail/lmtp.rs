@@ -49,7 +49,9 @@ impl Lmtp {
     ///
     /// When nobody answers as an LMTP server does.
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
-        let mut lmtp = Self { stream: Stream::connect(address).await? };
+        let mut lmtp = Self {
+            stream: Stream::connect(address).await?,
+        };
         let greeting = lmtp.reply().await?;
         if greeting.code != 220 {
             return Err(io::Error::other(greeting.told()));
@@ -98,7 +100,10 @@ impl Lmtp {
             envelope.push_str(&format!("RCPT TO:<{recipient}>\r\n"));
         }
         envelope.push_str("DATA\r\n");
-        self.stream.write(envelope.as_bytes()).await.map_err(broken)?;
+        self.stream
+            .write(envelope.as_bytes())
+            .await
+            .map_err(broken)?;
 
         let mail = self.reply().await.map_err(broken)?;
         let mut receipts = Vec::new();
@@ -114,14 +119,23 @@ impl Lmtp {
             354 => {
                 let at_line_start = true;
                 let after_cr = false;
-                Ok(Ok(Transaction { connection: self, receipts, at_line_start, after_cr }))
+                Ok(Ok(Transaction {
+                    connection: self,
+                    receipts,
+                    at_line_start,
+                    after_cr,
+                }))
             }
             _ if mail.positive() && receipts.iter().all(Option::is_some) => {
                 self.reset().await.map_err(broken)?;
                 Ok(Err(receipts.into_iter().flatten().collect()))
             }
             _ => {
-                let why = if mail.positive() { data.told() } else { mail.told() };
+                let why = if mail.positive() {
+                    data.told()
+                } else {
+                    mail.told()
+                };
                 self.reset().await.map_err(broken)?;
                 Err(Trouble::NotDone(why, Alive::Yes))
             }
@@ -182,7 +196,11 @@ impl Transaction<'_> {
     /// When the connection breaks before all replies are there.
     pub async fn finish(mut self) -> Result<Vec<Receipt>, Trouble> {
         let unknown = |error: io::Error| Trouble::Unknown(error.to_string());
-        let end: &[u8] = if self.at_line_start { b".\r\n" } else { b"\r\n.\r\n" };
+        let end: &[u8] = if self.at_line_start {
+            b".\r\n"
+        } else {
+            b"\r\n.\r\n"
+        };
         self.connection.stream.write(end).await.map_err(unknown)?;
         for receipt in self.receipts.iter_mut().filter(|receipt| receipt.is_none()) {
             let reply = self.connection.reply().await.map_err(unknown)?;

@@ -45,7 +45,10 @@ impl Content {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         let hash = blake3::hash(bytes).to_hex();
-        Self { length: bytes.len() as u64, hash: hash[..32].to_owned() }
+        Self {
+            length: bytes.len() as u64,
+            hash: hash[..32].to_owned(),
+        }
     }
 }
 
@@ -98,7 +101,9 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { large_per_mille: 10 }
+        Self {
+            large_per_mille: 10,
+        }
     }
 }
 
@@ -210,7 +215,11 @@ mod tests {
     fn what_nobody_sent_has_no_serial() {
         let received = Received::of(b"Subject: spam\r\n\r\nbuy\r\n");
         assert_eq!((received.serial, received.prefix_bytes), (None, 0));
-        let odd = [b"Bcc: x\r\n".as_slice(), &message(1, Serial(1), Sizes::default())].concat();
+        let odd = [
+            b"Bcc: x\r\n".as_slice(),
+            &message(1, Serial(1), Sizes::default()),
+        ]
+        .concat();
         assert!(Received::of(&odd).prefix_fault.is_some());
     }
 
@@ -226,7 +235,9 @@ mod tests {
                 assert!(line.iter().all(|byte| *byte >= 0x20 && *byte != 0x7f));
             }
         }
-        let large = Sizes { large_per_mille: 1000 };
+        let large = Sizes {
+            large_per_mille: 1000,
+        };
         assert!(message(3, Serial(1), large).len() > 1 << 20);
     }
 }

@@ -157,7 +157,12 @@ pub fn parse(frame: &[u8]) -> Result<Response, String> {
     }
     let status = status_of(&input.word()?).ok_or("a tag without a status")?;
     let (code, text) = status_text(&input.rest())?;
-    Ok(Response::Tagged { tag, status, code, text })
+    Ok(Response::Tagged {
+        tag,
+        status,
+        code,
+        text,
+    })
 }
 
 fn untagged(input: &mut Input<'_>) -> Result<Untagged, String> {
@@ -189,8 +194,12 @@ fn status_of(word: &str) -> Option<Status> {
 }
 
 fn status_text(rest: &str) -> Result<(Option<Code>, String), String> {
-    let Some(inner) = rest.strip_prefix('[') else { return Ok((None, rest.to_owned())) };
-    let (code, text) = inner.split_once(']').ok_or("a response code without an end")?;
+    let Some(inner) = rest.strip_prefix('[') else {
+        return Ok((None, rest.to_owned()));
+    };
+    let (code, text) = inner
+        .split_once(']')
+        .ok_or("a response code without an end")?;
     Ok((Some(code_of(code)?), text.trim_start().to_owned()))
 }
 
@@ -238,7 +247,10 @@ fn set_of(set: &str) -> Result<Vec<u32>, String> {
 }
 
 fn fetched(sequence: u32, input: &mut Input<'_>) -> Result<Fetched, String> {
-    let mut fetched = Fetched { sequence, ..Fetched::default() };
+    let mut fetched = Fetched {
+        sequence,
+        ..Fetched::default()
+    };
     input.expect(b'(')?;
     while !input.skip(b')') {
         let name = input.item_name()?.to_ascii_uppercase();
@@ -294,7 +306,10 @@ impl Input<'_> {
     /// Up to the next space, which is skipped.
     fn word(&mut self) -> Result<String, String> {
         let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
+        let end = rest
+            .iter()
+            .position(|byte| *byte == b' ')
+            .unwrap_or(rest.len());
         if end == 0 {
             return Err("expected a word".into());
         }
@@ -327,14 +342,19 @@ impl Input<'_> {
             self.at += 1;
         }
         let digits = String::from_utf8_lossy(&self.bytes[start..self.at]);
-        digits.parse().map_err(|_| format!("expected a number, not {digits:?}"))
+        digits
+            .parse()
+            .map_err(|_| format!("expected a number, not {digits:?}"))
     }
 
     /// What stands between parentheses; lists in it are not looked into.
     fn list(&mut self) -> Result<Vec<u8>, String> {
         self.expect(b'(')?;
         let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|byte| *byte == b')').ok_or("a list without an end")?;
+        let end = rest
+            .iter()
+            .position(|byte| *byte == b')')
+            .ok_or("a list without an end")?;
         self.at += end + 1;
         Ok(rest[..end].to_vec())
     }
@@ -349,7 +369,10 @@ impl Input<'_> {
                 self.expect(b'\r')?;
                 self.expect(b'\n')?;
                 let end = self.at.saturating_add(length);
-                let bytes = self.bytes.get(self.at..end).ok_or("a literal without an end")?;
+                let bytes = self
+                    .bytes
+                    .get(self.at..end)
+                    .ok_or("a literal without an end")?;
                 self.at = end;
                 Ok(bytes.to_vec())
             }
@@ -411,15 +434,27 @@ mod tests {
 
     #[test]
     fn codes() {
-        let Response::Tagged { tag, status, code, text } =
-            one("a7 OK [COPYUID 9 4,6:7 11:13] Done\r\n")
+        let Response::Tagged {
+            tag,
+            status,
+            code,
+            text,
+        } = one("a7 OK [COPYUID 9 4,6:7 11:13] Done\r\n")
         else {
             panic!("not tagged")
         };
-        assert_eq!((tag.as_str(), status, text.as_str()), ("a7", Status::Ok, "Done"));
-        assert_eq!(code, Some(Code::CopyUid(9, vec![4, 6, 7], vec![11, 12, 13])));
+        assert_eq!(
+            (tag.as_str(), status, text.as_str()),
+            ("a7", Status::Ok, "Done")
+        );
+        assert_eq!(
+            code,
+            Some(Code::CopyUid(9, vec![4, 6, 7], vec![11, 12, 13]))
+        );
         let select = one("* OK [HIGHESTMODSEQ 715194045007] Highest\r\n");
-        let Response::Untagged(Untagged::Status { code, .. }) = select else { panic!("{select:?}") };
+        let Response::Untagged(Untagged::Status { code, .. }) = select else {
+            panic!("{select:?}")
+        };
         assert_eq!(code, Some(Code::HighestModSeq(715_194_045_007)));
         assert!(parse(b"a OK [APPENDUID 1]\r\n").is_err());
         assert!(parse(b"a OK [COPYUID 1 1:2 5]\r\n").is_err());
@@ -431,20 +466,33 @@ mod tests {
         let text = "* 3 FETCH (UID 12 FLAGS (\\Seen $Chaos1 \\Recent) \
                     BODY[HEADER.FIELDS (X-Chaos-Serial)] {9}\r\nab}\r\n)) \r RFC822.SIZE 77 \
                     ENVELOPE (\"a)\" NIL ((NIL \"b\")) {3}\r\n) ( x))\r\n";
-        let Response::Untagged(Untagged::Fetch(fetched)) = one(text) else { panic!("no FETCH") };
-        assert_eq!((fetched.sequence, fetched.uid, fetched.size), (3, Some(12), Some(77)));
+        let Response::Untagged(Untagged::Fetch(fetched)) = one(text) else {
+            panic!("no FETCH")
+        };
+        assert_eq!(
+            (fetched.sequence, fetched.uid, fetched.size),
+            (3, Some(12), Some(77))
+        );
         assert_eq!(fetched.flags, Some(Flags::SEEN.with(Flags::FIRST)));
         assert_eq!(fetched.body.as_deref(), Some(b"ab}\r\n)) \r".as_slice()));
         let quoted = one("* 1 FETCH (BODY[1]<0> \"a\\\"b\" UID 4)\r\n");
-        let Response::Untagged(Untagged::Fetch(fetched)) = quoted else { panic!("no FETCH") };
+        let Response::Untagged(Untagged::Fetch(fetched)) = quoted else {
+            panic!("no FETCH")
+        };
         assert_eq!(fetched.body.as_deref(), Some(b"a\"b".as_slice()));
     }
 
     #[test]
     fn others() {
         assert_eq!(one("+ go\r\n"), Response::Continue);
-        assert_eq!(one("* 23 EXISTS\r\n"), Response::Untagged(Untagged::Exists(23)));
-        assert_eq!(one("* 4 expunge\r\n"), Response::Untagged(Untagged::Expunge(4)));
+        assert_eq!(
+            one("* 23 EXISTS\r\n"),
+            Response::Untagged(Untagged::Exists(23))
+        );
+        assert_eq!(
+            one("* 4 expunge\r\n"),
+            Response::Untagged(Untagged::Expunge(4))
+        );
         let other = one("* LIST (\\HasNoChildren) \"/\" INBOX\r\n");
         assert!(matches!(other, Response::Untagged(Untagged::Other(_))));
     }

@@ -20,7 +20,10 @@ impl Stream {
     pub(super) async fn connect(address: SocketAddr) -> io::Result<Self> {
         let socket = timeout(CONNECT_WAIT, TcpStream::connect(address)).await??;
         socket.set_nodelay(true)?;
-        Ok(Self { socket, buffer: Vec::new() })
+        Ok(Self {
+            socket,
+            buffer: Vec::new(),
+        })
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -31,7 +34,10 @@ impl Stream {
     pub(super) async fn fill(&mut self) -> io::Result<()> {
         let read = timeout(REPLY_WAIT, self.socket.read_buf(&mut self.buffer)).await??;
         if read == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server hung up"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the server hung up",
+            ));
         }
         Ok(())
     }

@@ -21,7 +21,12 @@ pub(super) fn apply(ledger: &mut Ledger, entries: &[Entry<'_>]) {
                 }
             }
             Op::Copy { .. } => copy(ledger, entry),
-            Op::Store { place, uids, mode, flags } => {
+            Op::Store {
+                place,
+                uids,
+                mode,
+                flags,
+            } => {
                 store(ledger, entry, *place, uids, *mode, *flags);
             }
             Op::Expunge { place, uids } => expunge(ledger, entry, *place, uids),
@@ -35,20 +40,30 @@ pub(super) fn apply(ledger: &mut Ledger, entries: &[Entry<'_>]) {
 fn first_flags(ledger: &mut Ledger, entries: &[Entry<'_>]) {
     let mut copied: BTreeSet<(Place, Serial)> = BTreeSet::new();
     let mut appended: BTreeMap<(Place, Serial), (usize, Flags)> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| matches!(entry.end, End::Unknown)) {
+    for entry in entries
+        .iter()
+        .filter(|entry| matches!(entry.end, End::Unknown))
+    {
         match entry.op {
-            Op::Append { to, serial, flags, .. } => {
+            Op::Append {
+                to, serial, flags, ..
+            } => {
                 appended.insert((*to, *serial), (entry.begin, *flags));
             }
             Op::Copy { from, to, uids, .. } => {
-                let serials = uids.iter().filter_map(|uid| ledger.message(*from, *uid)?.serial);
+                let serials = uids
+                    .iter()
+                    .filter_map(|uid| ledger.message(*from, *uid)?.serial);
                 copied.extend(serials.map(|serial| (*to, serial)));
             }
             _ => {}
         }
     }
     for (place, mailbox) in &mut ledger.mailboxes {
-        let unnamed = mailbox.messages.values_mut().filter(|message| message.named_by.is_none());
+        let unnamed = mailbox
+            .messages
+            .values_mut()
+            .filter(|message| message.named_by.is_none());
         for message in unnamed {
             let key = message.serial.map(|serial| (*place, serial));
             let known = Some(message.known);
@@ -64,7 +79,15 @@ fn first_flags(ledger: &mut Ledger, entries: &[Entry<'_>]) {
 }
 
 fn copy(ledger: &mut Ledger, entry: &Entry<'_>) {
-    let Op::Copy { moving, from, to, uids } = entry.op else { return };
+    let Op::Copy {
+        moving,
+        from,
+        to,
+        uids,
+    } = entry.op
+    else {
+        return;
+    };
     let End::Ok(at, Answer::Copied { pairs, .. }) = entry.end else {
         // A move that may have been done: the sources may be gone.
         if *moving {
@@ -74,7 +97,9 @@ fn copy(ledger: &mut Ledger, entry: &Entry<'_>) {
     };
     for uid in uids {
         let targets = pairs.iter().filter(|(source, _)| source == uid).count();
-        let there = ledger.message(*from, *uid).is_some_and(|it| it.there(entry.begin, at));
+        let there = ledger
+            .message(*from, *uid)
+            .is_some_and(|it| it.there(entry.begin, at));
         if targets > 1 || (targets == 0 && there) {
             let what = format!("{from}: UID {uid} was copied to {to} {targets} times");
             ledger.accuse(Kind::WrongCopy, at, what);
@@ -85,7 +110,9 @@ fn copy(ledger: &mut Ledger, entry: &Entry<'_>) {
             let what = format!("{from}: UID {source} was copied to {to} without being asked for");
             ledger.accuse(Kind::WrongCopy, at, what);
         }
-        let values = ledger.message(*from, *source).map(|it| it.readable(entry.begin, at));
+        let values = ledger
+            .message(*from, *source)
+            .map(|it| it.readable(entry.begin, at));
         let values = values.unwrap_or([Values::EITHER; Flags::NAMES.len()]);
         if let Some(message) = ledger.message_mut(*to, *target) {
             message.write(entry.begin, Some(at), values);
@@ -106,7 +133,9 @@ fn store(
     flags: Flags,
 ) {
     for uid in uids {
-        let Some(message) = ledger.message_mut(place, *uid) else { continue };
+        let Some(message) = ledger.message_mut(place, *uid) else {
+            continue;
+        };
         for (bit, (flag, _)) in Flags::NAMES.iter().enumerate() {
             let value = match (mode, flags.has(*flag)) {
                 (Mode::Replace, value) => value,
@@ -121,9 +150,13 @@ fn store(
 
 fn expunge(ledger: &mut Ledger, entry: &Entry<'_>, place: Place, uids: &[u32]) {
     for uid in uids {
-        let Some(message) = ledger.message(place, *uid) else { continue };
+        let Some(message) = ledger.message(place, *uid) else {
+            continue;
+        };
         // Without \Deleted it stays; if that is not certain, nor is this.
-        let deleted = Flags::NAMES.iter().position(|(flag, _)| *flag == Flags::DELETED);
+        let deleted = Flags::NAMES
+            .iter()
+            .position(|(flag, _)| *flag == Flags::DELETED);
         let certain = entry.over().filter(|at| {
             let values = message.readable(entry.begin, *at);
             deleted.is_some_and(|bit| !values[bit].allow(false))

@@ -48,7 +48,9 @@ pub(super) struct Removal {
 impl Message {
     /// Whether it was gone for certain before this event.
     pub(super) fn gone_before(&self, begin: usize) -> bool {
-        self.removals.iter().any(|removal| removal.over.is_some_and(|over| over < begin))
+        self.removals
+            .iter()
+            .any(|removal| removal.over.is_some_and(|over| over < begin))
     }
 
     /// Whether it was there for certain during all of this.
@@ -86,7 +88,9 @@ fn greatest_before<T: Copy>(noted: &[(usize, T)], begin: usize) -> Option<T> {
 }
 
 fn note<T: Copy + Ord>(noted: &mut Vec<(usize, T)>, at: usize, value: T) {
-    let value = noted.last().map_or(value, |(_, greatest)| value.max(*greatest));
+    let value = noted
+        .last()
+        .map_or(value, |(_, greatest)| value.max(*greatest));
     noted.push((at, value));
 }
 
@@ -119,13 +123,20 @@ impl Ledger {
                     self.validity(*to, *validity, at);
                 }
                 for (source, target) in pairs {
-                    let serial = self.message(*from, *source).and_then(|message| message.serial);
+                    let serial = self
+                        .message(*from, *source)
+                        .and_then(|message| message.serial);
                     self.named(*to, *target, serial, entry, at);
                 }
             }
             (
                 Op::List { place, .. },
-                Answer::Listed { validity, uid_next, modseq, messages },
+                Answer::Listed {
+                    validity,
+                    uid_next,
+                    modseq,
+                    messages,
+                },
             ) => {
                 self.validity(*place, *validity, at);
                 self.modseq(*place, *modseq, entry.begin, at);
@@ -145,7 +156,11 @@ impl Ledger {
     }
 
     pub(super) fn accuse(&mut self, kind: Kind, event: usize, what: String) {
-        self.violations.push(Violation { kind, event: Some(event), what });
+        self.violations.push(Violation {
+            kind,
+            event: Some(event),
+            what,
+        });
     }
 
     pub(super) fn message(&self, place: Place, uid: u32) -> Option<&Message> {
@@ -201,7 +216,9 @@ impl Ledger {
             self.accuse(Kind::UidBehind, at, what);
         }
         self.evidence(place, uid, serial, by, at);
-        let Some(message) = self.message_mut(place, uid) else { return };
+        let Some(message) = self.message_mut(place, uid) else {
+            return;
+        };
         match message.named_by.replace(by.id) {
             Some(other) if other != by.id => {
                 let what = format!("{place}: UID {uid} was given to two new messages");

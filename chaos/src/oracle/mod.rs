@@ -166,7 +166,11 @@ pub fn judge(history: &History, nodes: &[u64]) -> Verdict {
         let read = matches!(entry.op, Op::List { .. } | Op::Read { .. });
         counts.reads += u64::from(read && matches!(entry.end, End::Ok(..)));
     }
-    counts.messages = ledger.mailboxes.values().map(|mailbox| mailbox.messages.len() as u64).sum();
+    counts.messages = ledger
+        .mailboxes
+        .values()
+        .map(|mailbox| mailbox.messages.len() as u64)
+        .sum();
     let mut violations = ledger.violations;
     violations.sort_by_key(|violation| (violation.kind, violation.event));
     Verdict { violations, counts }

@@ -15,19 +15,33 @@ pub(super) fn check(ledger: &mut Ledger, entries: &[Entry<'_>], nodes: &[u64]) {
         }
     }
     for place in places(entries) {
-        let missing = nodes.iter().filter(|node| !lists.contains_key(&(place, **node)));
+        let missing = nodes
+            .iter()
+            .filter(|node| !lists.contains_key(&(place, **node)));
         for node in missing {
             let what = format!("{place} was not read through node {node}");
-            ledger.violations.push(Violation { kind: Kind::NotRead, event: None, what });
+            ledger.violations.push(Violation {
+                kind: Kind::NotRead,
+                event: None,
+                what,
+            });
         }
-        let mut read = nodes.iter().filter_map(|node| Some((node, lists.get(&(place, *node))?)));
-        let Some((first, expected)) = read.next() else { continue };
+        let mut read = nodes
+            .iter()
+            .filter_map(|node| Some((node, lists.get(&(place, *node))?)));
+        let Some((first, expected)) = read.next() else {
+            continue;
+        };
         for (node, answer) in read.filter(|(_, answer)| answer != &expected) {
             let what = format!(
                 "{place} through node {first} and through node {node}: {}",
                 difference(expected, answer)
             );
-            ledger.violations.push(Violation { kind: Kind::NodesDiffer, event: None, what });
+            ledger.violations.push(Violation {
+                kind: Kind::NodesDiffer,
+                event: None,
+                what,
+            });
         }
     }
 }
@@ -51,17 +65,30 @@ fn places(entries: &[Entry<'_>]) -> BTreeSet<Place> {
 
 fn difference(one: &Answer, other: &Answer) -> String {
     let (
-        Answer::Listed { messages: one_messages, .. },
-        Answer::Listed { messages: other_messages, .. },
+        Answer::Listed {
+            messages: one_messages,
+            ..
+        },
+        Answer::Listed {
+            messages: other_messages,
+            ..
+        },
     ) = (one, other)
     else {
         return "no lists".into();
     };
-    let differs = one_messages.iter().zip(other_messages).find(|(one, other)| one != other);
+    let differs = one_messages
+        .iter()
+        .zip(other_messages)
+        .find(|(one, other)| one != other);
     match differs {
         Some((one, other)) => format!("{one:?} is {other:?}"),
         None if one_messages.len() != other_messages.len() => {
-            format!("{} messages are {}", one_messages.len(), other_messages.len())
+            format!(
+                "{} messages are {}",
+                one_messages.len(),
+                other_messages.len()
+            )
         }
         None => "UIDVALIDITY, UIDNEXT or HIGHESTMODSEQ differ".into(),
     }

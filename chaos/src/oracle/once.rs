@@ -46,7 +46,11 @@ pub(super) fn check(ledger: &mut Ledger, entries: &[Entry<'_>]) {
             "{place}: message {serial} should be there {at_least} to {at_most} times and was \
              found under UIDs {uids:?}"
         );
-        ledger.violations.push(Violation { kind, event: None, what });
+        ledger.violations.push(Violation {
+            kind,
+            event: None,
+            what,
+        });
     }
 }
 
@@ -58,7 +62,11 @@ fn bounced(ledger: &mut Ledger, entries: &[Entry<'_>]) {
         else {
             continue;
         };
-        for (place, receipt) in to.iter().zip(receipts).filter(|(_, receipt)| receipt.is_bounce()) {
+        for (place, receipt) in to
+            .iter()
+            .zip(receipts)
+            .filter(|(_, receipt)| receipt.is_bounce())
+        {
             let what = format!("{place}: message {serial}: {receipt:?}");
             ledger.accuse(Kind::Bounced, at, what);
         }
@@ -69,14 +77,21 @@ fn bounced(ledger: &mut Ledger, entries: &[Entry<'_>]) {
 fn deliveries(entries: &[Entry<'_>]) -> BTreeMap<(Place, Serial), Expected> {
     let mut expected: BTreeMap<(Place, Serial), Expected> = BTreeMap::new();
     for entry in entries {
-        let Op::Deliver { serial, to, .. } = entry.op else { continue };
+        let Op::Deliver { serial, to, .. } = entry.op else {
+            continue;
+        };
         for (at, place) in to.iter().enumerate() {
             let count = expected.entry((*place, *serial)).or_default();
             match entry.end {
                 End::Fail(_) => {}
                 End::Unknown => count.at_most = 1,
                 End::Ok(_, Answer::Delivered(receipts)) => match receipts.get(at) {
-                    Some(Receipt::Stored) => *count = Expected { at_least: 1, at_most: 1 },
+                    Some(Receipt::Stored) => {
+                        *count = Expected {
+                            at_least: 1,
+                            at_most: 1,
+                        }
+                    }
                     Some(Receipt::Refused(_)) => {}
                     Some(Receipt::Unknown(_)) | None => count.at_most = 1,
                 },
@@ -94,15 +109,27 @@ fn unknown_changes(
     last: &BTreeMap<Place, BTreeSet<u32>>,
     expected: &mut BTreeMap<(Place, Serial), Expected>,
 ) {
-    for entry in entries.iter().filter(|entry| matches!(entry.end, End::Unknown)) {
+    for entry in entries
+        .iter()
+        .filter(|entry| matches!(entry.end, End::Unknown))
+    {
         match entry.op {
             Op::Append { to, serial, .. } => {
                 expected.entry((*to, *serial)).or_default().at_most += 1;
             }
-            Op::Copy { moving, from, to, uids } => {
+            Op::Copy {
+                moving,
+                from,
+                to,
+                uids,
+            } => {
                 for uid in uids {
-                    let Some(message) = ledger.message(*from, *uid) else { continue };
-                    let Some(serial) = message.serial else { continue };
+                    let Some(message) = ledger.message(*from, *uid) else {
+                        continue;
+                    };
+                    let Some(serial) = message.serial else {
+                        continue;
+                    };
                     let stayed = last.get(from).map(|uids| uids.contains(uid));
                     let count = expected.entry((*to, serial)).or_default();
                     match (*moving, stayed) {

@@ -19,11 +19,27 @@ pub(super) fn sent<'a>(entries: &[Entry<'a>]) -> BTreeMap<Serial, Sent<'a>> {
     let mut sent = BTreeMap::new();
     for entry in entries {
         match entry.op {
-            Op::Deliver { serial, content, .. } => {
-                sent.insert(*serial, Sent { content, delivered: true });
+            Op::Deliver {
+                serial, content, ..
+            } => {
+                sent.insert(
+                    *serial,
+                    Sent {
+                        content,
+                        delivered: true,
+                    },
+                );
             }
-            Op::Append { serial, content, .. } => {
-                sent.insert(*serial, Sent { content, delivered: false });
+            Op::Append {
+                serial, content, ..
+            } => {
+                sent.insert(
+                    *serial,
+                    Sent {
+                        content,
+                        delivered: false,
+                    },
+                );
             }
             _ => {}
         }
@@ -35,7 +51,9 @@ pub(super) fn sent<'a>(entries: &[Entry<'a>]) -> BTreeMap<Serial, Sent<'a>> {
 pub(super) fn check(ledger: &mut Ledger, entries: &[Entry<'_>]) {
     let sent = sent(entries);
     for entry in entries {
-        let End::Ok(at, answer) = entry.end else { continue };
+        let End::Ok(at, answer) = entry.end else {
+            continue;
+        };
         match (entry.op, answer) {
             (Op::List { place, last }, Answer::Listed { messages, .. }) => {
                 list(ledger, (entry, at), *place, messages, *last);
@@ -77,10 +95,14 @@ fn list(
         }
         flags(ledger, read, place, message.uid, message.flags);
     }
-    let Some(mailbox) = ledger.mailboxes.get(&place) else { return };
+    let Some(mailbox) = ledger.mailboxes.get(&place) else {
+        return;
+    };
     let mut wrong = Vec::new();
     for (uid, message) in &mailbox.messages {
-        let told = message.serial.map_or_else(|| "unknown".to_owned(), |it| it.to_string());
+        let told = message
+            .serial
+            .map_or_else(|| "unknown".to_owned(), |it| it.to_string());
         let what = format!("{place}: UID {uid}, message {told}");
         if listed.contains_key(uid) {
             if message.gone_before(entry.begin) {
@@ -98,7 +120,9 @@ fn list(
 
 fn present(ledger: &mut Ledger, read: (&Entry<'_>, usize), place: Place, uid: u32, found: bool) {
     let (entry, at) = read;
-    let Some(message) = ledger.message(place, uid) else { return };
+    let Some(message) = ledger.message(place, uid) else {
+        return;
+    };
     if found && message.gone_before(entry.begin) {
         let what = format!("{place}: UID {uid} is there again");
         ledger.accuse(Kind::Resurrected, at, what);
@@ -110,7 +134,9 @@ fn present(ledger: &mut Ledger, read: (&Entry<'_>, usize), place: Place, uid: u3
 
 fn flags(ledger: &mut Ledger, read: (&Entry<'_>, usize), place: Place, uid: u32, found: Flags) {
     let (entry, at) = read;
-    let Some(message) = ledger.message(place, uid) else { return };
+    let Some(message) = ledger.message(place, uid) else {
+        return;
+    };
     let values = message.readable(entry.begin, at);
     let wrong: Vec<&str> = Flags::NAMES
         .iter()
@@ -153,6 +179,10 @@ fn bytes(
         fault.then(|| format!("{} bytes stand before it", body.prefix_bytes))
     });
     if let Some(strange) = strange {
-        ledger.accuse(Kind::WrongBytes, at, format!("{place}: UID {uid}: {strange}"));
+        ledger.accuse(
+            Kind::WrongBytes,
+            at,
+            format!("{place}: UID {uid}: {strange}"),
+        );
     }
 }

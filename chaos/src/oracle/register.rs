@@ -8,10 +8,16 @@ pub(super) struct Values {
 }
 
 impl Values {
-    pub(super) const EITHER: Self = Self { clear: true, set: true };
+    pub(super) const EITHER: Self = Self {
+        clear: true,
+        set: true,
+    };
 
     pub(super) fn of(value: bool) -> Self {
-        Self { clear: !value, set: value }
+        Self {
+            clear: !value,
+            set: value,
+        }
     }
 
     pub(super) fn allow(self, value: bool) -> bool {
@@ -19,7 +25,10 @@ impl Values {
     }
 
     fn or(self, other: Self) -> Self {
-        Self { clear: self.clear || other.clear, set: self.set || other.set }
+        Self {
+            clear: self.clear || other.clear,
+            set: self.set || other.set,
+        }
     }
 }
 
@@ -39,7 +48,11 @@ struct Write {
 
 impl Register {
     pub(super) fn write(&mut self, begin: usize, over: Option<usize>, values: Values) {
-        self.writes.push(Write { begin, over, values });
+        self.writes.push(Write {
+            begin,
+            over,
+            values,
+        });
     }
 
     pub(super) fn is_written(&self) -> bool {
@@ -52,7 +65,12 @@ impl Register {
     /// read began: then it was overwritten for certain.
     pub(super) fn readable(&self, begin: usize, end: usize) -> Values {
         let over_before = |write: &&Write| write.over.is_some_and(|over| over < begin);
-        let last = self.writes.iter().filter(over_before).map(|write| write.begin).max();
+        let last = self
+            .writes
+            .iter()
+            .filter(over_before)
+            .map(|write| write.begin)
+            .max();
         let overwritten = |write: &Write| match (write.over, last) {
             (Some(over), Some(last)) => over < last,
             _ => false,

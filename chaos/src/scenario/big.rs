@@ -34,7 +34,10 @@ pub struct Options {
 const PART_BYTES: usize = 256 << 10;
 
 /// The account that gets the messages.
-const PLACE: Place = Place { account: 0, mailbox: 0 };
+const PLACE: Place = Place {
+    account: 0,
+    mailbox: 0,
+};
 
 /// The client's name in the history.
 const CLIENT: &str = "big";
@@ -57,10 +60,18 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         let kills = big.send(appending).await?;
         campaign.kills += kills;
         let how = if appending { "appended" } else { "delivered" };
-        println!("{} bytes {how} after {}", options.size, seconds(began.elapsed()));
+        println!(
+            "{} bytes {how} after {}",
+            options.size,
+            seconds(began.elapsed())
+        );
     }
     let verdict = big.stage.judge().await?;
-    let demands = Demands { kills: 2, full: 0, operations: 2 };
+    let demands = Demands {
+        kills: 2,
+        full: 0,
+        operations: 2,
+    };
     let (text, ending) = report(&demands, &campaign, &verdict);
     print!("{text}");
     Ok(ending)
@@ -98,7 +109,10 @@ impl Big {
                 Ok(()) => return Ok(kills),
                 Err(why) => println!("another attempt: {why}"),
             }
-            ensure!(Instant::now() < give_up, "the large message does not get through");
+            ensure!(
+                Instant::now() < give_up,
+                "the large message does not get through"
+            );
             sleep(LOOK_EVERY).await;
         }
     }
@@ -107,8 +121,16 @@ impl Big {
     async fn roles(&self) -> anyhow::Result<(u64, Door)> {
         let group = self.stage.scene.account(PLACE.account).group;
         let leaders = self.stage.cluster.leaders().await;
-        let leader = leaders.get(&group).context("the partition has no leader")?.node;
-        let mut others = self.stage.scene.nodes.iter().filter(|door| door.node != leader);
+        let leader = leaders
+            .get(&group)
+            .context("the partition has no leader")?
+            .node;
+        let mut others = self
+            .stage
+            .scene
+            .nodes
+            .iter()
+            .filter(|door| door.node != leader);
         Ok((leader, *others.next().context("there are several nodes")?))
     }
 
@@ -127,7 +149,11 @@ impl Big {
         victim: Option<u64>,
     ) -> anyhow::Result<Result<(), String>> {
         let mut lmtp = Lmtp::connect(door.lmtp).await?;
-        let op = Op::Deliver { serial, content: Content::of(message), to: vec![PLACE] };
+        let op = Op::Deliver {
+            serial,
+            content: Content::of(message),
+            to: vec![PLACE],
+        };
         let open = self.stage.scene.recorder.invoke(CLIENT, door.node, op);
         let to = [self.stage.scene.address(PLACE)];
         let mut transaction = match lmtp.begin("big@sender.example", &to).await {
@@ -180,7 +206,12 @@ impl Big {
         let name = &self.stage.scene.account(PLACE.account).name;
         let mut imap = Imap::connect(door.imap, name, PASSWORD).await?;
         let (flags, content) = (Flags::SEEN, Content::of(message));
-        let op = Op::Append { to: PLACE, serial, content, flags };
+        let op = Op::Append {
+            to: PLACE,
+            serial,
+            content,
+            flags,
+        };
         let open = self.stage.scene.recorder.invoke(CLIENT, door.node, op);
         let mailbox = MAILBOXES[usize::from(PLACE.mailbox)];
         if let Err(trouble) = imap.append_begin(mailbox, flags, message.len()).await {

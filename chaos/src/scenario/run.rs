@@ -48,12 +48,18 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     });
     let campaign = raged.await?;
     load.stop().await?;
-    println!("the load has ended after {}; reading everything", seconds(began.elapsed()));
+    println!(
+        "the load has ended after {}; reading everything",
+        seconds(began.elapsed())
+    );
     let verdict = stage.judge().await?;
 
     let demands = Demands {
         kills: options.kills,
-        full: steps.iter().map(|step| u32::from(step.strike == Strike::All)).sum(),
+        full: steps
+            .iter()
+            .map(|step| u32::from(step.strike == Strike::All))
+            .sum(),
         operations: steps.iter().map(|step| step.after_operations).sum(),
     };
     let (text, ending) = report(&demands, &campaign, &verdict);

@@ -78,7 +78,11 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     }
     let verdict = stage.judge().await?;
     let operations = u64::from(options.rounds) * OPERATIONS;
-    let demands = Demands { kills: options.rounds, full: 0, operations };
+    let demands = Demands {
+        kills: options.rounds,
+        full: 0,
+        operations,
+    };
     let (text, ending) = report(&demands, &campaign, &verdict);
     print!("{text}");
     Ok(ending)
@@ -132,7 +136,10 @@ async fn take_leadership(cluster: &Cluster, node: u64) -> anyhow::Result<Vec<u64
         if led.iter().filter(|group| **group != 0).count() >= leaders.len() / 4 {
             return Ok(led);
         }
-        ensure!(Instant::now() < deadline, "node {node} does not get to lead: {leaders:?}");
+        ensure!(
+            Instant::now() < deadline,
+            "node {node} does not get to lead: {leaders:?}"
+        );
         for (group, leader) in &leaders {
             if leader.node != node && *group != 0 {
                 // It may refuse while the node is behind; the next look tells.

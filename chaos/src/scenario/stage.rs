@@ -63,8 +63,12 @@ impl Stage {
         let dir = empty_folder(&setting.dir)?;
         let recorder = Recorder::create(&dir.join(HISTORY))?;
         let cluster = dir.join("cluster");
-        let cluster =
-            Cluster::create(&cluster, &setting.rookeryd, setting.partitions, recorder.clone());
+        let cluster = Cluster::create(
+            &cluster,
+            &setting.rookeryd,
+            setting.partitions,
+            recorder.clone(),
+        );
         let cluster = Arc::new(cluster.await?);
         let accounts = accounts(&cluster, setting).await?;
         let doors = cluster.nodes().iter().map(|node| Door {
@@ -102,14 +106,19 @@ impl Stage {
         self.read_everything().await?;
         let differing = self.cluster.verify().await?;
         let stubborn = self.cluster.stop().await?;
-        ensure!(stubborn.is_empty(), "nodes {stubborn:?} did not stop when asked to");
+        ensure!(
+            stubborn.is_empty(),
+            "nodes {stubborn:?} did not stop when asked to"
+        );
 
         let mut verdict = judge(&self.scene.recorder.history(), &nodes);
-        verdict.violations.extend(differing.into_iter().map(|what| Violation {
-            kind: Kind::DigestsDiffer,
-            event: None,
-            what,
-        }));
+        verdict
+            .violations
+            .extend(differing.into_iter().map(|what| Violation {
+                kind: Kind::DigestsDiffer,
+                event: None,
+                what,
+            }));
         Ok(verdict)
     }
 
@@ -149,7 +158,9 @@ async fn accounts(cluster: &Cluster, setting: &Setting) -> anyhow::Result<Vec<Ac
         let mut groups: Vec<u64> = accounts.iter().map(|account| account.group).collect();
         groups.sort_unstable();
         groups.dedup();
-        let missing = setting.partitions.saturating_sub(u32::try_from(groups.len())?);
+        let missing = setting
+            .partitions
+            .saturating_sub(u32::try_from(groups.len())?);
         if missing == 0 || count >= setting.partitions * ACCOUNTS_PER_PARTITION_MAX {
             return Ok(accounts);
         }
@@ -182,7 +193,10 @@ async fn read_account(scene: &Scene, door: Door, account: u32) -> anyhow::Result
     let deadline = Instant::now() + SETTLE_WAIT;
     let mut session = None;
     for mailbox in 0..MAILBOXES.len() {
-        let place = Place { account, mailbox: u8::try_from(mailbox)? };
+        let place = Place {
+            account,
+            mailbox: u8::try_from(mailbox)?,
+        };
         loop {
             let trouble = match read_mailbox(scene, door, place, &mut session).await {
                 Ok(()) => break,
@@ -212,7 +226,9 @@ async fn read_mailbox(
         *session = Some(Imap::connect(door.imap, name, PASSWORD).await?);
     }
     let imap = session.as_mut().context("a session was just opened")?;
-    let open = scene.recorder.invoke("judge", door.node, Op::List { place, last: true });
+    let open = scene
+        .recorder
+        .invoke("judge", door.node, Op::List { place, last: true });
     let answer = listing(imap, usize::from(place.mailbox), true).await;
     match answer {
         Ok(answer) => open.ok(answer),

@@ -65,8 +65,11 @@ async fn server(turns: Vec<Turn>) -> (SocketAddr, JoinHandle<Vec<u8>>) {
     (address, served)
 }
 
-const LMTP_HELLO: [Turn; 3] =
-    [Say(b"220 hello\r\n"), Hear(1), Say(b"250-here\r\n250-PIPELINING\r\n250 8BITMIME\r\n")];
+const LMTP_HELLO: [Turn; 3] = [
+    Say(b"220 hello\r\n"),
+    Hear(1),
+    Say(b"250-here\r\n250-PIPELINING\r\n250 8BITMIME\r\n"),
+];
 
 fn lmtp(turns: impl IntoIterator<Item = Turn>) -> Vec<Turn> {
     LMTP_HELLO.into_iter().chain(turns).collect()
@@ -83,7 +86,10 @@ async fn every_recipient_has_a_receipt() {
     .await;
     let mut client = Lmtp::connect(address).await.unwrap();
     let to = ["a@x", "b@x", "c@x"].map(str::to_owned);
-    let receipts = client.deliver("me@y", &to, b"first\r\n.dot\r\n..\r\n.\r\nlast").await.unwrap();
+    let receipts = client
+        .deliver("me@y", &to, b"first\r\n.dot\r\n..\r\n.\r\nlast")
+        .await
+        .unwrap();
     assert_eq!(receipts[0], Receipt::Stored);
     assert!(receipts[1].is_bounce());
     assert_eq!(receipts[2], Receipt::Unknown("451 now".into()));
@@ -103,7 +109,10 @@ async fn a_message_that_ends_with_a_line_gets_no_second_one() {
     .await;
     let bytes = message(7, Serial(5), Sizes { large_per_mille: 0 });
     let mut client = Lmtp::connect(address).await.unwrap();
-    let receipts = client.deliver("me@y", &["a@x".to_owned()], &bytes).await.unwrap();
+    let receipts = client
+        .deliver("me@y", &["a@x".to_owned()], &bytes)
+        .await
+        .unwrap();
     assert_eq!(receipts, [Receipt::Stored]);
     let heard = served.await.unwrap();
     let start = heard.windows(6).position(|six| six == b"DATA\r\n").unwrap() + 6;
@@ -123,13 +132,22 @@ async fn a_connection_that_breaks_after_the_data_leaves_the_outcome_unknown() {
     ]))
     .await;
     let mut client = Lmtp::connect(address).await.unwrap();
-    let trouble = client.deliver("me@y", &["a@x".to_owned()], b"x\r\n").await.unwrap_err();
+    let trouble = client
+        .deliver("me@y", &["a@x".to_owned()], b"x\r\n")
+        .await
+        .unwrap_err();
     assert!(matches!(trouble, Trouble::Unknown(_)), "{trouble}");
 
     let (address, _) = server(lmtp([Hear(3)])).await;
     let mut client = Lmtp::connect(address).await.unwrap();
-    let trouble = client.deliver("me@y", &["a@x".to_owned()], b"x\r\n").await.unwrap_err();
-    assert!(matches!(trouble, Trouble::NotDone(_, Alive::No)), "{trouble}");
+    let trouble = client
+        .deliver("me@y", &["a@x".to_owned()], b"x\r\n")
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(trouble, Trouble::NotDone(_, Alive::No)),
+        "{trouble}"
+    );
 }
 
 #[tokio::test]
@@ -163,19 +181,26 @@ fn imap(turns: impl IntoIterator<Item = Turn>) -> Vec<Turn> {
 async fn a_mailbox_is_listed() {
     let (address, _) = server(imap([
         Hear(1),
-        Say(b"* 2 EXISTS\r\n* OK [UIDVALIDITY 9] v\r\n* OK [UIDNEXT 8] n\r\n\
-              * OK [HIGHESTMODSEQ 44] m\r\na2 OK [READ-WRITE] done\r\n"),
+        Say(
+            b"* 2 EXISTS\r\n* OK [UIDVALIDITY 9] v\r\n* OK [UIDNEXT 8] n\r\n\
+              * OK [HIGHESTMODSEQ 44] m\r\na2 OK [READ-WRITE] done\r\n",
+        ),
         Hear(1),
-        Say(b"* 2 FETCH (UID 7 FLAGS (\\Seen) BODY[HEADER.FIELDS (X-CHAOS-SERIAL)] {36}\r\n\
+        Say(
+            b"* 2 FETCH (UID 7 FLAGS (\\Seen) BODY[HEADER.FIELDS (X-CHAOS-SERIAL)] {36}\r\n\
               X-Chaos-Serial: 00000000000000ff\r\n\r\n)\r\n\
               * 2 FETCH (UID 7 FLAGS (\\Seen \\Flagged))\r\n\
               * 1 FETCH (FLAGS () UID 3 BODY[HEADER.FIELDS (X-CHAOS-SERIAL)] {2}\r\n\r\n)\r\n\
-              a3 OK done\r\n"),
+              a3 OK done\r\n",
+        ),
     ]))
     .await;
     let mut client = Imap::connect(address, "u", "p").await.unwrap();
     let selected = client.select("INBOX").await.unwrap();
-    assert_eq!((selected.validity, selected.uid_next, selected.modseq), (9, 8, 44));
+    assert_eq!(
+        (selected.validity, selected.uid_next, selected.modseq),
+        (9, 8, 44)
+    );
     let listed = client.list(false).await.unwrap();
     assert_eq!(listed.len(), 2);
     assert_eq!((listed[0].uid, listed[0].serial), (3, None));
@@ -201,18 +226,33 @@ async fn changes_are_answered() {
     ]))
     .await;
     let mut client = Imap::connect(address, "u", "p").await.unwrap();
-    let told = client.store(&[3, 4], Mode::Add, Flags::DELETED).await.unwrap();
+    let told = client
+        .store(&[3, 4], Mode::Add, Flags::DELETED)
+        .await
+        .unwrap();
     assert_eq!(told, [(3, Flags::DELETED)]);
     let copied = client.copy(true, &[3, 4], "Work").await.unwrap();
     assert_eq!(copied, (5, vec![(3, 11), (4, 12)]));
-    assert_eq!(client.append("Work", Flags::SEEN, b"a\r\nbc").await.unwrap(), (5, 13));
+    assert_eq!(
+        client
+            .append("Work", Flags::SEEN, b"a\r\nbc")
+            .await
+            .unwrap(),
+        (5, 13)
+    );
     let trouble = client.copy(false, &[3], "Work").await.unwrap_err();
     assert!(matches!(&trouble, Trouble::NotDone(why, Alive::Yes) if why.contains("OVERQUOTA")));
     let trouble = client.expunge(&[3]).await.unwrap_err();
     assert!(matches!(trouble, Trouble::Unknown(_)), "{trouble}");
     let heard = String::from_utf8(served.await.unwrap()).unwrap();
-    assert!(heard.contains("a2 UID STORE 3,4 +FLAGS (\\Deleted)\r\n"), "{heard}");
-    assert!(heard.contains("a4 APPEND Work (\\Seen) {5}\r\na\r\nbc\r\n"), "{heard}");
+    assert!(
+        heard.contains("a2 UID STORE 3,4 +FLAGS (\\Deleted)\r\n"),
+        "{heard}"
+    );
+    assert!(
+        heard.contains("a4 APPEND Work (\\Seen) {5}\r\na\r\nbc\r\n"),
+        "{heard}"
+    );
 }
 
 #[tokio::test]
@@ -225,5 +265,10 @@ async fn idling_ends_with_news() {
     ]))
     .await;
     let mut client = Imap::connect(address, "u", "p").await.unwrap();
-    assert!(client.idle(std::time::Duration::from_secs(600)).await.unwrap());
+    assert!(
+        client
+            .idle(std::time::Duration::from_secs(600))
+            .await
+            .unwrap()
+    );
 }

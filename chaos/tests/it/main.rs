@@ -3,4 +3,6 @@
 
 mod clients;
 mod oracle;
+mod random;
 mod smoke;
+mod story;

@@ -14,7 +14,10 @@ static ONE: Mutex<()> = Mutex::new(());
 
 /// Runs a scenario with the server as it stands now.
 async fn setting(dir: &tempfile::TempDir, seed: u64) -> Setting {
-    let rookeryd = tokio::task::spawn_blocking(|| process::build(&[])).await.unwrap().unwrap();
+    let rookeryd = tokio::task::spawn_blocking(|| process::build(&[]))
+        .await
+        .unwrap()
+        .unwrap();
     Setting {
         seed,
         dir: dir.path().to_owned(),
@@ -26,8 +29,14 @@ async fn setting(dir: &tempfile::TempDir, seed: u64) -> Setting {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(future)
+    let _one = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 /// M2, M4, R1, R4: mail goes in and out while nodes are killed with -9, and nothing is lost,
@@ -36,11 +45,13 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn two_kills_under_load() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let options =
-            run::Options { setting: setting(&dir, 7).await, kills: 2, crowd: Crowd::of(6) };
+        let options = run::Options {
+            setting: setting(&dir, 7).await,
+            kills: 2,
+            crowd: Crowd::of(6),
+        };
         let ending = run::run(&options).await;
-        let ending = ending.inspect_err(|_| drop(keep(dir))).unwrap();
-        assert_eq!(ending, Ending::Clean);
+        clean_or_kept(ending, dir);
     });
 }
 
@@ -50,16 +61,18 @@ fn two_kills_under_load() {
 fn a_large_message_through_a_kill() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let options = big::Options { setting: setting(&dir, 7).await, size: 5 << 20 };
+        let options = big::Options {
+            setting: setting(&dir, 7).await,
+            size: 5 << 20,
+        };
         let ending = big::run(&options).await;
-        let ending = ending.inspect_err(|_| drop(keep(dir))).unwrap();
-        assert_eq!(ending, Ending::Clean);
+        clean_or_kept(ending, dir);
     });
 }
 
-/// Leaves the folder of a run that failed.
-fn keep(dir: tempfile::TempDir) -> std::path::PathBuf {
-    let dir = dir.keep();
-    println!("kept in {}", dir.display());
-    dir
+/// Leaves the folder of a run that did not end well.
+fn clean_or_kept(ending: anyhow::Result<Ending>, dir: tempfile::TempDir) {
+    if !matches!(ending, Ok(Ending::Clean)) {
+        panic!("{ending:?}; the history is in {}", dir.keep().display());
+    }
 }

@@ -148,7 +148,10 @@ mod tests {
     #[tokio::test]
     async fn a_node_is_started_stopped_and_killed() {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { ports: Ports::Any, ..Options::default() };
+        let options = Options {
+            ports: Ports::Any,
+            ..Options::default()
+        };
         let plan = Plan::create(&dir.path().join("cluster"), 1, &options).unwrap();
         let node = &plan.nodes[0];
         let program = stand_in(dir.path(), "read line; exec true");

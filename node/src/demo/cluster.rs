@@ -40,7 +40,9 @@ impl Plan {
     pub fn operator(&self, nodes: &[u64]) -> Result<Admin, Error> {
         let asked = |id: &u64| nodes.is_empty() || nodes.contains(id);
         let endpoints = self.nodes.iter().filter(|node| asked(&node.id));
-        let endpoints = endpoints.map(|node| node.addresses.admin.to_string()).collect();
+        let endpoints = endpoints
+            .map(|node| node.addresses.admin.to_string())
+            .collect();
         let credentials = Credentials {
             ca: self.ca.clone(),
             cert: self.admin_cert.clone(),
@@ -55,7 +57,10 @@ impl Plan {
     ///
     /// When it does not.
     pub async fn status_of(&self, node: u64) -> Result<AdminStatus, Error> {
-        self.operator(&[node])?.with_deadline(ASK_WAIT).status().await
+        self.operator(&[node])?
+            .with_deadline(ASK_WAIT)
+            .status()
+            .await
     }
 }
 
@@ -79,7 +84,10 @@ pub async fn form(
             partitions,
             default_domain: default_domain.to_owned(),
         };
-        operator.init_cluster(wanted).await.context("cluster init")?;
+        operator
+            .init_cluster(wanted)
+            .await
+            .context("cluster init")?;
     }
     // After a restart the directory may be without a leader for a moment: membership is read once
     // the first node knows of itself.
@@ -102,7 +110,11 @@ pub async fn form(
     let complete = |status: &AdminStatus| {
         status.groups.len() > partitions as usize
             && status.groups.iter().all(|group| {
-                let voters = group.replicas.iter().filter(|replica| replica.voter).count();
+                let voters = group
+                    .replicas
+                    .iter()
+                    .filter(|replica| replica.voter)
+                    .count();
                 group.leader != 0 && voters >= replicas as usize
             })
     };
@@ -138,9 +150,17 @@ async fn wait(
 }
 
 fn missing(status: &AdminStatus) -> String {
-    let leaderless = status.groups.iter().filter(|group| group.leader == 0).count();
+    let leaderless = status
+        .groups
+        .iter()
+        .filter(|group| group.leader == 0)
+        .count();
     let voters = status.groups.iter().map(|group| {
-        group.replicas.iter().filter(|replica| replica.voter).count()
+        group
+            .replicas
+            .iter()
+            .filter(|replica| replica.voter)
+            .count()
     });
     format!(
         "{} nodes, {} groups, {leaderless} of them without a leader, one with {} voters",
@@ -169,14 +189,22 @@ pub async fn make_accounts(
     password: &str,
     mut progress: impl FnMut(usize, usize),
 ) -> anyhow::Result<()> {
-    let wanted: BTreeSet<String> = names.iter().map(|name| format!("{name}@{domain}")).collect();
+    let wanted: BTreeSet<String> = names
+        .iter()
+        .map(|name| format!("{name}@{domain}"))
+        .collect();
     let there = plan.operator(&[])?.accounts().await?;
     let there: BTreeSet<String> = there.into_iter().map(|account| account.name).collect();
-    let missing: Vec<String> =
-        names.into_iter().filter(|name| !there.contains(&format!("{name}@{domain}"))).collect();
+    let missing: Vec<String> = names
+        .into_iter()
+        .filter(|name| !there.contains(&format!("{name}@{domain}")))
+        .collect();
     let all = missing.len();
-    let operators: Vec<Admin> =
-        plan.nodes.iter().map(|node| plan.operator(&[node.id])).collect::<Result<_, _>>()?;
+    let operators: Vec<Admin> = plan
+        .nodes
+        .iter()
+        .map(|node| plan.operator(&[node.id]))
+        .collect::<Result<_, _>>()?;
     let making = missing.into_iter().enumerate().map(|(number, name)| {
         let operators = &operators;
         async move {
@@ -200,10 +228,17 @@ async fn wait_for_accounts(plan: &Plan, wanted: &BTreeSet<String>) -> anyhow::Re
     let deadline = Instant::now() + READY_WAIT;
     loop {
         let accounts = plan.operator(&[])?.accounts().await?;
-        let active = accounts.into_iter().filter(|account| account.state == "active");
+        let active = accounts
+            .into_iter()
+            .filter(|account| account.state == "active");
         let active: BTreeSet<String> = active.map(|account| account.name).collect();
-        let Some(late) = wanted.difference(&active).next() else { return Ok(()) };
-        ensure!(Instant::now() < deadline, "account {late} does not become active");
+        let Some(late) = wanted.difference(&active).next() else {
+            return Ok(());
+        };
+        ensure!(
+            Instant::now() < deadline,
+            "account {late} does not become active"
+        );
         sleep(LOOK_EVERY).await;
     }
 }
@@ -218,8 +253,15 @@ async fn make_account(
     let mut tries = 0;
     loop {
         let operator = &operators[(number + tries as usize) % operators.len()];
-        match operator.create_account(name.to_owned(), password.to_owned(), 0).await {
-            Ok(_) | Err(Error::Refused { code: Code::AlreadyExists, .. }) => return Ok(()),
+        match operator
+            .create_account(name.to_owned(), password.to_owned(), 0)
+            .await
+        {
+            Ok(_)
+            | Err(Error::Refused {
+                code: Code::AlreadyExists,
+                ..
+            }) => return Ok(()),
             Err(Error::Refused { code, message })
                 if !matches!(code, Code::Unavailable | Code::DeadlineExceeded) =>
             {
@@ -274,7 +316,10 @@ mod tests {
     #[test]
     fn programs_find_the_cluster() {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { ports: Ports::Any, ..Options::default() };
+        let options = Options {
+            ports: Ports::Any,
+            ..Options::default()
+        };
         let plan = Plan::create(dir.path(), 3, &options).unwrap();
         describe(&plan, &[11, 12, 13]).unwrap();
         describe(&plan, &[11, 12, 14]).unwrap();

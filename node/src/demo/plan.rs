@@ -80,7 +80,9 @@ impl Plan {
     pub fn create(dir: &Path, nodes: usize, options: &Options) -> anyhow::Result<Self> {
         ensure!(nodes > 0, "a cluster has at least one node");
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
+        let dir = dir
+            .canonicalize()
+            .with_context(|| dir.display().to_string())?;
         let lock = lock(&dir)?;
         let pki = dir.join("pki");
         let authority = authority(&pki)?;
@@ -90,9 +92,19 @@ impl Plan {
         let nodes = match existing(&dir)? {
             0 => make(&dir, nodes, options, &authority)?,
             found if found == nodes => take(&dir, nodes, options)?,
-            found => bail!("{} holds a cluster of {found} nodes, not of {nodes}", dir.display()),
+            found => bail!(
+                "{} holds a cluster of {found} nodes, not of {nodes}",
+                dir.display()
+            ),
         };
-        Ok(Self { ca: pki.join("ca.pem"), dir, nodes, admin_cert, admin_key, _lock: lock })
+        Ok(Self {
+            ca: pki.join("ca.pem"),
+            dir,
+            nodes,
+            admin_cert,
+            admin_key,
+            _lock: lock,
+        })
     }
 
     /// The node with this number.
@@ -144,9 +156,15 @@ fn pair(
     name: &str,
     make: impl FnOnce() -> Result<(), crate::pki::PkiError>,
 ) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let files = (pki.join(format!("{name}.pem")), pki.join(format!("{name}.key")));
+    let files = (
+        pki.join(format!("{name}.pem")),
+        pki.join(format!("{name}.key")),
+    );
     if !(files.0.exists() && files.1.exists()) {
-        for half in [&files.0, &files.1].into_iter().filter(|file| file.exists()) {
+        for half in [&files.0, &files.1]
+            .into_iter()
+            .filter(|file| file.exists())
+        {
             fs::remove_file(half).with_context(|| half.display().to_string())?;
         }
         make()?;
@@ -160,7 +178,9 @@ fn existing(dir: &Path) -> anyhow::Result<usize> {
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
-        let id = name.strip_prefix("node-").and_then(|rest| rest.strip_suffix(".toml"));
+        let id = name
+            .strip_prefix("node-")
+            .and_then(|rest| rest.strip_suffix(".toml"));
         found += usize::from(id.is_some_and(|id| id.parse::<u64>().is_ok()));
     }
     Ok(found)
@@ -183,16 +203,17 @@ fn make(
     authority: &Authority,
 ) -> anyhow::Result<Vec<PlannedNode>> {
     let chosen = ports::choose(nodes, options.ports).context("there are no free ports")?;
-    let planned: Vec<PlannedNode> =
-        (1..).zip(chosen).map(|(id, addresses)| place(dir, id, addresses)).collect();
+    let planned: Vec<PlannedNode> = (1..)
+        .zip(chosen)
+        .map(|(id, addresses)| place(dir, id, addresses))
+        .collect();
     let pki = dir.join("pki");
     let hosts = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     for node in &planned {
         let (cert, key) = pair(&pki, &format!("node-{}", node.id), || {
             authority.node(node.id, &hosts, Making::default()).map(drop)
         })?;
-        fs::create_dir_all(&node.data_dir)
-            .with_context(|| node.data_dir.display().to_string())?;
+        fs::create_dir_all(&node.data_dir).with_context(|| node.data_dir.display().to_string())?;
         let config = configuration(node, &pki.join("ca.pem"), (cert, key), options);
         let problems = config.validate();
         ensure!(problems.is_empty(), "{}", problems.join("; "));
@@ -248,7 +269,12 @@ fn take(dir: &Path, nodes: usize, options: &Options) -> anyhow::Result<Vec<Plann
             let path = dir.join(format!("node-{id}.toml"));
             let config = Config::load(&path).with_context(|| path.display().to_string())?;
             let listen = config.listen;
-            let off = || format!("{}: the demo needs imap, imaps, lmtp and metrics", path.display());
+            let off = || {
+                format!(
+                    "{}: the demo needs imap, imaps, lmtp and metrics",
+                    path.display()
+                )
+            };
             let addresses = Addresses {
                 imap: listen.imap.with_context(off)?,
                 imaps: listen.imaps.with_context(off)?,
@@ -261,9 +287,14 @@ fn take(dir: &Path, nodes: usize, options: &Options) -> anyhow::Result<Vec<Plann
         })
         .collect::<anyhow::Result<_>>()?;
     if let Ports::From(base) = options.ports
-        && taken.first().is_some_and(|node| node.addresses.imap.port() != base)
+        && taken
+            .first()
+            .is_some_and(|node| node.addresses.imap.port() != base)
     {
-        bail!("{} has other ports already; --base-port is for a new folder", dir.display());
+        bail!(
+            "{} has other ports already; --base-port is for a new folder",
+            dir.display()
+        );
     }
     Ok(taken)
 }
@@ -273,7 +304,11 @@ mod tests {
     use super::*;
 
     fn any() -> Options {
-        Options { ports: Ports::Any, segment_bytes: Some(16 << 20), ..Options::default() }
+        Options {
+            ports: Ports::Any,
+            segment_bytes: Some(16 << 20),
+            ..Options::default()
+        }
     }
 
     #[test]
@@ -290,7 +325,10 @@ mod tests {
         again.check_ports().unwrap();
 
         let config = Config::load(&again.nodes[2].config).unwrap();
-        assert_eq!((config.node.id, config.storage.segment_bytes), (3, 16 << 20));
+        assert_eq!(
+            (config.node.id, config.storage.segment_bytes),
+            (3, 16 << 20)
+        );
         assert_eq!(config.listen.lmtp, Some(nodes[2].addresses.lmtp));
         assert!(config.login.plain.allows(nodes[0].addresses.imap.ip()));
         assert!(config.tls.key.exists() && again.admin_key.exists());
@@ -306,7 +344,10 @@ mod tests {
         drop(plan);
         let error = Plan::create(dir.path(), 3, &any()).unwrap_err();
         assert!(error.to_string().contains("2 nodes"), "{error}");
-        let other = Options { ports: Ports::From(5000), ..any() };
+        let other = Options {
+            ports: Ports::From(5000),
+            ..any()
+        };
         let error = Plan::create(dir.path(), 2, &other).unwrap_err();
         assert!(error.to_string().contains("other ports"), "{error}");
 

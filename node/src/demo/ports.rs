@@ -49,26 +49,45 @@ impl Addresses {
     fn on_loopback(ports: [u16; DOORS]) -> Self {
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let [imap, imaps, lmtp, admin, peer, metrics] = ports.map(at);
-        Self { imap, imaps, lmtp, admin, peer, metrics }
+        Self {
+            imap,
+            imaps,
+            lmtp,
+            admin,
+            peer,
+            metrics,
+        }
     }
 
     /// All of them.
     #[must_use]
     pub fn all(&self) -> [SocketAddr; DOORS] {
-        [self.imap, self.imaps, self.lmtp, self.admin, self.peer, self.metrics]
+        [
+            self.imap,
+            self.imaps,
+            self.lmtp,
+            self.admin,
+            self.peer,
+            self.metrics,
+        ]
     }
 
     /// One that is taken by somebody else.
     #[must_use]
     pub fn taken(&self) -> Option<SocketAddr> {
-        self.all().into_iter().find(|address| TcpListener::bind(address).is_err())
+        self.all()
+            .into_iter()
+            .find(|address| TcpListener::bind(address).is_err())
     }
 }
 
 /// Chooses ports for so many nodes; none if there are not enough.
 pub(super) fn choose(nodes: usize, ports: Ports) -> Option<Vec<Addresses>> {
     let spread = |pid: u32| u16::try_from(pid * 64 % 20_000).unwrap_or(0);
-    let mut free = Free { next: RANGE.start, chosen: BTreeSet::new() };
+    let mut free = Free {
+        next: RANGE.start,
+        chosen: BTreeSet::new(),
+    };
     if ports == Ports::Any {
         free.next += spread(std::process::id());
     }
@@ -80,7 +99,9 @@ pub(super) fn choose(nodes: usize, ports: Ports) -> Option<Vec<Addresses>> {
                 let wish = match ports {
                     Ports::Usual => Some(USUAL[door] + offset),
                     Ports::From(base) => {
-                        let above = offset.checked_mul(10)?.checked_add(u16::try_from(door).ok()?)?;
+                        let above = offset
+                            .checked_mul(10)?
+                            .checked_add(u16::try_from(door).ok()?)?;
                         *port = base.checked_add(above)?;
                         continue;
                     }
@@ -107,7 +128,11 @@ impl Free {
         }
         for _ in RANGE {
             let port = self.next;
-            self.next = if port + 1 == RANGE.end { RANGE.start } else { port + 1 };
+            self.next = if port + 1 == RANGE.end {
+                RANGE.start
+            } else {
+                port + 1
+            };
             if self.is_free(port) {
                 self.chosen.insert(port);
                 return Some(port);
@@ -145,7 +170,10 @@ mod tests {
     fn a_port_in_use_is_not_chosen() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
-        let mut free = Free { next: RANGE.start, chosen: BTreeSet::new() };
+        let mut free = Free {
+            next: RANGE.start,
+            chosen: BTreeSet::new(),
+        };
         assert_ne!(free.take(Some(port)), Some(port));
     }
 }

@@ -43,7 +43,14 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 /// When the folder cannot be used, or the cluster does not come up.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let ports = args.base_port.map_or(Ports::Usual, Ports::From);
-    let plan = Plan::create(&args.dir, NODES, &Options { ports, ..Options::default() })?;
+    let plan = Plan::create(
+        &args.dir,
+        NODES,
+        &Options {
+            ports,
+            ..Options::default()
+        },
+    )?;
     plan.check_ports()?;
     let mut stop = Stop::listen()?;
     let mut nodes = Nodes::start(&plan)?;
@@ -61,7 +68,11 @@ struct Stop([Signal; 3]);
 
 impl Stop {
     fn listen() -> std::io::Result<Self> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let kinds = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ];
         let [interrupt, terminate, hangup] = kinds.map(signal);
         Ok(Self([interrupt?, terminate?, hangup?]))
     }
@@ -94,20 +105,31 @@ impl Nodes {
         let program = std::env::current_exe().context("where this program is")?;
         let running = plan.nodes.iter().map(|node| {
             let process = NodeProcess::start(&program, node, &[])?;
-            Ok(Running { node: node.clone(), process, restart_at: None })
+            Ok(Running {
+                node: node.clone(),
+                process,
+                restart_at: None,
+            })
         });
         let running = running.collect::<anyhow::Result<_>>()?;
         Ok(Self { program, running })
     }
 
     fn pids(&self) -> Vec<u32> {
-        self.running.iter().map(|running| running.process.pid()).collect()
+        self.running
+            .iter()
+            .map(|running| running.process.pid())
+            .collect()
     }
 
     /// Those that died since they were last asked for.
     fn newly_dead(&mut self, now: Instant) -> anyhow::Result<Vec<(u64, ExitStatus)>> {
         let mut dead = Vec::new();
-        for running in self.running.iter_mut().filter(|running| running.restart_at.is_none()) {
+        for running in self
+            .running
+            .iter_mut()
+            .filter(|running| running.restart_at.is_none())
+        {
             if let Some(status) = running.process.ended()? {
                 running.restart_at = Some(now + RESTART_AFTER);
                 dead.push((running.node.id, status));
@@ -171,11 +193,18 @@ async fn serve(plan: &Plan, nodes: &mut Nodes, args: &Args) -> anyhow::Result<()
     };
     let (lmtp, imap) = (first.addresses.lmtp, last.addresses.imap);
     sample::send_and_read(lmtp, imap, "alice", DOMAIN, PASSWORD).await?;
-    println!("a mail for alice went in through node {} and out through node {}", first.id, last.id);
+    println!(
+        "a mail for alice went in through node {} and out through node {}",
+        first.id, last.id
+    );
 
     let pids = nodes.pids();
     cluster::describe(plan, &pids)?;
-    println!("\n{}\n{}", screen::table(plan, &pids), screen::hints(plan, &pids));
+    println!(
+        "\n{}\n{}",
+        screen::table(plan, &pids),
+        screen::hints(plan, &pids)
+    );
     watch(plan, nodes, Watch::new(cluster::leaders(&status))).await
 }
 

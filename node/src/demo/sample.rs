@@ -27,8 +27,12 @@ pub(super) async fn send_and_read(
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let id = now.as_millis().to_string();
     let mail = mail(&id, now.as_secs(), user, domain);
-    deliver(lmtp, user, domain, &mail).await.context("the sample mail was not delivered")?;
-    let found = find(imap, user, password, &id).await.context("the sample mail was not read")?;
+    deliver(lmtp, user, domain, &mail)
+        .await
+        .context("the sample mail was not delivered")?;
+    let found = find(imap, user, password, &id)
+        .await
+        .context("the sample mail was not read")?;
     ensure!(found, "the sample mail is not in {user}'s INBOX");
     Ok(())
 }
@@ -177,8 +181,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_is_told() {
-        let lmtp = script(&["220 hi\r\n", "250-a\r\n250 b\r\n", "250 ok\r\n", "550 no\r\n"]);
-        let error = deliver(lmtp.await, "bob", "demo.example", "x\r\n").await.unwrap_err();
+        let lmtp = script(&[
+            "220 hi\r\n",
+            "250-a\r\n250 b\r\n",
+            "250 ok\r\n",
+            "550 no\r\n",
+        ]);
+        let error = deliver(lmtp.await, "bob", "demo.example", "x\r\n")
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("550 no"), "{error}");
     }
 }

@@ -38,8 +38,14 @@ pub(super) fn hints(plan: &Plan, pids: &[u32]) -> String {
         ports.join(" or ")
     };
     let imap = ports(|node| node.addresses.imap.port());
-    let lmtp = plan.nodes.last().map_or(0, |node| node.addresses.lmtp.port());
-    let first_imap = plan.nodes.first().map_or(0, |node| node.addresses.imap.port());
+    let lmtp = plan
+        .nodes
+        .last()
+        .map_or(0, |node| node.addresses.lmtp.port());
+    let first_imap = plan
+        .nodes
+        .first()
+        .map_or(0, |node| node.addresses.imap.port());
     let pid = pids.first().copied().unwrap_or(0);
     format!(
         "Mail client\n\
@@ -68,13 +74,22 @@ mod tests {
     #[test]
     fn every_node_has_its_line() {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { ports: Ports::From(20_100), ..Options::default() };
+        let options = Options {
+            ports: Ports::From(20_100),
+            ..Options::default()
+        };
         let plan = Plan::create(dir.path(), 3, &options).unwrap();
         let table = table(&plan, &[101, 102, 103]);
         assert_eq!(table.lines().count(), 4);
-        assert!(table.contains("   2       102   20110   20111   20112"), "{table}");
+        assert!(
+            table.contains("   2       102   20110   20111   20112"),
+            "{table}"
+        );
         let hints = hints(&plan, &[101, 102, 103]);
         assert!(hints.contains("port 20100 or 20110 or 20120"), "{hints}");
-        assert!(hints.contains("kill -9 101") && hints.contains("--port 20122"), "{hints}");
+        assert!(
+            hints.contains("kill -9 101") && hints.contains("--port 20122"),
+            "{hints}"
+        );
     }
 }

@@ -36,7 +36,10 @@ impl Watch {
     /// Begins with these leaders, without telling of them.
     #[must_use]
     pub fn new(leaders: Leaders) -> Self {
-        Self { leaders, ..Self::default() }
+        Self {
+            leaders,
+            ..Self::default()
+        }
     }
 
     /// Whether something is under way, so that one should look often.
@@ -54,7 +57,13 @@ impl Watch {
             return Some(format!("node {node} lost; it led nothing"));
         }
         let taken = BTreeMap::new();
-        self.lost.push(Lost { node, at: now, waiting, taken, complained: false });
+        self.lost.push(Lost {
+            node,
+            at: now,
+            waiting,
+            taken,
+            complained: false,
+        });
         None
     }
 
@@ -69,7 +78,10 @@ impl Watch {
         for (group, leader) in seen {
             let before = self.leaders.get(group).copied();
             let is_new = !self.gone.contains(leader);
-            let waits = self.lost.iter_mut().find(|lost| lost.waiting.contains(group));
+            let waits = self
+                .lost
+                .iter_mut()
+                .find(|lost| lost.waiting.contains(group));
             match waits {
                 Some(lost) if is_new => {
                     lost.waiting.remove(group);
@@ -89,7 +101,9 @@ impl Watch {
         }
         let mut lines: Vec<String> = moved
             .iter()
-            .map(|((from, to), groups)| format!("{} moved from node {from} to node {to}", name(groups)))
+            .map(|((from, to), groups)| {
+                format!("{} moved from node {from} to node {to}", name(groups))
+            })
             .collect();
         lines.extend(self.lost.iter_mut().filter_map(|lost| lost.tell(now)));
         self.lost.retain(|lost| !lost.waiting.is_empty());
@@ -104,7 +118,11 @@ impl Lost {
         if self.waiting.is_empty() {
             let mut line = format!("node {node} lost; ");
             for (at, (leader, groups)) in self.taken.iter().enumerate() {
-                let (lead, what) = if at == 0 { ("", " now led") } else { (", ", "") };
+                let (lead, what) = if at == 0 {
+                    ("", " now led")
+                } else {
+                    (", ", "")
+                };
                 let _ = write!(line, "{lead}{}{what} by node {leader}", name(groups));
             }
             let _ = write!(line, " after {:.1} s", after.as_secs_f64());
@@ -125,8 +143,11 @@ impl Lost {
 
 /// Groups as people call them.
 fn name(groups: &[u64]) -> String {
-    let partitions: Vec<String> =
-        groups.iter().filter(|group| **group != 0).map(u64::to_string).collect();
+    let partitions: Vec<String> = groups
+        .iter()
+        .filter(|group| **group != 0)
+        .map(u64::to_string)
+        .collect();
     let directory = groups.contains(&0).then_some("the directory");
     let partitions = match partitions.len() {
         0 => None,
@@ -159,14 +180,19 @@ mod tests {
         assert!(watch.observe(&leaders(&[2, 1, 2, 2]), ms(1300)).is_empty());
         assert_eq!(
             watch.observe(&leaders(&[2, 3, 2, 2]), ms(1600)),
-            ["node 1 lost; the directory and partition 3 now led by node 2, \
-              partition 1 by node 3 after 0.6 s"]
+            [
+                "node 1 lost; the directory and partition 3 now led by node 2, \
+              partition 1 by node 3 after 0.6 s"
+            ]
         );
         assert!(!watch.is_busy());
         watch.back(1);
         assert_eq!(
             watch.observe(&leaders(&[2, 1, 2, 1]), ms(9000)),
-            ["partition 3 moved from node 2 to node 1", "partition 1 moved from node 3 to node 1"]
+            [
+                "partition 3 moved from node 2 to node 1",
+                "partition 1 moved from node 3 to node 1"
+            ]
         );
     }
 
@@ -177,9 +203,15 @@ mod tests {
         assert_eq!(watch.lost(2, ms(0)), None);
         assert!(watch.observe(&leaders(&[1]), ms(500)).is_empty());
         let lines = watch.observe(&leaders(&[1, 2]), ms(4000));
-        assert!(lines[0].starts_with("node 2 lost; no leader yet for partition 1"), "{lines:?}");
+        assert!(
+            lines[0].starts_with("node 2 lost; no leader yet for partition 1"),
+            "{lines:?}"
+        );
         assert!(watch.observe(&leaders(&[1, 2]), ms(5000)).is_empty());
         let lines = watch.observe(&leaders(&[1, 1]), ms(6000));
-        assert_eq!(lines, ["node 2 lost; partition 1 now led by node 1 after 6.0 s"]);
+        assert_eq!(
+            lines,
+            ["node 2 lost; partition 1 now led by node 1 after 6.0 s"]
+        );
     }
 }

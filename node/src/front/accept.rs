@@ -68,7 +68,12 @@ impl Door {
         connections_max: usize,
         pre_auth_per_address_max: usize,
     ) -> Self {
-        Self { name, connections_max, pre_auth_per_address_max, counts: Arc::default() }
+        Self {
+            name,
+            connections_max,
+            pre_auth_per_address_max,
+            counts: Arc::default(),
+        }
     }
 
     fn admit(&self, peer: SocketAddr) -> Option<Guest> {
@@ -80,9 +85,12 @@ impl Door {
         }
         counts.connections += 1;
         counts.pre_auth.insert(address, waiting + 1);
-        metrics::gauge!("rookery_connections", "door" => self.name)
-            .set(counts.connections as f64);
-        Some(Guest { door: self.clone(), peer, pre_auth: true })
+        metrics::gauge!("rookery_connections", "door" => self.name).set(counts.connections as f64);
+        Some(Guest {
+            door: self.clone(),
+            peer,
+            pre_auth: true,
+        })
     }
 
     /// Accepts until the node stops; each connection runs in its own task.

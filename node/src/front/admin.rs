@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directory::verifier::{Params, Salts};
-use directory::{AccountState, Addresses, Command, NodeId, NodeReport, NodeState, Outcome, Verifiers};
+use directory::{
+    AccountState, Addresses, Command, NodeId, NodeReport, NodeState, Outcome, Verifiers,
+};
 use proto::v1;
 use tonic::{Request, Response, Status};
 
@@ -40,7 +42,11 @@ impl AdminServer {
 
     async fn change(&self, who: &str, command: Command) -> Result<Outcome, Status> {
         let what = command.kind();
-        let outcome = self.service().direct(command, ADMIN_WAIT).await.map_err(status)?;
+        let outcome = self
+            .service()
+            .direct(command, ADMIN_WAIT)
+            .await
+            .map_err(status)?;
         tracing::info!(target: "audit", who, what, ?outcome, "directory changed");
         match outcome {
             Outcome::Rejected(why) => Err(refused(why)),
@@ -57,7 +63,9 @@ impl AdminServer {
         let deadline = tokio::time::Instant::now() + wait;
         while !done(&self.service().view().read()) {
             if tokio::time::Instant::now() >= deadline {
-                return Err(Status::deadline_exceeded("it is under way, and goes on by itself"));
+                return Err(Status::deadline_exceeded(
+                    "it is under way, and goes on by itself",
+                ));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -65,7 +73,10 @@ impl AdminServer {
     }
 
     async fn derive(&self, password: String) -> Result<Verifiers, Status> {
-        let salts = Salts { scram: rand::random(), argon2id: rand::random() };
+        let salts = Salts {
+            scram: rand::random(),
+            argon2id: rand::random(),
+        };
         let derive = move || Verifiers::derive(&password, &salts, &Params::default());
         tokio::task::spawn_blocking(derive)
             .await
@@ -76,9 +87,15 @@ impl AdminServer {
 
 /// Who calls, if it is an operator.
 fn operator<T>(request: &Request<T>) -> Result<String, Status> {
-    match request.extensions().get::<Caller>().map(|caller| &caller.identity) {
+    match request
+        .extensions()
+        .get::<Caller>()
+        .map(|caller| &caller.identity)
+    {
         Some(Identity::Admin(name)) => Ok(name.clone()),
-        _ => Err(Status::permission_denied("an operator's certificate is needed")),
+        _ => Err(Status::permission_denied(
+            "an operator's certificate is needed",
+        )),
     }
 }
 
@@ -142,7 +159,9 @@ impl AdminServer {
                 lmtp: node.addresses.lmtp.clone(),
                 admin: node.addresses.admin.clone(),
                 reachable: node.id.0 == own
-                    || peers.heard(node.id.0).is_some_and(|ago| ago < Duration::from_secs(1)),
+                    || peers
+                        .heard(node.id.0)
+                        .is_some_and(|ago| ago < Duration::from_secs(1)),
                 state: match node.state {
                     NodeState::Joining => "joining",
                     NodeState::Active => "active",
@@ -173,7 +192,9 @@ impl AdminServer {
                 },
             })
             .collect();
-        let leader = replicas.iter().find(|replica| Some(replica.replica) == status.leader);
+        let leader = replicas
+            .iter()
+            .find(|replica| Some(replica.replica) == status.leader);
         v1::AdminGroup {
             group: group.id().0,
             term: status.term,
@@ -187,7 +208,11 @@ impl AdminServer {
     /// The digest of every replica of a group at one index, where that can be had: replicas go on
     /// applying, so they are asked until all say the same index, a few times.
     async fn verify_group(&self, group: u64, nodes: Vec<u64>) -> v1::AdminVerified {
-        let mut verified = v1::AdminVerified { group, replicas: Vec::new(), equal: false };
+        let mut verified = v1::AdminVerified {
+            group,
+            replicas: Vec::new(),
+            equal: false,
+        };
         for attempt in 0..VERIFY_TRIES {
             if attempt > 0 {
                 tokio::time::sleep(VERIFY_PAUSE).await;
@@ -227,7 +252,10 @@ impl v1::admin_server::Admin for AdminServer {
         let groups = self.service().router().local().groups().all();
         let (cluster, accounts) = {
             let view = self.service().view().read();
-            let cluster = view.cluster().map(|cluster| cluster.id.to_vec()).unwrap_or_default();
+            let cluster = view
+                .cluster()
+                .map(|cluster| cluster.id.to_vec())
+                .unwrap_or_default();
             (cluster, view.account_count() as u64)
         };
         Ok(Response::new(v1::AdminStatus {
@@ -256,7 +284,9 @@ impl v1::admin_server::Admin for AdminServer {
             first: self.node.report(),
         });
         self.change(&who, command).await?;
-        Ok(Response::new(v1::AdminInitReply { cluster: cluster.to_vec().into() }))
+        Ok(Response::new(v1::AdminInitReply {
+            cluster: cluster.to_vec().into(),
+        }))
     }
 
     async fn join_node(
@@ -266,11 +296,19 @@ impl v1::admin_server::Admin for AdminServer {
         let who = operator(&request)?;
         let asked = request.into_inner();
         let node = NodeId(asked.node);
-        let addresses = Addresses { peer: asked.peer, ..Addresses::default() };
-        let report = NodeReport { node, addresses, feature_level: FEATURE_LEVEL };
+        let addresses = Addresses {
+            peer: asked.peer,
+            ..Addresses::default()
+        };
+        let report = NodeReport {
+            node,
+            addresses,
+            feature_level: FEATURE_LEVEL,
+        };
         self.change(&who, Command::JoinNode(report)).await?;
         self.until(JOIN_WAIT, |view| {
-            view.node(node).is_some_and(|found| found.state == NodeState::Active)
+            view.node(node)
+                .is_some_and(|found| found.state == NodeState::Active)
         })
         .await?;
         Ok(Response::new(v1::AdminJoinReply {}))
@@ -290,11 +328,14 @@ impl v1::admin_server::Admin for AdminServer {
         };
         self.change(&who, command).await?;
         self.until(ADMIN_WAIT, |view| {
-            view.account(&asked.name).is_some_and(|found| found.state == AccountState::Active)
+            view.account(&asked.name)
+                .is_some_and(|found| found.state == AccountState::Active)
         })
         .await?;
         let view = self.service().view().read();
-        let made = view.account(&asked.name).ok_or_else(|| Status::not_found("deleted again"))?;
+        let made = view
+            .account(&asked.name)
+            .ok_or_else(|| Status::not_found("deleted again"))?;
         Ok(Response::new(account(&made)))
     }
 
@@ -305,7 +346,14 @@ impl v1::admin_server::Admin for AdminServer {
         let who = operator(&request)?;
         let asked = request.into_inner();
         let verifiers = self.derive(asked.password).await?;
-        self.change(&who, Command::SetPassword { name: asked.name, verifiers }).await?;
+        self.change(
+            &who,
+            Command::SetPassword {
+                name: asked.name,
+                verifiers,
+            },
+        )
+        .await?;
         // The old password is refused everywhere once this is answered.
         self.service().spread(ADMIN_WAIT).await;
         Ok(Response::new(v1::AdminDone {}))
@@ -317,8 +365,10 @@ impl v1::admin_server::Admin for AdminServer {
     ) -> Result<Response<v1::AdminDone>, Status> {
         let who = operator(&request)?;
         let name = request.into_inner().name;
-        self.change(&who, Command::DeleteAccount { name: name.clone() }).await?;
-        self.until(ADMIN_WAIT, |view| view.account(&name).is_none()).await?;
+        self.change(&who, Command::DeleteAccount { name: name.clone() })
+            .await?;
+        self.until(ADMIN_WAIT, |view| view.account(&name).is_none())
+            .await?;
         self.service().spread(ADMIN_WAIT).await;
         Ok(Response::new(v1::AdminDone {}))
     }
@@ -342,7 +392,10 @@ impl v1::admin_server::Admin for AdminServer {
             .collect();
         let more = page.len() > limit;
         page.truncate(limit);
-        Ok(Response::new(v1::AdminAccounts { accounts: page, more }))
+        Ok(Response::new(v1::AdminAccounts {
+            accounts: page,
+            more,
+        }))
     }
 
     async fn transfer_partition(
@@ -367,11 +420,20 @@ impl v1::admin_server::Admin for AdminServer {
             view.groups()
                 .filter(|group| asked.groups.is_empty() || asked.groups.contains(&group.id.0))
                 .map(|group| {
-                    (group.id.0, group.replicas.iter().map(|replica| replica.node.0).collect())
+                    (
+                        group.id.0,
+                        group
+                            .replicas
+                            .iter()
+                            .map(|replica| replica.node.0)
+                            .collect(),
+                    )
                 })
                 .collect()
         };
-        let checks = groups.into_iter().map(|(group, nodes)| self.verify_group(group, nodes));
+        let checks = groups
+            .into_iter()
+            .map(|(group, nodes)| self.verify_group(group, nodes));
         let groups = futures_util::future::join_all(checks).await;
         Ok(Response::new(v1::AdminVerifyReply { groups }))
     }
@@ -382,23 +444,36 @@ impl v1::admin_server::Admin for AdminServer {
     ) -> Result<Response<v1::AdminDigestReply>, Status> {
         operator(&request)?;
         let group = request.into_inner().group;
-        Ok(Response::new(self.node.digest_of(self.service().node(), group).await))
+        Ok(Response::new(
+            self.node.digest_of(self.service().node(), group).await,
+        ))
     }
 }
 
 /// The digest of the replica of `group` on `node`, asked over the store service.
 pub async fn digest_of(service: &Service, node: u64, group: u64) -> v1::AdminDigestReply {
-    let mut reply = v1::AdminDigestReply { node, ..v1::AdminDigestReply::default() };
+    let mut reply = v1::AdminDigestReply {
+        node,
+        ..v1::AdminDigestReply::default()
+    };
     let call = Call::Digest;
     let asked = async {
         if node == service.node() {
             service.router().local().answer(GroupId(group), call).await
         } else {
-            service.router().remote().ask(node, GroupId(group), call).await
+            service
+                .router()
+                .remote()
+                .ask(node, GroupId(group), call)
+                .await
         }
     };
     match tokio::time::timeout(ADMIN_WAIT, asked).await {
-        Ok(Ok(Answer::Digest { replica, index, digest })) => {
+        Ok(Ok(Answer::Digest {
+            replica,
+            index,
+            digest,
+        })) => {
             reply.replica = replica;
             reply.applied_index = index;
             reply.digest = digest.to_vec().into();
@@ -424,7 +499,10 @@ pub async fn transfer(service: &Service, group: u64, to: u64) -> Result<(), Stat
     };
     let deadline = tokio::time::Instant::now() + ADMIN_WAIT;
     while tokio::time::Instant::now() < deadline {
-        match service.ask(GroupId(group), Call::Transfer(replica), ADMIN_WAIT).await {
+        match service
+            .ask(GroupId(group), Call::Transfer(replica), ADMIN_WAIT)
+            .await
+        {
             Ok(Answer::Index(leader)) if leader == replica => return Ok(()),
             Ok(_) | Err(Failure::Busy(_)) => {}
             Err(failure) => return Err(status(failure)),

@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use imap::backend::{Auth, Backend, BackendError, LoginError, ScramVerifier, Transport};
-use mailbox::{
-    AccountId, Answer, Body, Command, Flags, MailboxId, Millis, Outcome, Query, Uid,
-};
+use mailbox::{AccountId, Answer, Body, Command, Flags, MailboxId, Millis, Outcome, Query, Uid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -43,7 +41,13 @@ impl ImapDoor {
             ..imap::Config::default()
         };
         let wait = Duration::from_secs(config.limits.imap_leader_wait_secs);
-        Self { service, tls, config, session, wait }
+        Self {
+            service,
+            tls,
+            config,
+            session,
+            wait,
+        }
     }
 
     /// Serves one connection to its end.
@@ -67,7 +71,9 @@ impl ImapDoor {
             read_bytes: READ_IDLE_BYTES,
             silence: LOGIN_IDLE,
         };
-        let auth = Doorkeeper { door: Arc::clone(&self) };
+        let auth = Doorkeeper {
+            door: Arc::clone(&self),
+        };
         let end = tokio::select! {
             end = imap::serve(&mut connection, &auth, &self.session) => Some(end),
             () = shutdown.wait() => None,
@@ -160,7 +166,11 @@ impl Auth for Doorkeeper {
     type Account = Mail;
 
     async fn login(&self, user: &str, password: &str) -> Result<Mail, LoginError> {
-        let login = self.door.service.login(user, password, self.door.wait).await;
+        let login = self
+            .door
+            .service
+            .login(user, password, self.door.wait)
+            .await;
         match login {
             Ok(account) => Ok(Mail { account }),
             Err(ServiceLoginError::Denied) => {
@@ -183,7 +193,9 @@ impl Auth for Doorkeeper {
 
     async fn account(&self, user: &str) -> Result<Mail, LoginError> {
         let account = self.door.service.account(user, self.door.wait);
-        account.map(|account| Mail { account }).ok_or(LoginError::Denied)
+        account
+            .map(|account| Mail { account })
+            .ok_or(LoginError::Denied)
     }
 
     async fn scram_failed(&self, user: &str) {
@@ -195,7 +207,12 @@ impl Auth for Doorkeeper {
     }
 
     fn salt_secret(&self) -> [u8; 32] {
-        self.door.service.view().read().cluster().map_or([0; 32], |cluster| cluster.secret)
+        self.door
+            .service
+            .view()
+            .read()
+            .cluster()
+            .map_or([0; 32], |cluster| cluster.secret)
     }
 }
 
@@ -254,7 +271,11 @@ impl Backend for Mail {
     }
 
     async fn body(&self, body: &Body, range: Range<u64>) -> Result<Bytes, BackendError> {
-        let first = self.account.body(body, range.clone()).await.map_err(failed)?;
+        let first = self
+            .account
+            .body(body, range.clone())
+            .await
+            .map_err(failed)?;
         let wanted = (range.end - range.start) as usize;
         if first.len() == wanted {
             return Ok(first);
@@ -264,7 +285,11 @@ impl Backend for Mail {
         bytes.extend_from_slice(&first);
         while bytes.len() < wanted {
             let from = range.start + bytes.len() as u64;
-            let next = self.account.body(body, from..range.end).await.map_err(failed)?;
+            let next = self
+                .account
+                .body(body, from..range.end)
+                .await
+                .map_err(failed)?;
             if next.is_empty() {
                 return Err(BackendError::Broken);
             }
@@ -294,12 +319,24 @@ impl Backend for Mail {
         let incoming = upload.0.take().ok_or(BackendError::Broken)?;
         let arrived = incoming.finish().await.map_err(failed)?;
         let account = self.account.id();
-        let append = |body| Command::Append { account, mailbox, flags, date, body };
-        self.account.propose_arrived(&arrived, append).await.map_err(failed)
+        let append = |body| Command::Append {
+            account,
+            mailbox,
+            flags,
+            date,
+            body,
+        };
+        self.account
+            .propose_arrived(&arrived, append)
+            .await
+            .map_err(failed)
     }
 
     async fn recent_from(&self, mailbox: MailboxId, claim_below: Uid) -> Result<Uid, BackendError> {
-        self.account.recent_from(mailbox, claim_below).await.map_err(failed)
+        self.account
+            .recent_from(mailbox, claim_below)
+            .await
+            .map_err(failed)
     }
 
     fn changed(&self) -> impl Future<Output = ()> + Send {

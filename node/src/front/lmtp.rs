@@ -33,16 +33,18 @@ impl LmtpDoor {
     /// # Errors
     ///
     /// When the host name cannot stand in a greeting.
-    pub fn new(
-        service: Service,
-        tls: Tls,
-        config: Arc<Config>,
-    ) -> Result<Self, lmtp::Error> {
+    pub fn new(service: Service, tls: Tls, config: Arc<Config>) -> Result<Self, lmtp::Error> {
         let mut session = lmtp::Config::new(&config.node.hostname)?;
         session.size_bytes_max = config.limits.message_bytes_max;
         session.starttls = true;
         let wait = Duration::from_secs(config.limits.lmtp_leader_wait_secs);
-        Ok(Self { service, tls, config, session: Arc::new(session), wait })
+        Ok(Self {
+            service,
+            tls,
+            config,
+            session: Arc::new(session),
+            wait,
+        })
     }
 
     /// Serves one connection to its end.
@@ -109,8 +111,11 @@ impl Connection {
                 self.session.hang_up(HangUp::Shutdown);
                 continue;
             }
-            let size =
-                if self.delivery.is_some() { READ_BODY_BYTES } else { READ_BYTES };
+            let size = if self.delivery.is_some() {
+                READ_BODY_BYTES
+            } else {
+                READ_BYTES
+            };
             buffer.reserve(size);
             let idle = !self.session.in_transaction();
             let read = tokio::select! {
@@ -146,13 +151,20 @@ impl Connection {
                     let verdict = self.recipient(&address).await;
                     self.session.recipient(verdict).map_err(io::Error::other)?;
                 }
-                Event::Begin { sender, recipients, utf8, .. } => {
+                Event::Begin {
+                    sender,
+                    recipients,
+                    utf8,
+                    ..
+                } => {
                     self.begin(sender.as_ref(), &recipients, utf8);
                 }
                 Event::Data(bytes) => self.data(bytes).await,
                 Event::End => {
                     let outcomes = self.end().await;
-                    self.session.delivered(&outcomes).map_err(io::Error::other)?;
+                    self.session
+                        .delivered(&outcomes)
+                        .map_err(io::Error::other)?;
                 }
                 Event::Abort => {
                     if let Some(delivery) = self.delivery.take() {
@@ -184,7 +196,8 @@ impl Connection {
         self.stream.start_tls(self.door.tls.lmtp_server()).await?;
         let certificate = self.stream.client_certificate();
         let shown = certificate.map(|der| identity(&der));
-        if matches!(shown, Some(Identity::LmtpClient(_))) && self.door.config.lmtp.client_certificates
+        if matches!(shown, Some(Identity::LmtpClient(_)))
+            && self.door.config.lmtp.client_certificates
         {
             self.trusted = true;
             self.guest.authenticated();
@@ -214,12 +227,7 @@ impl Connection {
         }
     }
 
-    fn begin(
-        &mut self,
-        sender: Option<&lmtp::Address>,
-        recipients: &[lmtp::Address],
-        utf8: bool,
-    ) {
+    fn begin(&mut self, sender: Option<&lmtp::Address>, recipients: &[lmtp::Address], utf8: bool) {
         let now_ms = now_ms();
         let id = format!("{:012x}{:04x}", now_ms, rand::random::<u16>());
         let accepted = std::mem::take(&mut self.accepted);
@@ -253,8 +261,12 @@ impl Connection {
         let sender = sender.map(|sender| sender.raw.clone()).unwrap_or_default();
         tracing::debug!(id, "delivery begins");
         self.failed = None;
-        self.delivery =
-            Some(Delivery::begin(&self.door.service, sender, recipients, self.door.wait));
+        self.delivery = Some(Delivery::begin(
+            &self.door.service,
+            sender,
+            recipients,
+            self.door.wait,
+        ));
     }
 
     async fn data(&mut self, bytes: Bytes) {
@@ -278,7 +290,10 @@ impl Connection {
             return vec![reply(&Delivery1::Unknown(failure)); count];
         }
         let (results, told) = delivery.finish(&mut self.lane, true).await;
-        if results.iter().any(|result| matches!(result, Delivery1::Unknown(_))) {
+        if results
+            .iter()
+            .any(|result| matches!(result, Delivery1::Unknown(_)))
+        {
             // What this lane did last is not known: it is not used again.
             self.lane = self.door.service.lanes().open();
         }
@@ -292,9 +307,9 @@ impl Connection {
 fn reply(result: &Delivery1) -> Delivered {
     use mailbox::Delivered as Decided;
     match result {
-        Delivery1::Decided(Decided::Stored { mailbox, uid }) => {
-            Delivered::Ok { id: format!("{}.{}", mailbox.0, uid.0) }
-        }
+        Delivery1::Decided(Decided::Stored { mailbox, uid }) => Delivered::Ok {
+            id: format!("{}.{}", mailbox.0, uid.0),
+        },
         Delivery1::Decided(Decided::Duplicate) => Delivered::Duplicate,
         Delivery1::Decided(Decided::NoAccount) => Delivered::NoSuchUser,
         Delivery1::Decided(Decided::OverQuota) => Delivered::OverQuota,

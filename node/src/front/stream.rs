@@ -51,9 +51,15 @@ impl Stream {
     #[must_use]
     pub fn client_certificate(&self) -> Option<Vec<u8>> {
         match self {
-            Self::Tls(stream) => {
-                Some(stream.get_ref().1.peer_certificates()?.first()?.as_ref().to_vec())
-            }
+            Self::Tls(stream) => Some(
+                stream
+                    .get_ref()
+                    .1
+                    .peer_certificates()?
+                    .first()?
+                    .as_ref()
+                    .to_vec(),
+            ),
             _ => None,
         }
     }

@@ -102,11 +102,18 @@ pub fn entry_from_log(id: LogId, payload: &Bytes) -> Result<Entry, Malformed> {
                 return Err(bad);
             }
             let command = rest.split_to(length);
-            EntryPayload::Normal(Proposal { time_ms, command, body: Body::Held(rest) })
+            EntryPayload::Normal(Proposal {
+                time_ms,
+                command,
+                body: Body::Held(rest),
+            })
         }
         _ => return Err(bad),
     };
-    Ok(Entry { log_id: raft_log_id(id), payload })
+    Ok(Entry {
+        log_id: raft_log_id(id),
+        payload,
+    })
 }
 
 /// A membership on the wire and in the log.
@@ -116,7 +123,9 @@ pub fn membership_to_wire(membership: &Membership) -> v1::PeerMembership {
         configs: membership
             .get_joint_config()
             .iter()
-            .map(|voters| v1::PeerVoters { replicas: voters.iter().copied().collect() })
+            .map(|voters| v1::PeerVoters {
+                replicas: voters.iter().copied().collect(),
+            })
             .collect(),
         learners: membership.learner_ids().collect(),
     }
@@ -125,8 +134,11 @@ pub fn membership_to_wire(membership: &Membership) -> v1::PeerMembership {
 /// The membership that `wire` says.
 #[must_use]
 pub fn membership_from_wire(wire: &v1::PeerMembership) -> Membership {
-    let configs: Vec<BTreeSet<u64>> =
-        wire.configs.iter().map(|voters| voters.replicas.iter().copied().collect()).collect();
+    let configs: Vec<BTreeSet<u64>> = wire
+        .configs
+        .iter()
+        .map(|voters| voters.replicas.iter().copied().collect())
+        .collect();
     let learners: BTreeSet<u64> = wire.learners.iter().copied().collect();
     Membership::new_with_defaults(configs, learners)
 }
@@ -154,13 +166,19 @@ pub fn vote_from_wire(wire: &v1::PeerVote) -> Vote {
 /// A log id on the wire.
 #[must_use]
 pub fn id_to_wire(id: &RaftLogId) -> v1::PeerLogId {
-    v1::PeerLogId { term: id.leader_id.term, index: id.index }
+    v1::PeerLogId {
+        term: id.leader_id.term,
+        index: id.index,
+    }
 }
 
 /// The log id that `wire` says.
 #[must_use]
 pub fn id_from_wire(wire: &v1::PeerLogId) -> RaftLogId {
-    raft_log_id(LogId { term: wire.term, index: wire.index })
+    raft_log_id(LogId {
+        term: wire.term,
+        index: wire.index,
+    })
 }
 
 /// From which replica to which.
@@ -178,7 +196,11 @@ impl Route {
     /// On the wire.
     #[must_use]
     pub fn to_wire(self) -> v1::PeerRoute {
-        v1::PeerRoute { group: self.group.0, from_replica: self.from, to_replica: self.to }
+        v1::PeerRoute {
+            group: self.group.0,
+            from_replica: self.from,
+            to_replica: self.to,
+        }
     }
 
     /// What `wire` says.
@@ -188,7 +210,11 @@ impl Route {
     /// When there is none.
     pub fn from_wire(wire: Option<&v1::PeerRoute>) -> Result<Self, Malformed> {
         let wire = wire.ok_or(Malformed("route"))?;
-        Ok(Self { group: GroupId(wire.group), from: wire.from_replica, to: wire.to_replica })
+        Ok(Self {
+            group: GroupId(wire.group),
+            from: wire.from_replica,
+            to: wire.to_replica,
+        })
     }
 }
 
@@ -204,8 +230,11 @@ pub fn append_to_wire(
     request: &openraft::raft::AppendEntriesRequest<Types>,
     log: &seglog::Log,
 ) -> Result<v1::PeerAppendRequest, seglog::Error> {
-    let entries =
-        request.entries.iter().map(|entry| entry_to_wire(entry, log)).collect::<Result<_, _>>()?;
+    let entries = request
+        .entries
+        .iter()
+        .map(|entry| entry_to_wire(entry, log))
+        .collect::<Result<_, _>>()?;
     Ok(v1::PeerAppendRequest {
         id,
         route: Some(route.to_wire()),
@@ -220,16 +249,17 @@ fn entry_to_wire(entry: &Entry, log: &seglog::Log) -> Result<v1::PeerEntry, segl
     use v1::peer_entry::Payload;
     let payload = match &entry.payload {
         EntryPayload::Blank => Payload::Blank(v1::PeerBlank {}),
-        EntryPayload::Membership(membership) => {
-            Payload::Membership(membership_to_wire(membership))
-        }
+        EntryPayload::Membership(membership) => Payload::Membership(membership_to_wire(membership)),
         EntryPayload::Normal(proposal) => Payload::Command(v1::PeerCommand {
             time_ms: proposal.time_ms,
             command: proposal.command.clone(),
             body: proposal.body.load(log)?,
         }),
     };
-    Ok(v1::PeerEntry { id: Some(id_to_wire(&entry.log_id)), payload: Some(payload) })
+    Ok(v1::PeerEntry {
+        id: Some(id_to_wire(&entry.log_id)),
+        payload: Some(payload),
+    })
 }
 
 /// The append request that `wire` says.
@@ -274,5 +304,8 @@ fn entry_from_wire(wire: v1::PeerEntry) -> Result<Entry, Malformed> {
             body: Body::Held(command.body),
         }),
     };
-    Ok(Entry { log_id: id_from_wire(id), payload })
+    Ok(Entry {
+        log_id: id_from_wire(id),
+        payload,
+    })
 }

@@ -72,10 +72,23 @@ pub struct GroupStatus {
 impl Group {
     /// Puts a started group together, and serves its reads until it is dropped.
     #[must_use]
-    pub fn new(id: GroupId, replica_id: u64, raft: Raft, replica: Arc<Replica>, store: LogStore) -> Self {
+    pub fn new(
+        id: GroupId,
+        replica_id: u64,
+        raft: Raft,
+        replica: Arc<Replica>,
+        store: LogStore,
+    ) -> Self {
         let (reads, queue) = mpsc::channel(READ_BATCH_MAX);
         tokio::spawn(serve_reads(raft.clone(), queue));
-        Self { id, replica_id, raft, replica, store, reads }
+        Self {
+            id,
+            replica_id,
+            raft,
+            replica,
+            store,
+            reads,
+        }
     }
 
     /// Its id.
@@ -112,7 +125,10 @@ impl Group {
     ///
     /// When the record is damaged.
     pub fn body(&self, index: u64, term: u64) -> Result<Option<Bytes>, seglog::Error> {
-        self.store.body(index, term).map(|place| serve::load(place, self.store.log())).transpose()
+        self.store
+            .body(index, term)
+            .map(|place| serve::load(place, self.store.log()))
+            .transpose()
     }
 
     /// Whether the log of this node can take more entries now.
@@ -268,12 +284,21 @@ impl Group {
     /// The last entry that this replica has applied.
     #[must_use]
     pub fn applied(&self) -> Option<LogId> {
-        self.raft.metrics().borrow_watched().last_applied.as_ref().map(log_id)
+        self.raft
+            .metrics()
+            .borrow_watched()
+            .last_applied
+            .as_ref()
+            .map(log_id)
     }
 
     /// Returns when this replica has applied `index`; `false` when it did not within `wait`.
     pub async fn wait_applied(&self, index: u64, wait: Duration) -> bool {
-        self.raft.wait(Some(wait)).applied_index_at_least(Some(index), "wait").await.is_ok()
+        self.raft
+            .wait(Some(wait))
+            .applied_index_at_least(Some(index), "wait")
+            .await
+            .is_ok()
     }
 }
 

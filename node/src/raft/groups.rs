@@ -84,7 +84,9 @@ impl Groups {
             running: RwLock::default(),
             starting: Mutex::default(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// The group, if this node holds a replica of it and it runs.
@@ -144,8 +146,13 @@ impl Groups {
             Machine::new(Arc::clone(replica)),
         )
         .await?;
-        let group =
-            Arc::new(Group::new(id, replica_id, raft, Arc::clone(replica), store.clone()));
+        let group = Arc::new(Group::new(
+            id,
+            replica_id,
+            raft,
+            Arc::clone(replica),
+            store.clone(),
+        ));
         self.shared.running.write().insert(id, Arc::clone(&group));
         Ok(group)
     }
@@ -168,12 +175,20 @@ impl Groups {
                 return;
             }
             restarts += 1;
-            tracing::error!(group = id.0, reason, restarts, "group stopped; starting it again");
+            tracing::error!(
+                group = id.0,
+                reason,
+                restarts,
+                "group stopped; starting it again"
+            );
             metrics::counter!("rookery_group_restarts_total").increment(1);
             drop(group.raft().shutdown().await);
             group = loop {
                 tokio::time::sleep(Duration::from_millis(100 * u64::from(restarts.min(50)))).await;
-                match self.launch(id, replica_id, group.rows(), group.store()).await {
+                match self
+                    .launch(id, replica_id, group.rows(), group.store())
+                    .await
+                {
                     Ok(started) => break started,
                     Err(error) => tracing::error!(group = id.0, %error, "group does not start"),
                 }

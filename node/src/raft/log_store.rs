@@ -77,12 +77,15 @@ impl LogStore {
         let mut state = State::default();
         if let Some(found) = recovered {
             state.vote = found.vote.as_ref().map(decode_vote).transpose()?;
-            state.committed = found
-                .commit
-                .as_ref()
-                .map(|(term, index, _)| raft_log_id(LogId { term: *term, index: *index }));
-            state.purged =
-                found.purged.map(|(term, index)| raft_log_id(LogId { term, index }));
+            state.committed = found.commit.as_ref().map(|(term, index, _)| {
+                raft_log_id(LogId {
+                    term: *term,
+                    index: *index,
+                })
+            });
+            state.purged = found
+                .purged
+                .map(|(term, index)| raft_log_id(LogId { term, index }));
             state.first = state.purged.as_ref().map_or(0, |id| id.index + 1);
             for entry in &found.entries {
                 let expected = state.first + state.slots.len() as u64;
@@ -101,7 +104,13 @@ impl LogStore {
             }
             state.held_from = state.first + state.slots.len() as u64;
         }
-        Ok(Self { shared: Arc::new(Shared { replica, log, state: Mutex::new(state) }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                replica,
+                log,
+                state: Mutex::new(state),
+            }),
+        })
     }
 
     /// The log underneath.
@@ -126,15 +135,25 @@ impl LogStore {
         let (done, written) = oneshot::channel();
         self.shared
             .log
-            .append(records, Sync::Required, Box::new(move |result| drop(done.send(result))))
+            .append(
+                records,
+                Sync::Required,
+                Box::new(move |result| drop(done.send(result))),
+            )
             .map_err(io::Error::other)?;
-        written.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        written
+            .await
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)?;
         Ok(())
     }
 
     /// Puts `records` into the log, to become durable with the next sync.
     fn write_in_order(&self, records: Vec<Record>) -> io::Result<()> {
-        self.shared.log.append(records, Sync::Lazy, Box::new(|_| ())).map_err(io::Error::other)
+        self.shared
+            .log
+            .append(records, Sync::Lazy, Box::new(|_| ()))
+            .map_err(io::Error::other)
     }
 
     /// The indexes of a range that are in the log.
@@ -183,9 +202,20 @@ impl LogStore {
             let (place, checksum) = slot.written.ok_or_else(|| {
                 io::Error::other(format!("entry {index} is neither held nor written"))
             })?;
-            (LogId { term: slot.term, index }, place, checksum)
+            (
+                LogId {
+                    term: slot.term,
+                    index,
+                },
+                place,
+                checksum,
+            )
         };
-        let payload = self.shared.log.read(place, Some(checksum)).map_err(io::Error::other)?;
+        let payload = self
+            .shared
+            .log
+            .read(place, Some(checksum))
+            .map_err(io::Error::other)?;
         let mut entry = convert::entry_from_log(id, &payload)?;
         if let EntryPayload::Normal(proposal) = &mut entry.payload
             && proposal.body.len() > BODY_INLINE_MAX as u64
@@ -193,7 +223,11 @@ impl LogStore {
             let skip = convert::body_skip(proposal.command.len());
             // A copy, so that the small command does not keep the whole record in memory.
             proposal.command = Bytes::copy_from_slice(&proposal.command);
-            proposal.body = Body::Logged { place, checksum, skip };
+            proposal.body = Body::Logged {
+                place,
+                checksum,
+                skip,
+            };
         }
         Ok(Some(entry))
     }
@@ -218,17 +252,24 @@ impl State {
     }
 
     fn slot(&self, index: u64) -> Option<&Slot> {
-        self.slots.get(usize::try_from(index.checked_sub(self.first)?).ok()?)
+        self.slots
+            .get(usize::try_from(index.checked_sub(self.first)?).ok()?)
     }
 
     fn slot_mut(&mut self, index: u64) -> Option<&mut Slot> {
-        self.slots.get_mut(usize::try_from(index.checked_sub(self.first)?).ok()?)
+        self.slots
+            .get_mut(usize::try_from(index.checked_sub(self.first)?).ok()?)
     }
 
     fn last(&self) -> Option<RaftLogId> {
         self.slots
             .back()
-            .map(|slot| raft_log_id(LogId { term: slot.term, index: self.next() - 1 }))
+            .map(|slot| {
+                raft_log_id(LogId {
+                    term: slot.term,
+                    index: self.next() - 1,
+                })
+            })
             .or(self.purged)
     }
 
@@ -247,7 +288,9 @@ impl State {
     fn release(&mut self) {
         while self.held_bytes > RECENT_BYTES_MAX && self.held_from < self.next() {
             let index = self.held_from.max(self.first);
-            let Some(slot) = self.slot_mut(index) else { break };
+            let Some(slot) = self.slot_mut(index) else {
+                break;
+            };
             if slot.written.is_none() {
                 break;
             }
@@ -271,7 +314,10 @@ fn sizes(entry: &Entry) -> (u32, usize) {
                 Body::Held(bytes) => bytes.len(),
                 Body::Logged { .. } => 0,
             };
-            (convert::body_skip(proposal.command.len()), proposal.command.len() + held)
+            (
+                convert::body_skip(proposal.command.len()),
+                proposal.command.len() + held,
+            )
         }
         EntryPayload::Blank | EntryPayload::Membership(_) => (0, 0),
     }
@@ -284,8 +330,16 @@ fn decode_vote(bytes: &Bytes) -> io::Result<Vote> {
 
 impl Entries for LogStore {
     fn body(&self, index: u64, term: u64) -> Option<BodyPlace> {
-        if let Some(slot) = self.shared.state.lock().slot(index).filter(|slot| slot.term == term)
-            && let Some(Entry { payload: EntryPayload::Normal(proposal), .. }) = &slot.held
+        if let Some(slot) = self
+            .shared
+            .state
+            .lock()
+            .slot(index)
+            .filter(|slot| slot.term == term)
+            && let Some(Entry {
+                payload: EntryPayload::Normal(proposal),
+                ..
+            }) = &slot.held
         {
             return Some(proposal.body.place());
         }
@@ -298,24 +352,40 @@ impl Entries for LogStore {
             let slot = state.slot(index).filter(|slot| slot.term == term)?;
             let (place, checksum) = slot.written?;
             if slot.skip > 0 {
-                return Some(Logged { place, checksum, skip: slot.skip });
+                return Some(Logged {
+                    place,
+                    checksum,
+                    skip: slot.skip,
+                });
             }
             (place, checksum)
         };
         // Found at open: only the payload says how long its command is.
-        let head = self.shared.log.read_range(place, 0..convert::HEAD_BYTES.min(place.length));
+        let head = self
+            .shared
+            .log
+            .read_range(place, 0..convert::HEAD_BYTES.min(place.length));
         let skip = convert::skip_from_head(&head.ok()?)?;
         if let Some(slot) = self.shared.state.lock().slot_mut(index)
             && slot.term == term
         {
             slot.skip = skip;
         }
-        Some(Logged { place, checksum, skip })
+        Some(Logged {
+            place,
+            checksum,
+            skip,
+        })
     }
 
     fn written_upto(&self) -> u64 {
         let state = self.shared.state.lock();
-        let unwritten = state.slots.iter().rev().take_while(|slot| slot.written.is_none()).count();
+        let unwritten = state
+            .slots
+            .iter()
+            .rev()
+            .take_while(|slot| slot.written.is_none())
+            .count();
         state.next().saturating_sub(unwritten as u64 + 1)
     }
 }
@@ -360,7 +430,10 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
         let state = self.shared.state.lock();
-        Ok(LogState { last_purged_log_id: state.purged, last_log_id: state.last() })
+        Ok(LogState {
+            last_purged_log_id: state.purged,
+            last_log_id: state.last(),
+        })
     }
 
     async fn get_log_reader(&mut self) -> Self {
@@ -369,8 +442,12 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let payload = Bytes::from(convert::vote_to_wire(vote).encode_to_vec());
-        let id = LogId { term: vote.leader_id.term, index: 0 };
-        self.write_durably(vec![self.record(Kind::Vote, id, vec![payload])]).await?;
+        let id = LogId {
+            term: vote.leader_id.term,
+            index: 0,
+        };
+        self.write_durably(vec![self.record(Kind::Vote, id, vec![payload])])
+            .await?;
         self.shared.state.lock().vote = Some(*vote);
         Ok(())
     }
@@ -431,7 +508,10 @@ impl RaftLogStorage<Types> for LogStore {
             }
             callback.io_completed(result.map(|_| ()).map_err(io::Error::other));
         };
-        self.shared.log.append(records, Sync::Required, Box::new(done)).map_err(io::Error::other)
+        self.shared
+            .log
+            .append(records, Sync::Required, Box::new(done))
+            .map_err(io::Error::other)
     }
 
     async fn truncate_after(&mut self, last: Option<RaftLogId>) -> io::Result<()> {
@@ -447,7 +527,10 @@ impl RaftLogStorage<Types> for LogStore {
         }
         self.write_in_order(vec![self.record(
             Kind::Truncate,
-            LogId { term: 0, index: keep },
+            LogId {
+                term: 0,
+                index: keep,
+            },
             Vec::new(),
         )])
     }

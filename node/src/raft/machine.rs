@@ -56,7 +56,10 @@ impl Machine {
 
 fn stored_membership(id: Option<LogId>, bytes: &Bytes) -> io::Result<StoredMembership> {
     let wire = v1::PeerMembership::decode(bytes.clone()).map_err(io::Error::other)?;
-    Ok(StoredMembership::new(id.map(raft_log_id), convert::membership_from_wire(&wire)))
+    Ok(StoredMembership::new(
+        id.map(raft_log_id),
+        convert::membership_from_wire(&wire),
+    ))
 }
 
 fn membership_bytes(membership: &Membership) -> Bytes {
@@ -82,9 +85,9 @@ impl RaftStateMachine<Types> for Machine {
             // A fault ends this group (R3): openraft stops, nobody is answered.
             let outcome = match &entry.payload {
                 EntryPayload::Blank => self.replica.apply(id, Applying::Blank),
-                EntryPayload::Membership(membership) => {
-                    self.replica.apply(id, Applying::Membership(&membership_bytes(membership)))
-                }
+                EntryPayload::Membership(membership) => self
+                    .replica
+                    .apply(id, Applying::Membership(&membership_bytes(membership))),
                 EntryPayload::Normal(proposal) => self.replica.apply(
                     id,
                     Applying::Command {
@@ -127,7 +130,10 @@ impl RaftSnapshotBuilder<Types> for Machine {
             Some((id, bytes)) => stored_membership(*id, bytes)?,
             None => StoredMembership::default(),
         };
-        let meta = Meta { last_log_id: snapshot.last.map(raft_log_id), last_membership };
+        let meta = Meta {
+            last_log_id: snapshot.last.map(raft_log_id),
+            last_membership,
+        };
         Ok(FullSnapshot { meta, snapshot })
     }
 }

@@ -28,15 +28,15 @@
 //! What it does not do: it never reads a body before a frame to a peer is written, and it never
 //! purges a log.
 
-pub mod limits;
-pub mod types;
 pub mod convert;
-pub mod log_store;
-pub mod machine;
 pub mod group;
 pub mod groups;
+pub mod limits;
+pub mod log_store;
+pub mod machine;
 pub mod peer;
 pub mod serve;
+pub mod types;
 
 pub use group::{Group, GroupError, GroupStatus};
 pub use groups::{Groups, OnFatal, Timing};

@@ -13,9 +13,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{Stream, StreamExt, future};
 use openraft::base::{BoxFuture, BoxStream};
-use openraft::errors::{
-    NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable,
-};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{
     Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption,
     RaftNetworkFactory,
@@ -64,13 +62,23 @@ impl Peers {
     /// No connection is made before it is needed. `log` is where bodies by reference are read.
     #[must_use]
     pub fn new(dial: Arc<dyn Dial>, log: seglog::Log) -> Self {
-        Self { shared: Arc::new(PeersShared { dial, log, links: Mutex::default() }) }
+        Self {
+            shared: Arc::new(PeersShared {
+                dial,
+                log,
+                links: Mutex::default(),
+            }),
+        }
     }
 
     /// The factory of connections for one group's replica.
     #[must_use]
     pub fn factory(&self, group: GroupId, replica: u64) -> Factory {
-        Factory { peers: self.clone(), group, replica }
+        Factory {
+            peers: self.clone(),
+            group,
+            replica,
+        }
     }
 
     /// How long ago the peer answered anything last, if it ever did.
@@ -83,7 +91,9 @@ impl Peers {
     fn links(&self, node: u64) -> Arc<PeerLinks> {
         let mut links = self.shared.links.lock();
         let open = |merge| {
-            let appends = Appends { log: self.shared.log.clone() };
+            let appends = Appends {
+                log: self.shared.log.clone(),
+            };
             Link::open(appends, Arc::clone(&self.shared.dial), node, merge)
         };
         Arc::clone(links.entry(node).or_insert_with(|| {
@@ -145,7 +155,11 @@ impl Frames for Appends {
     }
 
     fn take(frame: v1::AppendReplyFrame) -> Vec<(u64, Option<ReplyResult>)> {
-        frame.replies.into_iter().map(|reply| (reply.id, reply.result)).collect()
+        frame
+            .replies
+            .into_iter()
+            .map(|reply| (reply.id, reply.result))
+            .collect()
     }
 }
 
@@ -169,7 +183,11 @@ impl Factory {
     fn network(&self, target: u64, heartbeats: bool) -> Network {
         Network {
             peers: self.peers.clone(),
-            route: Route { group: self.group, from: self.replica, to: target },
+            route: Route {
+                group: self.group,
+                from: self.replica,
+                to: target,
+            },
             heartbeats,
         }
     }
@@ -218,7 +236,10 @@ impl Network {
     }
 
     fn control(&self) -> Result<PeerClient, Unreachable<Types>> {
-        self.links()?.heartbeats.client().ok_or_else(|| unreachable_peer("not connected"))
+        self.links()?
+            .heartbeats
+            .client()
+            .ok_or_else(|| unreachable_peer("not connected"))
     }
 
     async fn ask_vote(
@@ -236,7 +257,9 @@ impl Network {
         };
         let mut client = self.control()?;
         let reply = answer(client.vote(wire), option.hard_ttl()).await?;
-        let vote = reply.vote.ok_or_else(|| unreachable_peer("vote reply without a vote"))?;
+        let vote = reply
+            .vote
+            .ok_or_else(|| unreachable_peer("vote reply without a vote"))?;
         Ok(VoteResponse {
             vote: convert::vote_from_wire(&vote),
             vote_granted: reply.granted,
@@ -267,10 +290,19 @@ type ReplyFuture =
     Pin<Box<dyn Future<Output = Result<StreamAppendResult<Types>, RPCError<Types>>> + Send>>;
 
 /// Sends one request and waits for its reply.
-fn send(links: &PeerLinks, route: Route, heartbeats: bool, append: AppendEntriesRequest<Types>) -> ReplyFuture {
+fn send(
+    links: &PeerLinks,
+    route: Route,
+    heartbeats: bool,
+    append: AppendEntriesRequest<Types>,
+) -> ReplyFuture {
     let prev = append.prev_log_id;
     let last = append.entries.last().map(|entry| entry.log_id).or(prev);
-    let link = if heartbeats { &links.heartbeats } else { &links.appends };
+    let link = if heartbeats {
+        &links.heartbeats
+    } else {
+        &links.appends
+    };
     let Ok(reply) = link.send((route, append)) else {
         return Box::pin(future::ready(Err(unreachable_peer("queue is full").into())));
     };
@@ -289,17 +321,20 @@ fn result_from_wire(
     last: Option<RaftLogId>,
 ) -> Result<StreamAppendResult<Types>, RPCError<Types>> {
     match result {
-        ReplyResult::Matched(matched) => {
-            Ok(Ok(matched.last.as_ref().map(convert::id_from_wire).or(last)))
-        }
+        ReplyResult::Matched(matched) => Ok(Ok(matched
+            .last
+            .as_ref()
+            .map(convert::id_from_wire)
+            .or(last))),
         ReplyResult::Conflict(_) => match prev {
             Some(prev) => Ok(Err(StreamAppendError::Conflict(prev))),
-            None => Err(NetworkError::new(&PeerError("conflict before the first entry".into()))
-                .into()),
+            None => {
+                Err(NetworkError::new(&PeerError("conflict before the first entry".into())).into())
+            }
         },
-        ReplyResult::HigherVote(vote) => {
-            Ok(Err(StreamAppendError::HigherVote(convert::vote_from_wire(&vote))))
-        }
+        ReplyResult::HigherVote(vote) => Ok(Err(StreamAppendError::HigherVote(
+            convert::vote_from_wire(&vote),
+        ))),
         ReplyResult::Refused(reason) => Err(unreachable_peer(reason).into()),
     }
 }
@@ -322,7 +357,11 @@ impl NetStreamAppend<Types> for Network {
         let links = self.links();
         Box::pin(async move {
             let links = links?;
-            let pipeline = Pipeline { input, replies: FuturesOrdered::new(), open: true };
+            let pipeline = Pipeline {
+                input,
+                replies: FuturesOrdered::new(),
+                open: true,
+            };
             let stream: BoxStream<'s, _> = Box::pin(futures_util::stream::unfold(
                 pipeline,
                 move |mut pipeline| {

@@ -62,7 +62,10 @@ impl PeerService {
     /// The group that `route` leads to, if the caller may use it.
     fn group(&self, caller: CallerNode, route: Route) -> Result<Arc<Group>, String> {
         if !self.gate.speaks_for(caller.0, route.group, route.from) {
-            return Err(format!("node {} does not hold replica {}", caller.0, route.from));
+            return Err(format!(
+                "node {} does not hold replica {}",
+                caller.0, route.from
+            ));
         }
         self.groups
             .get(route.group)
@@ -87,16 +90,20 @@ async fn begin(mut reply: Reply) -> Result<v1::PeerAppendReply, Reply> {
     std::future::poll_fn(move |context| {
         Poll::Ready(match reply.as_mut().poll(context) {
             Poll::Ready(done) => Ok(done),
-            Poll::Pending => {
-                Err(std::mem::replace(&mut reply, Box::pin(std::future::pending())))
-            }
+            Poll::Pending => Err(std::mem::replace(
+                &mut reply,
+                Box::pin(std::future::pending()),
+            )),
         })
     })
     .await
 }
 
 fn refused(id: u64, reason: impl Into<String>) -> v1::PeerAppendReply {
-    v1::PeerAppendReply { id, result: Some(ReplyResult::Refused(reason.into())) }
+    v1::PeerAppendReply {
+        id,
+        result: Some(ReplyResult::Refused(reason.into())),
+    }
 }
 
 /// The future answer to one append request.
@@ -137,7 +144,10 @@ fn append(service: &PeerService, caller: CallerNode, wire: v1::PeerAppendRequest
             }
             Err(error) => ReplyResult::Refused(error.to_string()),
         };
-        v1::PeerAppendReply { id, result: Some(result) }
+        v1::PeerAppendReply {
+            id,
+            result: Some(result),
+        }
     })
 }
 
@@ -190,7 +200,12 @@ impl v1::peer_server::Peer for PeerServer {
     ) -> Result<Response<Self::AppendStream>, Status> {
         let caller = caller(&request)?;
         let (replies, outgoing) = mpsc::channel(2);
-        tokio::spawn(serve_appends(Arc::clone(&self.0), caller, request.into_inner(), replies));
+        tokio::spawn(serve_appends(
+            Arc::clone(&self.0),
+            caller,
+            request.into_inner(),
+            replies,
+        ));
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 
@@ -201,7 +216,10 @@ impl v1::peer_server::Peer for PeerServer {
         let caller = caller(&request)?;
         let wire = request.into_inner();
         let group = self.routed(caller, wire.route.as_ref())?;
-        let vote = wire.vote.as_ref().ok_or_else(|| Status::invalid_argument("no vote"))?;
+        let vote = wire
+            .vote
+            .as_ref()
+            .ok_or_else(|| Status::invalid_argument("no vote"))?;
         let ask = VoteRequest::<Types> {
             vote: convert::vote_from_wire(vote),
             last_log_id: wire.last.as_ref().map(convert::id_from_wire),
@@ -227,14 +245,24 @@ impl v1::peer_server::Peer for PeerServer {
         let caller = caller(&request)?;
         let wire = request.into_inner();
         let group = self.routed(caller, wire.route.as_ref())?;
-        let from = wire.from_leader.as_ref().ok_or_else(|| Status::invalid_argument("no vote"))?;
+        let from = wire
+            .from_leader
+            .as_ref()
+            .ok_or_else(|| Status::invalid_argument("no vote"))?;
         let ask = TransferLeaderRequest::<Types>::new(
             convert::vote_from_wire(from),
             wire.to,
             wire.last.as_ref().map(convert::id_from_wire),
         );
-        let answer = group.raft().handle_transfer_leader(ask).await.map_err(stopped)?;
-        let refused = answer.err().map(|error| error.to_string()).unwrap_or_default();
+        let answer = group
+            .raft()
+            .handle_transfer_leader(ask)
+            .await
+            .map_err(stopped)?;
+        let refused = answer
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default();
         Ok(Response::new(v1::PeerTransferReply { refused }))
     }
 
@@ -259,7 +287,9 @@ impl v1::peer_server::Peer for PeerServer {
         if from > to {
             return Err(Status::invalid_argument("the range is reversed"));
         }
-        Ok(Response::new(v1::FetchBodyReply { bytes: bytes.slice(from as usize..to as usize) }))
+        Ok(Response::new(v1::FetchBodyReply {
+            bytes: bytes.slice(from as usize..to as usize),
+        }))
     }
 
     async fn welcome(
@@ -296,8 +326,15 @@ fn stopped(error: impl std::error::Error) -> Status {
 pub fn load(place: BodyPlace, log: &seglog::Log) -> Result<bytes::Bytes, seglog::Error> {
     match place {
         BodyPlace::Held(bytes) => Ok(bytes),
-        BodyPlace::Logged { place, checksum, skip } => {
-            super::types::Body::Logged { place, checksum, skip }.load(log)
+        BodyPlace::Logged {
+            place,
+            checksum,
+            skip,
+        } => super::types::Body::Logged {
+            place,
+            checksum,
+            skip,
         }
+        .load(log),
     }
 }

@@ -102,7 +102,11 @@ impl Body {
     pub fn load(&self, log: &seglog::Log) -> Result<Bytes, seglog::Error> {
         match self {
             Self::Held(bytes) => Ok(bytes.clone()),
-            Self::Logged { place, checksum, skip } => {
+            Self::Logged {
+                place,
+                checksum,
+                skip,
+            } => {
                 let payload = log.read(*place, Some(*checksum))?;
                 Ok(payload.slice((*skip as usize).min(payload.len())..))
             }
@@ -114,9 +118,15 @@ impl Body {
     pub fn place(&self) -> BodyPlace {
         match self {
             Self::Held(bytes) => BodyPlace::Held(bytes.clone()),
-            Self::Logged { place, checksum, skip } => {
-                BodyPlace::Logged { place: *place, checksum: *checksum, skip: *skip }
-            }
+            Self::Logged {
+                place,
+                checksum,
+                skip,
+            } => BodyPlace::Logged {
+                place: *place,
+                checksum: *checksum,
+                skip: *skip,
+            },
         }
     }
 }
@@ -141,7 +151,10 @@ pub struct Outcome(pub Bytes);
 /// openraft's log id in our words.
 #[must_use]
 pub fn log_id(id: &RaftLogId) -> LogId {
-    LogId { term: id.leader_id.term, index: id.index }
+    LogId {
+        term: id.leader_id.term,
+        index: id.index,
+    }
 }
 
 /// Our log id in openraft's words.

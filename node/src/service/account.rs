@@ -66,7 +66,9 @@ impl Account {
 
     async fn propose_with(&self, command: Command, body: Bytes) -> Result<Outcome, Failure> {
         let mut lane = self.lane.lock().await;
-        self.service.propose(self.group, &mut lane, command, body, self.wait).await
+        self.service
+            .propose(self.group, &mut lane, command, body, self.wait)
+            .await
     }
 
     /// A part of a body; see [`Service::read_body`].
@@ -75,7 +77,9 @@ impl Account {
     ///
     /// When the bytes are nowhere to be had.
     pub async fn body(&self, body: &Body, range: std::ops::Range<u64>) -> Result<Bytes, Failure> {
-        self.service.read_body(self.group, body, range, &self.pieces, self.wait).await
+        self.service
+            .read_body(self.group, body, range, &self.pieces, self.wait)
+            .await
     }
 
     /// Begins a message that is appended to one of the account's mailboxes.
@@ -105,7 +109,11 @@ impl Account {
     ///
     /// When there is no leader.
     pub async fn recent_from(&self, mailbox: MailboxId, claim_below: Uid) -> Result<Uid, Failure> {
-        let call = Call::Recent { account: self.id, mailbox, claim_below };
+        let call = Call::Recent {
+            account: self.id,
+            mailbox,
+            claim_below,
+        };
         match self.service.ask(self.group, call, self.wait).await? {
             Answer::RecentFrom(uid) => Ok(uid),
             _ => Err(Failure::Invalid("unexpected answer".into())),

@@ -62,7 +62,14 @@ impl Arrived {
             Some((_, id)) => (BodySource::Upload(*id), Bytes::new()),
             None => (BodySource::Inline, self.inline.clone()),
         };
-        (NewBody { hash: self.hash, length: self.length, source }, bytes)
+        (
+            NewBody {
+                hash: self.hash,
+                length: self.length,
+                source,
+            },
+            bytes,
+        )
     }
 }
 
@@ -76,7 +83,11 @@ impl Incoming {
     ) -> Self {
         let targets = targets
             .into_iter()
-            .map(|(group, account)| Target { group, account, upload: None })
+            .map(|(group, account)| Target {
+                group,
+                account,
+                upload: None,
+            })
             .collect();
         Self {
             service: service.clone(),
@@ -146,7 +157,10 @@ impl Incoming {
                 };
                 upload.chunks += 1;
                 let lane = &mut upload.lane;
-                match service.propose(target.group, lane, command, bytes, wait).await? {
+                match service
+                    .propose(target.group, lane, command, bytes, wait)
+                    .await?
+                {
                     Outcome::Done(_) => Ok(()),
                     Outcome::Rejected(why) => Err(Failure::Invalid(why.to_string())),
                     Outcome::Forgotten => Err(Failure::Unknown),
@@ -176,7 +190,12 @@ impl Incoming {
             .iter()
             .filter_map(|target| Some((target.group, target.upload.as_ref()?.id)))
             .collect();
-        Ok(Arrived { hash: Hash16(hash), length: self.length, inline, uploads })
+        Ok(Arrived {
+            hash: Hash16(hash),
+            length: self.length,
+            inline,
+            uploads,
+        })
     }
 
     /// The rest will not come: frees what was uploaded. Should this fail, log time does it.
@@ -218,13 +237,17 @@ impl Service {
         cache: &PieceCache,
         wait: std::time::Duration,
     ) -> Result<Bytes, Failure> {
-        let end = range.end.min(body.length).min(range.start.saturating_add(BODY_READ_MAX));
+        let end = range
+            .end
+            .min(body.length)
+            .min(range.start.saturating_add(BODY_READ_MAX));
         if range.start >= end {
             return Ok(Bytes::new());
         }
         match body.at {
             BodyAt::Entry { index, term } => {
-                self.read_entry(group, index, term, range.start..end, wait).await
+                self.read_entry(group, index, term, range.start..end, wait)
+                    .await
             }
             BodyAt::Upload(upload) => {
                 let pieces = self.pieces(group, upload, cache, wait).await?;
@@ -232,7 +255,9 @@ impl Service {
                 for piece in pieces.iter() {
                     if range.start < from + piece.length {
                         let inner = range.start - from..(end - from).min(piece.length);
-                        return self.read_entry(group, piece.index, piece.term, inner, wait).await;
+                        return self
+                            .read_entry(group, piece.index, piece.term, inner, wait)
+                            .await;
                     }
                     from += piece.length;
                 }

@@ -134,9 +134,10 @@ impl Call {
     pub fn to_wire(&self, id: u64, group: u64) -> v1::StoreCall {
         use v1::store_call::Call as Wire;
         let call = match self {
-            Self::Propose { command, body } => {
-                Wire::Propose(v1::StorePropose { command: command.clone(), body: body.clone() })
-            }
+            Self::Propose { command, body } => Wire::Propose(v1::StorePropose {
+                command: command.clone(),
+                body: body.clone(),
+            }),
             Self::Query(query) => Wire::Query(codec::encode_query(query)),
             Self::Body { index, term, range } => Wire::Body(v1::StoreBody {
                 index: *index,
@@ -144,7 +145,11 @@ impl Call {
                 from: range.start,
                 to: range.end,
             }),
-            Self::Recent { account, mailbox, claim_below } => Wire::Recent(v1::StoreRecent {
+            Self::Recent {
+                account,
+                mailbox,
+                claim_below,
+            } => Wire::Recent(v1::StoreRecent {
                 account: account.0,
                 mailbox: mailbox.0,
                 claim_below: claim_below.0,
@@ -154,7 +159,11 @@ impl Call {
             Self::Transfer(replica) => Wire::Transfer(*replica),
             Self::Digest => Wire::Digest(v1::StoreDigest {}),
         };
-        v1::StoreCall { id, group, call: Some(call) }
+        v1::StoreCall {
+            id,
+            group,
+            call: Some(call),
+        }
     }
 
     /// What `wire` says.
@@ -165,15 +174,18 @@ impl Call {
     pub fn from_wire(wire: v1::store_call::Call) -> Result<Self, Failure> {
         use v1::store_call::Call as Wire;
         Ok(match wire {
-            Wire::Propose(propose) => {
-                Self::Propose { command: propose.command, body: propose.body }
-            }
+            Wire::Propose(propose) => Self::Propose {
+                command: propose.command,
+                body: propose.body,
+            },
             Wire::Query(bytes) => Self::Query(
                 codec::decode_query(&bytes).map_err(|error| Failure::Invalid(error.to_string()))?,
             ),
-            Wire::Body(body) => {
-                Self::Body { index: body.index, term: body.term, range: body.from..body.to }
-            }
+            Wire::Body(body) => Self::Body {
+                index: body.index,
+                term: body.term,
+                range: body.from..body.to,
+            },
             Wire::Recent(recent) => Self::Recent {
                 account: AccountId(recent.account),
                 mailbox: MailboxId(recent.mailbox),
@@ -209,14 +221,21 @@ pub fn answer_to_wire(id: u64, answer: Result<Answer, Failure>) -> v1::StoreAnsw
         Ok(Answer::Body(bytes)) => Wire::Body(bytes),
         Ok(Answer::RecentFrom(uid)) => Wire::RecentFrom(uid.0),
         Ok(Answer::Index(index)) => Wire::Index(index),
-        Ok(Answer::Digest { replica, index, digest }) => Wire::Digest(v1::StoreDigested {
+        Ok(Answer::Digest {
+            replica,
+            index,
+            digest,
+        }) => Wire::Digest(v1::StoreDigested {
             replica,
             index,
             digest: Bytes::copy_from_slice(&digest),
         }),
         Err(failure) => Wire::Failure(failure_to_wire(failure)),
     };
-    v1::StoreAnswer { id, answer: Some(answer) }
+    v1::StoreAnswer {
+        id,
+        answer: Some(answer),
+    }
 }
 
 /// What `wire` says.
@@ -235,7 +254,11 @@ pub fn answer_from_wire(wire: v1::StoreAnswer) -> Result<Answer, Failure> {
         Some(Wire::Digest(wire)) => Answer::Digest {
             replica: wire.replica,
             index: wire.index,
-            digest: wire.digest.as_ref().try_into().map_err(|_| invalid_digest())?,
+            digest: wire
+                .digest
+                .as_ref()
+                .try_into()
+                .map_err(|_| invalid_digest())?,
         },
         Some(Wire::Failure(failure)) => return Err(failure_from_wire(failure)),
         None => return Err(Failure::Invalid("empty answer".into())),
@@ -269,7 +292,11 @@ fn failure_to_wire(failure: Failure) -> v1::StoreFailure {
         Failure::NoMailbox => Kind::NoMailbox,
         Failure::Moved => Kind::Moved,
     };
-    v1::StoreFailure { kind: kind.into(), leader, reason }
+    v1::StoreFailure {
+        kind: kind.into(),
+        leader,
+        reason,
+    }
 }
 
 fn failure_from_wire(wire: v1::StoreFailure) -> Failure {

@@ -66,7 +66,13 @@ impl Delivery {
             targets.entry(recipient.group).or_insert(recipient.account);
         }
         let incoming = Incoming::new(service, targets, wait);
-        Self { service: service.clone(), sender, recipients, incoming, wait }
+        Self {
+            service: service.clone(),
+            sender,
+            recipients,
+            incoming,
+            wait,
+        }
     }
 
     /// How many recipients it has.
@@ -90,12 +96,14 @@ impl Delivery {
     }
 
     /// The message is whole: delivers it, and says what became of each recipient, in order.
-    pub async fn finish(
-        self,
-        lane: &mut Lane,
-        suppress_duplicates: bool,
-    ) -> (Vec<Result>, Told) {
-        let Self { service, sender, recipients, incoming, wait } = self;
+    pub async fn finish(self, lane: &mut Lane, suppress_duplicates: bool) -> (Vec<Result>, Told) {
+        let Self {
+            service,
+            sender,
+            recipients,
+            incoming,
+            wait,
+        } = self;
         let count = recipients.len();
         let arrived = match incoming.finish().await {
             Ok(arrived) => arrived,
@@ -122,7 +130,10 @@ impl Delivery {
                     let stamp = service.lanes().stamp(lane, group);
                     let deliver = Deliver {
                         sender: sender.clone(),
-                        recipients: places.iter().map(|place| recipients[*place].to_command()).collect(),
+                        recipients: places
+                            .iter()
+                            .map(|place| recipients[*place].to_command())
+                            .collect(),
                         body: arrived.for_group(group).0,
                         received,
                         suppress_duplicates,
@@ -142,14 +153,19 @@ impl Delivery {
                 {
                     told.push((
                         group,
-                        Confirmed { lane: stamp.lane.lane, sequence: stamp.sequence },
+                        Confirmed {
+                            lane: stamp.lane.lane,
+                            sequence: stamp.sequence,
+                        },
                     ));
                 }
                 for (at, place) in places.into_iter().enumerate() {
                     results[place] = match &outcome {
                         Ok(delivered) => delivered
                             .get(at)
-                            .map_or(Result::Unknown(Failure::Unknown), |one| Result::Decided(*one)),
+                            .map_or(Result::Unknown(Failure::Unknown), |one| {
+                                Result::Decided(*one)
+                            }),
                         Err(failure) => Result::Unknown(failure.clone()),
                     };
                 }
@@ -180,7 +196,10 @@ async fn deliver_part(
 ) -> std::result::Result<Vec<Delivered>, Failure> {
     let bytes = arrived.for_group(group).1;
     let command = Command::Deliver(deliver);
-    match service.propose_stamped(group, stamp, command, bytes, wait).await? {
+    match service
+        .propose_stamped(group, stamp, command, bytes, wait)
+        .await?
+    {
         Outcome::Done(Reply::Delivered(delivered)) => Ok(delivered),
         Outcome::Rejected(why) => Err(Failure::Invalid(why.to_string())),
         Outcome::Moved => Err(Failure::Moved),

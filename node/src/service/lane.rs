@@ -33,15 +33,27 @@ impl Lanes {
     /// Lanes of this node's `boot`-th start.
     #[must_use]
     pub fn new(node: u64, boot: u64) -> Self {
-        Self { node, boot, next: AtomicU64::new(1) }
+        Self {
+            node,
+            boot,
+            next: AtomicU64::new(1),
+        }
     }
 
     /// A lane that was never used.
     #[must_use]
     pub fn open(&self) -> Lane {
         let lane = self.next.fetch_add(1, Ordering::Relaxed);
-        let id = LaneId { node: self.node, boot: self.boot, lane };
-        Lane { id, sequences: BTreeMap::new(), used: Instant::now() }
+        let id = LaneId {
+            node: self.node,
+            boot: self.boot,
+            lane,
+        };
+        Lane {
+            id,
+            sequences: BTreeMap::new(),
+            used: Instant::now(),
+        }
     }
 
     /// The stamp of the lane's next command in `group`. A lane that was idle for long is replaced
@@ -53,6 +65,10 @@ impl Lanes {
         lane.used = Instant::now();
         let sequence = lane.sequences.entry(group).or_insert(0);
         *sequence += 1;
-        Stamp { lane: lane.id, sequence: *sequence, issued: Millis(now_ms()) }
+        Stamp {
+            lane: lane.id,
+            sequence: *sequence,
+            issued: Millis(now_ms()),
+        }
     }
 }

@@ -22,7 +22,10 @@ impl Local {
     /// Answers for `groups`.
     #[must_use]
     pub fn new(groups: Groups) -> Self {
-        Self { groups, recent: Mutex::default() }
+        Self {
+            groups,
+            recent: Mutex::default(),
+        }
     }
 
     /// The groups of this node.
@@ -39,9 +42,9 @@ impl Local {
     pub async fn answer(&self, group: GroupId, call: Call) -> Result<Answer, Failure> {
         let group = self.groups.get(group).ok_or(Failure::NotLeader(None))?;
         match call {
-            Call::Propose { command, body } => {
-                Ok(Answer::Outcome(group.propose(now_ms(), command, body).await?))
-            }
+            Call::Propose { command, body } => Ok(Answer::Outcome(
+                group.propose(now_ms(), command, body).await?,
+            )),
             Call::Query(query) => {
                 group.read_index().await?;
                 read(&group, &query).map(|answer| Answer::Result(Box::new(answer)))
@@ -55,13 +58,23 @@ impl Local {
                     .ok_or(Failure::NotFound)?;
                 let length = bytes.len() as u64;
                 let (from, to) = (range.start.min(length), range.end.min(length));
-                Ok(Answer::Body(bytes.slice(from as usize..to.max(from) as usize)))
+                Ok(Answer::Body(
+                    bytes.slice(from as usize..to.max(from) as usize),
+                ))
             }
-            Call::Recent { account, mailbox, claim_below } => {
+            Call::Recent {
+                account,
+                mailbox,
+                claim_below,
+            } => {
                 if !group.is_leader() {
                     return Err(Failure::NotLeader(group.leader()));
                 }
-                Ok(Answer::RecentFrom(self.recent_from(account, mailbox, claim_below)))
+                Ok(Answer::RecentFrom(self.recent_from(
+                    account,
+                    mailbox,
+                    claim_below,
+                )))
             }
             Call::Barrier => {
                 group.read_index().await?;
@@ -89,7 +102,11 @@ impl Local {
             Call::Digest => {
                 let (applied, digest) = group.rows().digest();
                 let index = applied.map_or(0, |id| id.index);
-                Ok(Answer::Digest { replica: group.replica(), index, digest: digest.to_bytes() })
+                Ok(Answer::Digest {
+                    replica: group.replica(),
+                    index,
+                    digest: digest.to_bytes(),
+                })
             }
         }
     }
@@ -111,12 +128,17 @@ impl Local {
 
 /// Reads from the replica on this node, without asking whether it leads.
 fn read(group: &Group, query: &Query) -> Result<mailbox::Answer, Failure> {
-    group.rows().read(|rows| mailbox::query(&MailRows(rows), query)).map_err(Failure::from)
+    group
+        .rows()
+        .read(|rows| mailbox::query(&MailRows(rows), query))
+        .map_err(Failure::from)
 }
 
 /// Milliseconds since 1970, by this node's clock.
 #[must_use]
 pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

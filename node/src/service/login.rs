@@ -35,7 +35,11 @@ impl Service {
     /// # Errors
     ///
     /// When this node does not know it and the leader cannot be asked.
-    pub async fn resolve(&self, address: &str, wait: Duration) -> Result<Option<Resolved>, Failure> {
+    pub async fn resolve(
+        &self,
+        address: &str,
+        wait: Duration,
+    ) -> Result<Option<Resolved>, Failure> {
         if let Some(found) = self.known(address) {
             return Ok(Some(found));
         }
@@ -45,8 +49,13 @@ impl Service {
 
     fn known(&self, address: &str) -> Option<Resolved> {
         let view = self.view().read();
-        let account = view.account(address).filter(|account| account.state.takes_mail())?;
-        Some(Resolved { account: AccountId(account.id.0), group: GroupId(account.partition.0) })
+        let account = view
+            .account(address)
+            .filter(|account| account.state.takes_mail())?;
+        Some(Resolved {
+            account: AccountId(account.id.0),
+            group: GroupId(account.partition.0),
+        })
     }
 
     /// Checks a password. What this node's copy refuses is checked once more after it has caught up
@@ -69,15 +78,21 @@ impl Service {
         if self.verifiers(user).0 == before {
             return Err(LoginError::Denied);
         }
-        self.check(user, password, wait).await.ok_or(LoginError::Denied)
+        self.check(user, password, wait)
+            .await
+            .ok_or(LoginError::Denied)
     }
 
     async fn check(&self, user: &str, password: &str, wait: Duration) -> Option<Account> {
         let (verifiers, known) = self.verifiers(user);
         let password = password.to_owned();
         let _permit = self.shared.passwords.acquire().await.ok()?;
-        let matches = tokio::task::spawn_blocking(move || verifiers.check(&password)).await.ok()?;
-        (matches && known).then(|| self.account(user, wait)).flatten()
+        let matches = tokio::task::spawn_blocking(move || verifiers.check(&password))
+            .await
+            .ok()?;
+        (matches && known)
+            .then(|| self.account(user, wait))
+            .flatten()
     }
 
     /// What a password of `user` is checked against; for an unknown name one that nothing matches,
@@ -85,7 +100,10 @@ impl Service {
     #[must_use]
     pub fn verifiers(&self, user: &str) -> (Verifiers, bool) {
         let view = self.view().read();
-        match view.account(user).filter(|account| account.state.may_log_in()) {
+        match view
+            .account(user)
+            .filter(|account| account.state.may_log_in())
+        {
             Some(account) => (account.verifiers.clone(), true),
             None => {
                 let secret = view.cluster().map_or([0; 32], |cluster| cluster.secret);
@@ -98,7 +116,9 @@ impl Service {
     #[must_use]
     pub fn account(&self, user: &str, wait: Duration) -> Option<Account> {
         let view = self.view().read();
-        let account = view.account(user).filter(|account| account.state == AccountState::Active)?;
+        let account = view
+            .account(user)
+            .filter(|account| account.state == AccountState::Active)?;
         let (id, group) = (AccountId(account.id.0), GroupId(account.partition.0));
         Some(Account::open(self, id, group, wait))
     }

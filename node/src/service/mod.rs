@@ -20,19 +20,19 @@
 //! What it does not do: it speaks no protocol of the doors, and it decides nothing that the
 //! machines decide.
 
-pub mod limits;
+pub mod account;
+pub mod body;
 pub mod call;
+pub mod delivery;
+pub mod lane;
+pub mod limits;
 pub mod local;
+pub mod login;
 pub mod remote;
 pub mod route;
-pub mod lane;
-pub mod watch;
-pub mod body;
-pub mod delivery;
-pub mod account;
-pub mod login;
-pub mod steward;
 pub mod serve;
+pub mod steward;
+pub mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -96,7 +96,9 @@ impl Service {
             confirmed: Mutex::default(),
             passwords: tokio::sync::Semaphore::new(limits::PASSWORD_CHECKS_MAX),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// This node's id.
@@ -141,9 +143,14 @@ impl Service {
     pub async fn ask(&self, group: GroupId, call: Call, wait: Duration) -> Result<Answer, Failure> {
         let holders: Vec<u64> = {
             let view = self.shared.view.read();
-            view.group(directory::GroupId(group.0)).map_or_else(Vec::new, |group| {
-                group.replicas.iter().map(|replica| replica.node.0).collect()
-            })
+            view.group(directory::GroupId(group.0))
+                .map_or_else(Vec::new, |group| {
+                    group
+                        .replicas
+                        .iter()
+                        .map(|replica| replica.node.0)
+                        .collect()
+                })
         };
         self.shared.router.ask(group, &holders, call, wait).await
     }
@@ -162,7 +169,8 @@ impl Service {
         wait: Duration,
     ) -> Result<Outcome, Failure> {
         let stamp = self.lanes().stamp(lane, group);
-        self.propose_stamped(group, stamp, command, body, wait).await
+        self.propose_stamped(group, stamp, command, body, wait)
+            .await
     }
 
     /// The same with a stamp that was taken before.
@@ -179,8 +187,15 @@ impl Service {
         wait: Duration,
     ) -> Result<Outcome, Failure> {
         // The leader's clock goes beside the command, as it enters the log.
-        let envelope = Envelope { stamp, time: Millis(0), command };
-        let call = Call::Propose { command: mailbox::codec::encode_envelope(&envelope), body };
+        let envelope = Envelope {
+            stamp,
+            time: Millis(0),
+            command,
+        };
+        let call = Call::Propose {
+            command: mailbox::codec::encode_envelope(&envelope),
+            body,
+        };
         match self.ask(group, call, wait).await? {
             Answer::Outcome(bytes) => mailbox::codec::decode_outcome(&bytes)
                 .map_err(|error| Failure::Broken(error.to_string())),
@@ -221,7 +236,10 @@ impl Service {
             command,
         };
         let command = directory::codec::encode_envelope(&envelope);
-        let call = Call::Propose { command, body: Bytes::new() };
+        let call = Call::Propose {
+            command,
+            body: Bytes::new(),
+        };
         match self.ask(DIRECTORY, call, wait).await? {
             Answer::Outcome(bytes) => directory::codec::decode_outcome(&bytes)
                 .map_err(|error| Failure::Broken(error.to_string())),
@@ -239,7 +257,11 @@ impl Service {
         let Answer::Index(index) = self.ask(DIRECTORY, Call::Barrier, wait).await? else {
             return Err(Failure::Invalid("unexpected answer".into()));
         };
-        self.shared.router.local().answer(DIRECTORY, Call::Applied(index)).await?;
+        self.shared
+            .router
+            .local()
+            .answer(DIRECTORY, Call::Applied(index))
+            .await?;
         Ok(())
     }
 

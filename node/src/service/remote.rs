@@ -28,7 +28,10 @@ impl Remote {
     /// No connection is made before it is needed.
     #[must_use]
     pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self { dial, links: Mutex::default() }
+        Self {
+            dial,
+            links: Mutex::default(),
+        }
     }
 
     /// The node that holds `replica`, if it is known.
@@ -64,7 +67,12 @@ impl Remote {
     fn link(&self, node: u64) -> Arc<Link<Calls>> {
         let mut links = self.links.lock();
         let open = || {
-            Arc::new(Link::open(Calls, Arc::clone(&self.dial), node, Duration::ZERO))
+            Arc::new(Link::open(
+                Calls,
+                Arc::clone(&self.dial),
+                node,
+                Duration::ZERO,
+            ))
         };
         Arc::clone(links.entry(node).or_insert_with(open))
     }
@@ -109,6 +117,10 @@ impl Frames for Calls {
     }
 
     fn take(frame: v1::StoreAnswerFrame) -> Vec<(u64, v1::StoreAnswer)> {
-        frame.answers.into_iter().map(|answer| (answer.id, answer)).collect()
+        frame
+            .answers
+            .into_iter()
+            .map(|answer| (answer.id, answer))
+            .collect()
     }
 }

@@ -30,7 +30,11 @@ impl Router {
     /// For the node `node`, whose own replicas answer as `local`.
     #[must_use]
     pub fn new(node: u64, local: Arc<Local>, remote: Remote) -> Self {
-        Self { node, local, remote }
+        Self {
+            node,
+            local,
+            remote,
+        }
     }
 
     /// The groups of this node.
@@ -112,7 +116,10 @@ impl Router {
             if group.is_leader() {
                 return Target::Here;
             }
-            if let Some(node) = group.leader().and_then(|leader| self.remote.node_of(leader)) {
+            if let Some(node) = group
+                .leader()
+                .and_then(|leader| self.remote.node_of(leader))
+            {
                 return self.at(node);
             }
             return Target::Nobody;
@@ -125,6 +132,10 @@ impl Router {
     }
 
     fn at(&self, node: u64) -> Target {
-        if node == self.node { Target::Here } else { Target::Node(node) }
+        if node == self.node {
+            Target::Here
+        } else {
+            Target::Node(node)
+        }
     }
 }

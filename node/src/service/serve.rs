@@ -35,7 +35,9 @@ impl StoreServer {
 fn admit<T>(request: &Request<T>) -> Result<(), Status> {
     match request.extensions().get::<CallerNode>() {
         Some(_) => Ok(()),
-        None => Err(Status::unauthenticated("the caller's certificate names no node")),
+        None => Err(Status::unauthenticated(
+            "the caller's certificate names no node",
+        )),
     }
 }
 
@@ -103,7 +105,11 @@ impl v1::store_server::Store for StoreServer {
     ) -> Result<Response<Self::CallStream>, Status> {
         admit(&request)?;
         let (answers, outgoing) = mpsc::channel(2);
-        tokio::spawn(serve_calls(Arc::clone(&self.local), request.into_inner(), answers));
+        tokio::spawn(serve_calls(
+            Arc::clone(&self.local),
+            request.into_inner(),
+            answers,
+        ));
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 

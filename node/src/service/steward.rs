@@ -50,8 +50,12 @@ pub trait Usher: Send + Sync + 'static {
 
 /// Runs for as long as the node does.
 pub async fn run(service: Service, usher: std::sync::Arc<dyn Usher>) {
-    let mut steward =
-        Steward { lane: service.lanes().open(), service, usher, settled: BTreeMap::new() };
+    let mut steward = Steward {
+        lane: service.lanes().open(),
+        service,
+        usher,
+        settled: BTreeMap::new(),
+    };
     let mut turn = 0_u64;
     loop {
         tokio::time::sleep(STEWARD_PAUSE).await;
@@ -99,7 +103,10 @@ impl Steward {
     async fn take_in_nodes(&self, group: &Group) -> Result<(), Failure> {
         let joining: Vec<directory::Node> = {
             let view = self.service.view().read();
-            view.nodes().filter(|node| node.state == NodeState::Joining).cloned().collect()
+            view.nodes()
+                .filter(|node| node.state == NodeState::Joining)
+                .cloned()
+                .collect()
         };
         for node in joining {
             let placed = {
@@ -127,7 +134,10 @@ impl Steward {
             if group.status().voters.len() < DIRECTORY_VOTERS_MAX {
                 let added = tokio::time::timeout(STEP_WAIT, group.add_voter(replica.0)).await;
                 added.map_err(|_| Failure::Busy("still catching up".into()))??;
-                let mark = Direct::MarkVoter { group: directory::GroupId(0), replica };
+                let mark = Direct::MarkVoter {
+                    group: directory::GroupId(0),
+                    replica,
+                };
                 self.service.direct(mark, STEP_WAIT).await?;
             }
             let activate = Direct::ActivateNode { node: node.id };
@@ -142,14 +152,22 @@ impl Steward {
     async fn place_partitions(&self) -> Result<(), Failure> {
         let due = {
             let view = self.service.view().read();
-            let active = view.nodes().filter(|node| node.state == NodeState::Active).count();
-            view.cluster().is_some_and(|cluster| active >= cluster.replicas as usize)
+            let active = view
+                .nodes()
+                .filter(|node| node.state == NodeState::Active)
+                .count();
+            view.cluster()
+                .is_some_and(|cluster| active >= cluster.replicas as usize)
                 && view.groups().all(|group| group.id.0 == 0)
         };
         if !due {
             return Ok(());
         }
-        match self.service.direct(Direct::PlacePartitions, STEP_WAIT).await? {
+        match self
+            .service
+            .direct(Direct::PlacePartitions, STEP_WAIT)
+            .await?
+        {
             Directed::Done => Ok(()),
             outcome => Err(refused(outcome)),
         }
@@ -173,8 +191,10 @@ impl Steward {
             };
             let partition = GroupId(operation.partition.0);
             let lane = &mut self.lane;
-            let outcome =
-                self.service.propose(partition, lane, command, Bytes::new(), STEP_WAIT).await;
+            let outcome = self
+                .service
+                .propose(partition, lane, command, Bytes::new(), STEP_WAIT)
+                .await;
             match outcome {
                 Ok(mailbox::Outcome::Done(_)) => {}
                 Ok(mailbox::Outcome::Rejected(mailbox::Rejection::NoAccount))
@@ -188,7 +208,9 @@ impl Steward {
                     return Err(failure);
                 }
             }
-            let finish = Direct::FinishOperation { operation: operation.id };
+            let finish = Direct::FinishOperation {
+                operation: operation.id,
+            };
             self.service.direct(finish, STEP_WAIT).await?;
         }
         Ok(())
@@ -201,8 +223,10 @@ impl Steward {
             return;
         }
         let lane = &mut self.lane;
-        let ticked =
-            self.service.propose(group.id(), lane, Command::Tick, Bytes::new(), STEP_WAIT).await;
+        let ticked = self
+            .service
+            .propose(group.id(), lane, Command::Tick, Bytes::new(), STEP_WAIT)
+            .await;
         if let Err(failure) = ticked {
             tracing::debug!(group = group.id().0, %failure, "tick");
             self.lane = self.service.lanes().open();
@@ -213,7 +237,8 @@ impl Steward {
     async fn balance(&mut self, group: &Group) {
         let preferred = {
             let view = self.service.view().read();
-            view.group(directory::GroupId(group.id().0)).map(|placed| placed.first.0)
+            view.group(directory::GroupId(group.id().0))
+                .map(|placed| placed.first.0)
         };
         let Some(preferred) = preferred.filter(|first| *first != group.replica()) else {
             self.settled.remove(&group.id());

@@ -29,9 +29,13 @@ struct Shared {
 
 impl Default for Hub {
     fn default() -> Self {
-        let shared =
-            Shared { accounts: Mutex::default(), all: broadcast::channel(HINTS_QUEUED).0 };
-        Self { shared: Arc::new(shared) }
+        let shared = Shared {
+            accounts: Mutex::default(),
+            all: broadcast::channel(HINTS_QUEUED).0,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 }
 
@@ -63,8 +67,14 @@ impl Hub {
     #[must_use]
     pub fn watch(&self, account: AccountId) -> Watcher {
         let mut accounts = self.shared.accounts.lock();
-        let sender = accounts.entry(account).or_insert_with(|| watch::channel(0).0);
-        Watcher { hub: self.clone(), account, changes: sender.subscribe() }
+        let sender = accounts
+            .entry(account)
+            .or_insert_with(|| watch::channel(0).0);
+        Watcher {
+            hub: self.clone(),
+            account,
+            changes: sender.subscribe(),
+        }
     }
 
     /// Sends all hints of this node to another node until it goes away.
@@ -102,7 +112,11 @@ impl Hub {
 }
 
 fn to_wire(hint: Hint) -> v1::StoreHint {
-    v1::StoreHint { account: hint.account, mailbox: hint.mailbox, modseq: hint.modseq }
+    v1::StoreHint {
+        account: hint.account,
+        mailbox: hint.mailbox,
+        modseq: hint.modseq,
+    }
 }
 
 impl Watcher {

@@ -8,7 +8,10 @@ const FILES: [&str; 6] = ["command", "row", "directory", "peer", "store", "admin
 #[test]
 fn generated_code_is_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files: Vec<_> = FILES.iter().map(|name| root.join(format!("v1/{name}.proto"))).collect();
+    let files: Vec<_> = FILES
+        .iter()
+        .map(|name| root.join(format!("v1/{name}.proto")))
+        .collect();
     let descriptors = protox::compile(&files, [root.join("v1")]).expect("the .proto files compile");
     let out = tempfile::tempdir().expect("a scratch folder");
     tonic_prost_build::configure()
@@ -24,5 +27,8 @@ fn generated_code_is_current() {
         fs::write(&committed, &fresh).expect("src/gen is writable");
     }
     let kept = fs::read_to_string(&committed).unwrap_or_default();
-    assert!(kept == fresh, "src/gen is stale: run `REGENERATE=1 cargo test -p proto`");
+    assert!(
+        kept == fresh,
+        "src/gen is stale: run `REGENERATE=1 cargo test -p proto`"
+    );
 }
