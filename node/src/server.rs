@@ -234,10 +234,6 @@ fn spawn_threads(
 }
 
 /// Puts which node calls into the request, from its certificate.
-#[expect(
-    clippy::result_large_err,
-    reason = "tonic's interceptors return its Status"
-)]
 fn identify(mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
     let caller = request
         .extensions()

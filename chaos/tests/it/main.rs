@@ -1,6 +1,8 @@
 //! What the judge finds and does not find, what the clients say, and one short run against a real
 //! cluster.
 
+#![cfg(test)]
+
 mod clients;
 mod oracle;
 mod random;

@@ -73,7 +73,11 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 impl Story {
     /// A good store does it: what is answered is done, the rest is done or not.
     fn act(&mut self, number: u64, act: &Act) {
-        let place = if number % 2 == 0 { INBOX } else { WORK };
+        let place = if number.is_multiple_of(2) {
+            INBOX
+        } else {
+            WORK
+        };
         let other = if place == INBOX { WORK } else { INBOX };
         let pick = |story: &Self, pick: usize| -> Option<u32> {
             let uids: Vec<u32> = story.mailboxes.get(&place)?.keys().copied().collect();

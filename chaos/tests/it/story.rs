@@ -6,6 +6,7 @@ use chaos::history::{Answer, Event, Flags, History, Listed, Mode, Op, Place, Rec
 use chaos::mail::message::{Content, Received, Serial};
 use chaos::oracle::{Kind, judge};
 
+/// Two mailboxes of one account.
 pub const INBOX: Place = Place {
     account: 0,
     mailbox: 0,
@@ -14,6 +15,7 @@ pub const WORK: Place = Place {
     account: 0,
     mailbox: 1,
 };
+/// The nodes through which the last lists are read.
 pub const NODES: [u64; 2] = [1, 2];
 
 /// The mailboxes as they should be, and the history so far.
@@ -25,6 +27,7 @@ pub struct Story {
     pub uid_next: BTreeMap<Place, u32>,
 }
 
+/// What was sent under a serial number.
 pub fn content(serial: Serial) -> Content {
     Content {
         length: 1000 + serial.0,
@@ -32,6 +35,7 @@ pub fn content(serial: Serial) -> Content {
     }
 }
 
+/// The same as it is read: a delivered message has trace headers before it.
 pub fn received(serial: Serial, delivered: bool) -> Received {
     Received {
         serial: Some(serial),
@@ -45,6 +49,7 @@ pub fn received(serial: Serial, delivered: bool) -> Received {
 pub const APPENDED: u64 = 100;
 
 impl Story {
+    /// An operation begins; answers its number.
     pub fn begin(&mut self, op: Op) -> u64 {
         self.begin_at(1, op)
     }
@@ -75,6 +80,7 @@ impl Story {
         self.event(id, What::Unknown("gone".into()));
     }
 
+    /// A message comes into a mailbox.
     pub fn put(&mut self, place: Place, serial: Serial, flags: Flags) -> u32 {
         let next = self.uid_next.entry(place).or_insert(1);
         let uid = *next;
@@ -86,6 +92,7 @@ impl Story {
         uid
     }
 
+    /// A message goes.
     pub fn take(&mut self, place: Place, uid: u32) -> (Serial, Flags) {
         self.mailboxes
             .get_mut(&place)
@@ -94,6 +101,7 @@ impl Story {
             .unwrap()
     }
 
+    /// An acknowledged delivery; answers the UID.
     pub fn deliver(&mut self, number: u64) -> u32 {
         let serial = Serial(number);
         let id = self.begin(Op::Deliver {
@@ -115,6 +123,7 @@ impl Story {
         })
     }
 
+    /// An acknowledged APPEND; answers the UID.
     pub fn append(&mut self, place: Place, number: u64, flags: Flags) -> u32 {
         let serial = Serial(APPENDED + number);
         let op = Op::Append {
@@ -129,6 +138,7 @@ impl Story {
         uid
     }
 
+    /// An acknowledged COPY or MOVE; answers the UID in the target.
     pub fn copy(&mut self, moving: bool, from: Place, to: Place, uid: u32) -> u32 {
         let id = self.begin(Op::Copy {
             moving,
@@ -151,6 +161,7 @@ impl Story {
         target
     }
 
+    /// An acknowledged STORE.
     pub fn store(&mut self, place: Place, uid: u32, mode: Mode, flags: Flags) {
         let id = self.begin(Op::Store {
             place,
@@ -163,6 +174,7 @@ impl Story {
         self.ok(id, Answer::Stored(vec![(uid, now)]));
     }
 
+    /// Flags change.
     pub fn change(&mut self, place: Place, uid: u32, mode: Mode, flags: Flags) {
         let now = &mut self
             .mailboxes
@@ -178,6 +190,7 @@ impl Story {
         };
     }
 
+    /// An acknowledged expunge; answers what is gone.
     pub fn expunge(&mut self, place: Place, uid: u32) -> (Serial, Flags) {
         self.store(place, uid, Mode::Add, Flags::DELETED);
         let id = self.begin(Op::Expunge {
@@ -189,6 +202,7 @@ impl Story {
         taken
     }
 
+    /// What a list of a mailbox says now.
     pub fn listed(&self, place: Place, whole: bool) -> Answer {
         let messages = self.mailboxes.get(&place).into_iter().flatten();
         let listed = messages.map(|(uid, (serial, flags))| Listed {
@@ -205,6 +219,7 @@ impl Story {
         }
     }
 
+    /// A mailbox is listed.
     pub fn list(&mut self, place: Place) {
         let id = self.begin(Op::List { place, last: false });
         let answer = self.listed(place, false);
@@ -232,6 +247,7 @@ impl Story {
         }
     }
 
+    /// What the judge finds.
     pub fn kinds(&self) -> Vec<Kind> {
         judge(&self.history, &NODES).by_kind().into_keys().collect()
     }

@@ -272,14 +272,13 @@ pub fn append_from_wire(
 ) -> Result<openraft::raft::AppendEntriesRequest<Types>, Malformed> {
     let vote = vote_from_wire(wire.vote.as_ref().ok_or(Malformed("append request"))?);
     let prev_log_id = wire.prev.as_ref().map(id_from_wire);
-    let mut next = prev_log_id.as_ref().map_or(0, |id| id.index + 1);
+    let first = prev_log_id.as_ref().map_or(0, |id| id.index + 1);
     let mut entries = Vec::with_capacity(wire.entries.len());
-    for entry in wire.entries {
+    for (due, entry) in (first..).zip(wire.entries) {
         let entry = entry_from_wire(entry)?;
-        if entry.log_id.index != next {
+        if entry.log_id.index != due {
             return Err(Malformed("sequence of entries"));
         }
-        next += 1;
         entries.push(entry);
     }
     Ok(openraft::raft::AppendEntriesRequest {

@@ -219,7 +219,7 @@ impl Steward {
     /// Lets log time expire what is due.
     async fn tick(&mut self, group: &Group) {
         let due = group.rows().next_due();
-        if !due.is_some_and(|due| due <= now_ms()) {
+        if due.is_none_or(|due| due > now_ms()) {
             return;
         }
         let lane = &mut self.lane;

@@ -106,7 +106,7 @@ fn licences_are_allowed() {
     );
     let refused: Vec<_> = packages
         .iter()
-        .filter(|(_, licence)| !Expression::new(licence).is_met(&allowed))
+        .filter(|(_, licence)| !Expression::new(licence).met(&allowed))
         .map(|(package, licence)| format!("{package}: {licence:?}"))
         .collect();
     assert!(
@@ -143,7 +143,7 @@ impl Expression {
         Self(words)
     }
 
-    fn is_met(mut self, allowed: &[&str]) -> bool {
+    fn met(mut self, allowed: &[&str]) -> bool {
         let met = self.any(allowed);
         met && self.0 == ["end"]
     }
@@ -186,7 +186,7 @@ impl Expression {
 
 #[test]
 fn licence_expressions_are_understood() {
-    let met = |text| Expression::new(text).is_met(&["MIT", "ISC", "Unicode-3.0"]);
+    let met = |text| Expression::new(text).met(&["MIT", "ISC", "Unicode-3.0"]);
     assert!(met("MIT"));
     assert!(met("Apache-2.0 OR MIT"));
     assert!(met("Apache-2.0/MIT"));
