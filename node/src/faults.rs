@@ -1,7 +1,7 @@
 //! Faults that a test asks for; only in a build with the feature `faults`.
 //!
-//! `ROOKERY_FAULT_SYNC_DELAY_MS` delays every sync of the log by so many milliseconds, as a slow disk
-//! would: what was written is on its way, and nobody may say yet that it is durable.
+//! `ROOKERY_FAULT_SYNC_DELAY_MS` delays every sync of the log by so many milliseconds, as a slow
+//! disk would: what was written is on its way, and nobody may say yet that it is durable.
 
 use std::io::{self, IoSlice};
 use std::path::PathBuf;

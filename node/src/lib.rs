@@ -12,9 +12,9 @@
 //!                    seglog     one log for the whole node
 //! ```
 //!
-//! Imports point downwards only. What a lower layer needs from above it is handed as a trait when it
-//! is built: [`link::Dial`], [`raft::Gate`], [`replica::Entries`]. [`node`] builds the layers of one
-//! node, [`server`] opens the doors and runs it.
+//! Imports point downwards only. What a lower layer needs from above it is handed as a trait when
+//! it is built: [`link::Dial`], [`raft::Gate`], [`replica::Entries`]. [`node`] builds the layers of
+//! one node, [`server`] opens the doors and runs it.
 //!
 //! Beside them: [`config`], [`identity`] (what the data directory says), [`tls`], [`pki`],
 //! [`telemetry`], and [`demo`], which runs three nodes on one machine.

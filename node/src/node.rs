@@ -1,8 +1,8 @@
 //! One node: its log, the replicas that it holds, and what keeps them as the directory says.
 //!
-//! [`Node::open`] reads the data directory, [`Node::run`] starts the groups one lease later and then
-//! follows the directory: a replica that it places here is started, and the one that was placed
-//! first makes the group.
+//! [`Node::open`] reads the data directory, [`Node::run`] starts the groups one lease later and
+//! then follows the directory: a replica that it places here is started, and the one that was
+//! placed first makes the group.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

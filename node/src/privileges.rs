@@ -1,8 +1,8 @@
 //! What this process may do, reduced to what it needs.
 //!
 //! Ports below 1024 need `CAP_NET_BIND_SERVICE`, and only while they are bound. Capabilities belong
-//! to threads, so the order is: bind (`std::net::TcpListener`), [`drop_capabilities`], and only then
-//! start the runtime, whose threads inherit nothing.
+//! to threads, so the order is: bind (`std::net::TcpListener`), [`drop_capabilities`], and only
+//! then start the runtime, whose threads inherit nothing.
 
 use std::io;
 

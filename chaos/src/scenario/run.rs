@@ -39,7 +39,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let raged = nemesis::rage(&steps, &stage.cluster, &stage.scene, |number, campaign| {
         let failover = campaign.failovers.last().map(|it| it.took.as_millis());
         println!(
-            "strike {number} of {} done after {}: {} kills, {} operations, last failover {failover:?} ms",
+            "strike {number} of {} done after {}: {} kills, {} operations, \
+             last failover {failover:?} ms",
             steps.len(),
             seconds(began.elapsed()),
             campaign.kills,

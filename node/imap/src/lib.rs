@@ -34,10 +34,11 @@
 //! - **No byte of a client's is echoed unescaped**: error texts are fixed strings, tags and
 //!   keywords are checked when parsed, strings are quoted or sent as literals.
 //!
-//! - **I1.** No EXPUNGE while FETCH, STORE or SEARCH (non-UID) is answered; sequence numbers are 1..n
-//!   without gaps, and those of a client and of its [`view::View`] are the same at every moment.
-//! - **A change is never lost on a client.** What it is told comes from the mailbox's log of changes;
-//!   only what it demonstrably knows is left out.
+//! - **I1.** No EXPUNGE while FETCH, STORE or SEARCH (non-UID) is answered; sequence numbers are
+//!   1..n without gaps, and those of a client and of its [`view::View`] are the same at every
+//!   moment.
+//! - **A change is never lost on a client.** What it is told comes from the mailbox's log of
+//!   changes; only what it demonstrably knows is left out.
 //! - **No answer claims what is not so.** If the outcome of a change is unknown the connection ends
 //!   without a tagged response.
 //! - **A message is never held.** FETCH, SEARCH and APPEND pass it on in pieces.

@@ -7,8 +7,8 @@
 //!   S: v=<server signature>
 //! ```
 //!
-//! A user who does not exist gets a salt that is made from the name and a secret, and fails with the
-//! proof, as late and as slowly as a wrong password.
+//! A user who does not exist gets a salt that is made from the name and a secret, and fails with
+//! the proof, as late and as slowly as a wrong password.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

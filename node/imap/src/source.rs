@@ -6,8 +6,8 @@
 //!            │   ▲ held: the piece that was read last      │
 //! ```
 //!
-//! A body of one piece is read once, whatever is asked of it. Of a larger one only what is asked for
-//! is read, unless the structure is needed, which takes one pass.
+//! A body of one piece is read once, whatever is asked of it. Of a larger one only what is asked
+//! for is read, unless the structure is needed, which takes one pass.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -11,8 +11,8 @@ pub struct Address {
     /// The local part without quotes and escapes, up to the first `+`. Its case is as given; what
     /// case means is the receiver's decision.
     pub local: String,
-    /// The domain in lower ASCII letters, or an address literal with its brackets. `None` only
-    /// for `postmaster` (RFC 5321 section 4.5.1).
+    /// The domain in lower ASCII letters, or an address literal with its brackets. `None` for
+    /// `postmaster` (RFC 5321 section 4.5.1), and for a recipient in the server's own domain.
     pub domain: Option<String>,
     /// What stands behind the first `+` of the local part (`user+folder@domain`, RFC 5233), if it
     /// is not empty.
@@ -61,7 +61,8 @@ impl Address {
             return Err(Error::AddressSyntax("empty local part"));
         }
         let domain = rest.map(parse_domain).transpose()?;
-        if domain.is_none() && !name.eq_ignore_ascii_case("postmaster") {
+        let bare = domain.is_none() && !name.eq_ignore_ascii_case("postmaster");
+        if bare && side == Side::Sender {
             return Err(Error::AddressSyntax("no domain"));
         }
         let (local, detail) = split_detail(name);

@@ -56,7 +56,8 @@ pub(super) fn hints(plan: &Plan, pids: &[u32]) -> String {
         \n\
         What to try\n\
         \x20 rookery --demo {dir} status\n\
-        \x20 curl -s --url imap://localhost:{first_imap}/INBOX -u alice:{PASSWORD} -X 'FETCH 1:* ENVELOPE'\n\
+        \x20 curl -s --url imap://localhost:{first_imap}/INBOX -u alice:{PASSWORD} \
+             -X 'FETCH 1:* ENVELOPE'\n\
         \x20 swaks --protocol LMTP --server localhost --port {lmtp} --to alice@{DOMAIN}\n\
         \x20 kill -9 {pid}     and go on reading and delivering through the others\n\
         \n\

@@ -230,7 +230,8 @@ struct Mail {
     account: Account,
 }
 
-/// A message on its way in; what was uploaded of it is freed if it is dropped before it is appended.
+/// A message on its way in; what was uploaded of it is freed if it is dropped before it is
+/// appended.
 struct Upload(Option<Incoming>);
 
 impl Drop for Upload {

@@ -51,9 +51,9 @@
 //!
 //! Read on: [`machine`] for what applies entries, [`overlay`] for the rows that it sees, [`index`]
 //! for the cache beneath, [`run`] for the bytes of runs, [`history`] for reading them merged,
-//! [`checkpoint`] and [`merge`] for what is written when, [`keeper`] for who drives it, [`mod@open`]
-//! for the way back, [`snapshot`] and [`bodies`] for what others ask for, [`partition`] and
-//! [`directory`] for the two machines.
+//! [`checkpoint`] and [`merge`] for what is written when, [`keeper`] for who drives it,
+//! [`mod@open`] for the way back, [`snapshot`] and [`bodies`] for what others ask for,
+//! [`partition`] and [`directory`] for the two machines.
 
 pub mod limits;
 

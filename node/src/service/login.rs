@@ -70,12 +70,13 @@ impl Service {
         password: &str,
         wait: Duration,
     ) -> Result<Account, LoginError> {
+        // Read first: what arrives while the password is checked must count as new.
+        let before = self.verifiers(user);
         if let Some(account) = self.check(user, password, wait).await {
             return Ok(account);
         }
-        let before = self.verifiers(user).0;
         self.refresh(wait).await.map_err(LoginError::Unavailable)?;
-        if self.verifiers(user).0 == before {
+        if self.verifiers(user) == before {
             return Err(LoginError::Denied);
         }
         self.check(user, password, wait)

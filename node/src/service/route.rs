@@ -60,8 +60,8 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// [`Failure::Busy`] when nothing was done in that time; [`Failure::Unknown`] when a command may
-    /// have been; other failures at once.
+    /// [`Failure::Busy`] when nothing was done in that time; [`Failure::Unknown`] when a command
+    /// may have been; other failures at once.
     pub async fn ask(
         &self,
         group: GroupId,

@@ -1,12 +1,12 @@
 //! What goes on without anybody asking.
 //!
-//! Every node runs one steward, and each task is done by whoever leads the group that it belongs to,
-//! so it goes on after any failover; each step may be done twice.
+//! Every node runs one steward, and each task is done by whoever leads the group that it belongs
+//! to, so it goes on after any failover; each step may be done twice.
 //!
-//! - The directory's leader takes in nodes that join, places partitions once there are enough nodes,
-//!   and drives operations that span groups: accounts being made and deleted.
-//! - The leader of a partition proposes a `Tick` when something is due to expire, and hands the lead
-//!   back to the replica that shall have it, so that leaders stay spread.
+//! - The directory's leader takes in nodes that join, places partitions once there are enough
+//!   nodes, and drives operations that span groups: accounts being made and deleted.
+//! - The leader of a partition proposes a `Tick` when something is due to expire, and hands the
+//!   lead back to the replica that shall have it, so that leaders stay spread.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

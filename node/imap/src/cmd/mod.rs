@@ -13,9 +13,9 @@
 //!
 //! A handler is a method of [`crate::state::Session`]. It writes untagged responses as it goes and
 //! returns the text of the tagged OK, or a [`crate::state::Stop`]. Whether the command is valid in
-//! this state was checked before; what others changed is told by the session around it, so a handler
-//! never sends EXPUNGE. It asks the backend in few and large steps, and holds pages of messages and
-//! pieces of bodies, never a mailbox's messages or a message.
+//! this state was checked before; what others changed is told by the session around it, so a
+//! handler never sends EXPUNGE. It asks the backend in few and large steps, and holds pages of
+//! messages and pieces of bodies, never a mailbox's messages or a message.
 
 pub(crate) mod login;
 

@@ -36,7 +36,9 @@ proptest! {
     }
 
     #[test]
-    fn insert_and_remove_in_any_order(steps in proptest::collection::vec((any::<bool>(), 1..20u32, 0..6u32), 0..60)) {
+    fn insert_and_remove_in_any_order(
+        steps in proptest::collection::vec((any::<bool>(), 1..20u32, 0..6u32), 0..60)
+    ) {
         let mut uids = UidRanges::new();
         let mut numbers = BTreeSet::new();
         for (insert, first, more) in steps {
