@@ -158,6 +158,10 @@ mod tests {
         let colour = [("COLOUR".to_owned(), "red".to_owned())];
         let mut process = NodeProcess::start(&program, node, &colour).unwrap();
         assert_eq!(process.ended().unwrap(), None);
+        // It may be stopped before it has said a word.
+        while !tail(&node.log).contains("red") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         assert!(process.stop(Duration::from_secs(60)).await.unwrap());
         assert!(process.ended().unwrap().is_some());
 

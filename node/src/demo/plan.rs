@@ -135,6 +135,13 @@ impl Plan {
 fn lock(dir: &Path) -> anyhow::Result<File> {
     let path = dir.join("lock");
     let lock = File::create(&path).with_context(|| path.display().to_string())?;
+    // A process that is being started holds what its parent had open, for a moment.
+    for _ in 0..20 {
+        if lock.try_lock().is_ok() {
+            return Ok(lock);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(fs::TryLockError::WouldBlock) => bail!("{} is in use by another demo", dir.display()),

@@ -9,7 +9,7 @@
 //!
 //! All keys are ECDSA on P-256 and readable by their owner alone (0600). Nothing that exists is
 //! overwritten unless told so, and a file appears whole or not at all. The names in the
-//! certificates, which are what nodes go by, stand in [`crate::tls::identity`].
+//! certificates, which are what nodes go by, stand in [`mod@crate::tls::identity`].
 //!
 //! What this does not do: it keeps no list of what it has signed and revokes nothing. A node is
 //! shut out by removing it from the cluster; an operator, by replacing the authority with overlap:

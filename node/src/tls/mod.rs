@@ -24,8 +24,8 @@
 //! What this does not do: it does not know which nodes are members. A certificate proves the node;
 //! whether that node may still speak is the directory's matter.
 //!
-//! Read on: [`certificates`] for files and their checks, [`identity`] for names, [`accept`] for
-//! connections that come in, [`dial`] for those that go out.
+//! Read on: [`certificates`] for files and their checks, [`identity`](mod@identity) for names,
+//! [`accept`] for connections that come in, [`dial`] for those that go out.
 
 use std::io;
 use std::path::PathBuf;

@@ -106,7 +106,8 @@ impl Story {
         self.disk.crash(|_| false);
         let rig = Rig::open(&self.disk, options()).unwrap();
         assert_eq!(views(&rig.log, &rig.recovered).unwrap(), found);
-        assert_eq!((rig.recovered.damage.len(), rig.recovered.torn), (0, None));
+        // A tail of a few bytes that no header fits into may be told again until the next append.
+        assert_eq!(rig.recovered.damage, []);
     }
 }
 
