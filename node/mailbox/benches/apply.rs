@@ -11,9 +11,10 @@ use bytes::Bytes;
 use mailbox::codec::{decode_envelope, encode_envelope};
 use mailbox::{
     AccountId, BodySource, Command, Confirmed, Deliver, EntryAt, Envelope, Flags, Hash16, Lane,
-    MailboxId, Millis, ModSeq, NewBody, Query, Recipient, Staged, Stamp, StoreMode, SystemFlags,
-    Uid, UidRanges, apply, query,
+    MailboxId, Millis, ModSeq, NewBody, Query, Recipient, Stamp, StoreMode, SystemFlags, Uid,
+    UidRanges, apply, query,
 };
+use rows::{Memory, Staged};
 
 const ACCOUNTS: u64 = 200;
 const DELIVERIES: u64 = 100_000;
@@ -22,7 +23,7 @@ const LANES: u64 = 64;
 const BATCH: u64 = 1000;
 
 struct Machine {
-    rows: BTreeMap<Bytes, Bytes>,
+    rows: Memory,
     index: u64,
     sequences: BTreeMap<u64, u64>,
 }
@@ -57,14 +58,10 @@ impl Machine {
             term: 1,
             body_length,
         };
-        let mut staged = Staged::new(&self.rows).expect("rows in memory");
+        let mut staged = Staged::new(&self.rows);
         apply(&mut staged, at, &envelope).expect("no fault");
-        for (key, value) in staged.into_writes().expect("no fault").rows {
-            match value {
-                Some(value) => self.rows.insert(key, value),
-                None => self.rows.remove(&key),
-            };
-        }
+        let writes = staged.into_writes().expect("no fault");
+        self.rows.commit(writes);
     }
 
     fn run(&mut self, lane: u64, command: Command) {
@@ -107,7 +104,7 @@ impl Machine {
 }
 
 fn main() {
-    let rows = BTreeMap::new();
+    let rows = Memory::new();
     let mut machine = Machine {
         rows,
         index: 0,
@@ -157,7 +154,7 @@ fn main() {
         500,
     );
 
-    machine.rows.clear();
+    machine.rows = Memory::new();
     machine.index += 1;
     machine.sequences.clear();
     large_mailbox(&mut machine);

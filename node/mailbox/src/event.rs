@@ -1,7 +1,4 @@
-//! What apply says beside the outcome: hints for watchers, which bodies are referred to, and
-//! faults.
-
-use bytes::Bytes;
+//! What apply says beside the outcome: hints for watchers, and which bodies are referred to.
 
 use crate::types::{AccountId, MailboxId, ModSeq};
 
@@ -47,27 +44,4 @@ pub struct BodyChange {
     pub length: u64,
     /// References gained or lost.
     pub change: i64,
-}
-
-/// The machine cannot go on. The replica's group must stop, and nothing is answered (invariant R3).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// The rows cannot be read: what the implementation of [`crate::Rows`] said.
-    #[error("rows cannot be read: {0}")]
-    Unreadable(String),
-    /// A row is not one that this version writes.
-    #[error("row {key:?} is not understood: {reason}")]
-    Row {
-        /// Its key.
-        key: Bytes,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// Rows contradict each other.
-    #[error("rows contradict each other: {0}")]
-    Broken(String),
-    /// Bytes that should be a command, an outcome, a query or an answer are none that this version
-    /// writes.
-    #[error("bytes are not understood: {0}")]
-    Bytes(&'static str),
 }

@@ -20,8 +20,8 @@
 //! ```
 
 use bytes::Bytes;
+use rows::Fault;
 
-use crate::event::Fault;
 use crate::types::{AccountId, Lane, MailboxId, Millis, ModSeq, Uid, UploadId};
 
 const META: u8 = 1;
@@ -129,10 +129,7 @@ impl Key {
     pub fn decode(bytes: &[u8]) -> Result<Key, Fault> {
         let mut rest = Reader(bytes);
         let key = rest.key().filter(|_| rest.0.is_empty());
-        key.ok_or_else(|| Fault::Row {
-            key: Bytes::copy_from_slice(bytes),
-            reason: "not a key of this version",
-        })
+        key.ok_or_else(|| Fault::row(bytes, "not a key of this version"))
     }
 }
 
@@ -150,19 +147,17 @@ pub(crate) fn message_key(account: AccountId, mailbox: MailboxId, uid: Uid) -> B
 pub(crate) fn uid_of(key: &[u8]) -> Result<Uid, Fault> {
     match Key::decode(key)? {
         Key::Of(_, AccountKey::Message(_, uid)) => Ok(uid),
-        _ => Err(Fault::Row {
-            key: Bytes::copy_from_slice(key),
-            reason: "not a message",
-        }),
+        _ => Err(Fault::row(key, "not a message")),
     }
 }
 
 /// From the first key to the first beyond, half open.
 pub(crate) type Span = (Bytes, Bytes);
 
-/// All rows.
+/// All rows of the machine.
 pub(crate) fn everything() -> Span {
-    (Bytes::new(), Bytes::from_static(&[ACCOUNT + 1]))
+    let first = Bytes::from_static(&[META]);
+    (first, Bytes::from_static(&[ACCOUNT + 1]))
 }
 
 /// All lanes after a key.

@@ -6,13 +6,13 @@
 use bytes::Bytes;
 use prost::Message as _;
 use proto::v1::MailKeywordRow;
+use rows::{Fault, Rows};
 
 use crate::command::Rejection;
-use crate::event::Fault;
 use crate::keys::{self, AccountKey, Key};
+use crate::layer::Layer;
 use crate::limits;
-use crate::rows::{Rows, decode};
-use crate::staged::Staged;
+use crate::stored::decode;
 use crate::types::{AccountId, MailboxId};
 
 /// The keywords of a mailbox.
@@ -35,10 +35,7 @@ impl Keywords {
         for row in rows.scan(&from, &to)? {
             let (key, value) = row?;
             if key != Key::Of(account, AccountKey::Keyword(mailbox, names.len() as u32)).encode() {
-                return Err(Fault::Row {
-                    key,
-                    reason: "a keyword's number is left out",
-                });
+                return Err(Fault::row(&key, "a keyword's number is left out"));
             }
             names.push(decode::<MailKeywordRow>(&key, value)?.name);
         }
@@ -63,14 +60,14 @@ impl Keywords {
         let name = self.names.get(number as usize);
         name.map(String::as_str).ok_or_else(|| {
             let place = format!("mailbox {} of account {}", self.mailbox, self.account);
-            Fault::Broken(format!("{place} has no keyword {number}"))
+            Fault::invariant(format!("{place} has no keyword {number}"))
         })
     }
 
     /// The number of a keyword, which is given one if it has none.
     pub fn ensure<R: Rows>(
         &mut self,
-        rows: &mut Staged<'_, R>,
+        rows: &mut Layer<'_, R>,
         name: &str,
     ) -> Result<u32, Rejection> {
         if let Some(number) = self.number(name) {
@@ -84,7 +81,7 @@ impl Keywords {
         let row = MailKeywordRow {
             name: name.to_owned(),
         };
-        rows.put_new(key, Bytes::from(row.encode_to_vec()));
+        rows.put(key, Bytes::from(row.encode_to_vec()));
         self.names.push(name.to_owned());
         Ok(number)
     }
@@ -92,7 +89,7 @@ impl Keywords {
     /// The numbers of keywords, ascending; those that have none are given one.
     pub fn ensure_all<R: Rows>(
         &mut self,
-        rows: &mut Staged<'_, R>,
+        rows: &mut Layer<'_, R>,
         names: &[String],
     ) -> Result<Vec<u32>, Rejection> {
         let mut numbers = Vec::with_capacity(names.len());

@@ -11,13 +11,10 @@
 //!                  v
 //!     Envelope { stamp, time, command }
 //!                  |
-//!   Staged <---- apply ----> Outcome (to whoever proposed it), Events (hints to watchers)
-//!     |  \
-//!     |   `-- reads what is not staged from Rows
-//!     v
-//!   Writes: rows that changed, with the new digest; references to bodies that came and went
+//!   rows::Staged <--- apply ----> Outcome (to whoever proposed it), Events (hints to watchers),
+//!                                 references to bodies that came and went
 //!
-//!   Rows <------ query ----> Answer
+//!   rows::Rows <----- query ----> Answer
 //! ```
 //!
 //! Bodies of messages are not here. A message's row says which log entry (or which chunks) brought
@@ -25,8 +22,8 @@
 //!
 //! What must always hold, and where:
 //!
-//! - M1: nothing here reads a clock, draws a number or iterates in an order of chance. The digest
-//!   in the machine's row is the sum of the hashes of all other rows, so replicas can be compared.
+//! - M1: nothing here reads a clock, draws a number or iterates in an order of chance. `rows` keeps
+//!   a digest of all rows, by which replicas are compared.
 //! - M2, M3, M5: `apply/state.rs`, the only place where UIDs, MODSEQs and counters change.
 //!   [`check::check`] counts everything anew.
 //! - M4: `apply/lanes.rs`. A command is stamped with its lane and sequence. What a lane did last is
@@ -57,24 +54,22 @@ pub mod command;
 pub mod event;
 pub mod keys;
 mod keywords;
+mod layer;
 pub mod limits;
 pub mod query;
 mod recount;
-mod rows;
 mod select;
-pub mod snapshot;
-mod staged;
+mod stored;
 pub mod types;
 
-pub use apply::{EntryAt, apply, next_due};
+pub use apply::{Applied, EntryAt, apply, next_due};
 pub use command::{
     Command, Confirmed, Deliver, Delivered, Envelope, NewFolder, Outcome, Recipient, Rejection,
     Reply, StoreMode,
 };
-pub use event::{BodyChange, Event, EventKind, Fault};
+pub use event::{BodyChange, Event, EventKind};
 pub use query::{
     Answer, Changes, Digest, Folder, Message, Messages, Opened, Query, QueryError, Usage, query,
 };
-pub use rows::{Row, RowIter, Rows};
-pub use staged::{Staged, Writes};
+pub use rows::Fault;
 pub use types::*;

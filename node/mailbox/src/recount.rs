@@ -7,11 +7,11 @@ use proto::v1::{
     MailAccountRow, MailChunkRow, MailDuplicateRow, MailFolderRow, MailKeywordRow, MailLaneRow,
     MailMetaRow, MailNameRow, MailUploadRow, mail_account_row::State,
 };
+use rows::Fault;
 
 use crate::codec::decode_outcome;
-use crate::event::Fault;
 use crate::keys::{AccountKey, Due, Key};
-use crate::rows::{StoredChange, StoredMessage, decode};
+use crate::stored::{StoredChange, StoredMessage, decode};
 use crate::types::{
     AccountId, BodyAt, MailboxId, Millis, ModSeq, SystemFlags, Uid, UidRanges, UploadId,
 };
@@ -142,7 +142,7 @@ impl Recount {
         Ok(())
     }
 
-    /// Compares all that was counted. [`Fault::Broken`] with the first problems.
+    /// Compares all that was counted. [`Fault::Invariant`] with the first problems.
     pub fn finish(mut self) -> Result<(), Fault> {
         let (lanes, duplicates) = (self.lanes, self.duplicates);
         self.compare("lanes", self.meta.lanes, lanes);
@@ -166,7 +166,7 @@ impl Recount {
             return Ok(());
         }
         self.problems.truncate(10);
-        Err(Fault::Broken(self.problems.join("; ")))
+        Err(Fault::invariant(self.problems.join("; ")))
     }
 
     fn uploads(&mut self) {

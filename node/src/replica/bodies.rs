@@ -19,7 +19,6 @@ use seglog::Place;
 
 use super::limits::BODY_READ_BYTES_MAX;
 use super::machine::LogId;
-use super::partition::{self, MailRows};
 use super::{Replica, places};
 
 /// Raft's log, as far as a replica looks into it. Implemented by `raft`.
@@ -177,9 +176,9 @@ impl Replica {
             BodyAt::Upload(upload) => upload,
         };
         let locate = Query::Locate { upload };
-        match self.read(|rows| mailbox::query(&MailRows(rows), &locate)) {
+        match self.read(|rows| mailbox::query(rows, &locate)) {
             Ok(Answer::Chunks(pieces)) if !pieces.is_empty() => Ok(pieces),
-            Err(mailbox::QueryError::Fault(fault)) => Err(partition::fault(fault).into()),
+            Err(mailbox::QueryError::Fault(fault)) => Err(fault.into()),
             Ok(_) | Err(_) => Err(BodyError::NoBody),
         }
     }

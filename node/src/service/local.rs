@@ -10,7 +10,6 @@ use super::call::{Answer, Call, Failure};
 use super::limits::{APPLIED_WAIT, RECENT_MAX};
 use crate::raft::{Group, Groups};
 use crate::replica::GroupId;
-use crate::replica::partition::MailRows;
 
 /// Answers calls from this node's replicas.
 pub struct Local {
@@ -130,7 +129,7 @@ impl Local {
 fn read(group: &Group, query: &Query) -> Result<mailbox::Answer, Failure> {
     group
         .rows()
-        .read(|rows| mailbox::query(&MailRows(rows), query))
+        .read(|rows| mailbox::query(rows, query))
         .map_err(Failure::from)
 }
 

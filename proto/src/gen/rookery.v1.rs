@@ -580,34 +580,31 @@ pub struct MailMetaRow {
     /// Log time: Unix milliseconds.
     #[prost(uint64, tag = "3")]
     pub time_ms: u64,
-    /// 16 bytes: the sum of the hashes of all other rows, big-endian.
-    #[prost(bytes = "bytes", tag = "4")]
-    pub digest: ::prost::bytes::Bytes,
     /// How many lanes there are, and below which stamp a new one is refused.
-    #[prost(uint64, tag = "5")]
+    #[prost(uint64, tag = "4")]
     pub lanes: u64,
-    #[prost(uint64, tag = "6")]
+    #[prost(uint64, tag = "5")]
     pub lane_floor_ms: u64,
-    #[prost(uint64, tag = "7")]
+    #[prost(uint64, tag = "6")]
     pub duplicates: u64,
     /// When lanes and duplicates are next looked through; absent while there are none.
-    #[prost(uint64, optional, tag = "8")]
+    #[prost(uint64, optional, tag = "7")]
     pub sweep_ms: ::core::option::Option<u64>,
     /// Up to which key they were looked through; empty for the start.
-    #[prost(bytes = "bytes", tag = "9")]
+    #[prost(bytes = "bytes", tag = "8")]
     pub sweep_lane: ::prost::bytes::Bytes,
-    #[prost(bytes = "bytes", tag = "10")]
+    #[prost(bytes = "bytes", tag = "9")]
     pub sweep_duplicate: ::prost::bytes::Bytes,
     /// Up to which key they were looked through for one to forget, because there were too many.
-    #[prost(bytes = "bytes", tag = "11")]
+    #[prost(bytes = "bytes", tag = "10")]
     pub evicted_lane: ::prost::bytes::Bytes,
-    #[prost(bytes = "bytes", tag = "12")]
+    #[prost(bytes = "bytes", tag = "11")]
     pub evicted_duplicate: ::prost::bytes::Bytes,
     /// Unfinished uploads.
-    #[prost(uint64, tag = "13")]
+    #[prost(uint64, tag = "12")]
     pub upload_bytes: u64,
     /// The highest UIDVALIDITY of any account that was deleted here.
-    #[prost(uint32, tag = "14")]
+    #[prost(uint32, tag = "13")]
     pub uid_validity_floor: u32,
 }
 /// A lane: its last command and what became of it.
@@ -826,19 +823,6 @@ pub struct MailChunkRow {
     pub term: u64,
     #[prost(uint32, tag = "3")]
     pub length: u32,
-}
-/// Rows in the order of their keys, as a snapshot carries them.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct MailRows {
-    #[prost(message, repeated, tag = "1")]
-    pub rows: ::prost::alloc::vec::Vec<MailRow>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct MailRow {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub key: ::prost::bytes::Bytes,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub value: ::prost::bytes::Bytes,
 }
 /// The inline bytes of a log entry of group 0.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

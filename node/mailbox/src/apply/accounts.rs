@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use proto::v1::{MailAccountRow, mail_account_row::State};
+use rows::Rows;
 
 use super::folders::make;
 use super::state::{Account, Mailbox};
@@ -10,7 +11,6 @@ use crate::command::{NewFolder, Rejection, Reply};
 use crate::event::EventKind;
 use crate::keys::{Due, Key};
 use crate::limits;
-use crate::rows::Rows;
 use crate::types::{AccountId, MailboxId, UidValidity, names};
 
 /// Makes an account with INBOX and other mailboxes, all subscribed.
@@ -43,7 +43,7 @@ pub(super) fn create<R: Rows>(
         }
         make(entry, &mut account, &name, folder.special_use, true)?;
     }
-    account.save(entry.rows)?;
+    account.save(entry.rows);
     entry.hint(id, MailboxId(0), modseq, EventKind::Account);
     Ok(created(&inbox))
 }
@@ -54,11 +54,11 @@ pub(super) fn delete<R: Rows>(entry: &mut Entry<'_, '_, R>, id: AccountId) -> Re
     let modseq = account.next_modseq();
     account.row.set_state(State::Deleted);
     account.row.deleted_ms = entry.time.0;
-    account.save(entry.rows)?;
+    account.save(entry.rows);
     let due = entry.time.after(limits::RETENTION_MS);
     entry
         .rows
-        .put(Key::Due(due, Due::Account(id)).encode(), Bytes::new())?;
+        .put(Key::Due(due, Due::Account(id)).encode(), Bytes::new());
     let meta = entry.rows.meta_mut();
     meta.uid_validity_floor = meta.uid_validity_floor.max(account.row.uid_validity);
     entry.hint(id, MailboxId(0), modseq, EventKind::Account);

@@ -1,6 +1,7 @@
 //! APPEND (RFC 9051 section 6.3.12).
 
 use proto::v1::MailMessageRow;
+use rows::Rows;
 
 use super::state::{Account, Mailbox};
 use super::uploads::{self, References};
@@ -8,7 +9,7 @@ use super::{Entry, Stop, flags};
 use crate::command::{Rejection, Reply};
 use crate::event::EventKind;
 use crate::keywords::Keywords;
-use crate::rows::{Rows, StoredMessage};
+use crate::stored::StoredMessage;
 use crate::types::{AccountId, Flags, MailboxId, Millis, NewBody, UidValidity};
 
 /// Appends a message.
@@ -49,8 +50,8 @@ pub(super) fn run<R: Rows>(
     message.set_body(&body);
     let modseq = account.next_modseq();
     let uid = mailbox.arrive(entry.rows, &mut account, message, modseq)?;
-    mailbox.save(entry.rows)?;
-    account.save(entry.rows)?;
+    mailbox.save(entry.rows);
+    account.save(entry.rows);
     let mut references = References::default();
     references.add(entry.rows, &body, 1);
     references.settle(entry.rows)?;

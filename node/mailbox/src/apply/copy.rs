@@ -3,13 +3,14 @@
 //! A copy has the body, flags and INTERNALDATE of its original, under a new UID and with a SAVEDATE
 //! of its own. A move is a copy and an expunge under one MODSEQ.
 
+use rows::Rows;
+
 use super::state::{Account, Found, Mailbox};
 use super::uploads::References;
 use super::{Entry, Stop};
 use crate::command::{Rejection, Reply};
 use crate::event::EventKind;
 use crate::keywords::Keywords;
-use crate::rows::Rows;
 use crate::types::{AccountId, MailboxId, ModSeq, UidRanges, UidValidity};
 
 /// COPY.
@@ -31,7 +32,7 @@ pub(super) fn copy<R: Rows>(
         return Err(Rejection::OverQuota.into());
     }
     let copied = place(entry, &mut account, from, to, &found)?;
-    account.save(entry.rows)?;
+    account.save(entry.rows);
     copied.references.settle(entry.rows)?;
     Ok(Reply::Copied {
         uid_validity: copied.uid_validity,
@@ -60,10 +61,10 @@ pub(super) fn transfer<R: Rows>(
             source.depart(entry.rows, &mut account, one)?;
         }
         source.log(entry, modseq, &UidRanges::new(), &copied.from)?;
-        source.save(entry.rows)?;
+        source.save(entry.rows);
         entry.hint(account.id, from, modseq, EventKind::Expunged);
     }
-    account.save(entry.rows)?;
+    account.save(entry.rows);
     copied.references.settle(entry.rows)?;
     let uid_validity = copied.uid_validity;
     Ok(Reply::Moved {
@@ -117,7 +118,7 @@ fn place<R: Rows>(
         placed.from.insert(one.uid);
         placed.to.insert(uid);
     }
-    target.save(entry.rows)?;
+    target.save(entry.rows);
     entry.hint(account.id, to, placed.modseq, EventKind::Arrived);
     Ok(placed)
 }

@@ -6,16 +6,17 @@
 use bytes::Bytes;
 use prost::Message as _;
 use proto::v1::{MailDuplicateRow, MailLaneRow, MailMessageRow};
+use rows::{Fault, Rows};
 
 use super::folders::name_row;
 use super::state::{Account, Mailbox};
 use super::uploads::{self, References};
 use super::{Entry, Stop, sweep};
 use crate::command::{Confirmed, Deliver, Delivered, Recipient, Rejection, Reply};
-use crate::event::{EventKind, Fault};
+use crate::event::EventKind;
 use crate::keys::Key;
 use crate::limits;
-use crate::rows::{Rows, StoredMessage};
+use crate::stored::StoredMessage;
 use crate::types::{AccountId, Body, Hash16, Lane, MailboxId, Millis, ModSeq, SystemFlags, names};
 
 /// Delivers to every recipient.
@@ -108,8 +109,8 @@ fn to_recipient<R: Rows>(
     };
     message.set_body(body);
     let uid = mailbox.arrive(entry.rows, &mut account, message, modseq)?;
-    mailbox.save(entry.rows)?;
-    account.save(entry.rows)?;
+    mailbox.save(entry.rows);
+    account.save(entry.rows);
     entry.hint(account.id, mailbox.id, modseq, EventKind::Arrived);
     Ok(Delivered::Stored {
         mailbox: mailbox.id,
@@ -151,19 +152,19 @@ fn duplicate_key(sender: &str, address: &str, body: &Hash16) -> [u8; 16] {
 fn was_delivered<R: Rows>(entry: &mut Entry<'_, '_, R>, seen: [u8; 16]) -> Result<bool, Fault> {
     let row = entry
         .rows
-        .take_row::<MailDuplicateRow>(Key::Duplicate(seen).encode())?;
+        .row::<MailDuplicateRow>(&Key::Duplicate(seen).encode())?;
     Ok(row.is_some_and(|row| row.expires_ms > entry.time.0))
 }
 
 fn remember<R: Rows>(entry: &mut Entry<'_, '_, R>, seen: [u8; 16]) -> Result<(), Fault> {
     let key = Key::Duplicate(seen).encode();
-    if entry.rows.take(key.clone())?.is_none() {
+    if entry.rows.get(&key)?.is_none() {
         sweep::make_room_for_duplicate(entry.rows)?;
         entry.rows.meta_mut().duplicates += 1;
         sweep::schedule(entry.rows, entry.time);
     }
     let expires_ms = entry.time.after(limits::DUPLICATE_LIFE_MS).0;
-    entry.rows.put_row(key, &MailDuplicateRow { expires_ms })?;
+    entry.rows.put_row(key, &MailDuplicateRow { expires_ms });
     entry.duplicates.extend_from_slice(&seen);
     Ok(())
 }
@@ -175,10 +176,7 @@ fn confirm<R: Rows>(entry: &mut Entry<'_, '_, R>, confirmed: Confirmed) -> Resul
         lane: confirmed.lane,
         ..entry.stamp.lane
     };
-    let Some(row) = entry
-        .rows
-        .take_row::<MailLaneRow>(Key::Lane(lane).encode())?
-    else {
+    let Some(row) = entry.rows.row::<MailLaneRow>(&Key::Lane(lane).encode())? else {
         return Ok(());
     };
     if row.sequence != confirmed.sequence {
@@ -188,10 +186,10 @@ fn confirm<R: Rows>(entry: &mut Entry<'_, '_, R>, confirmed: Confirmed) -> Resul
     let (keys, _) = row.duplicates.as_chunks::<16>();
     for seen in keys {
         let key = Key::Duplicate(*seen).encode();
-        match entry.rows.take_row::<MailDuplicateRow>(key.clone())? {
+        match entry.rows.row::<MailDuplicateRow>(&key)? {
             Some(duplicate) if duplicate.expires_ms > soon => {
                 let shorter = MailDuplicateRow { expires_ms: soon };
-                entry.rows.put(key, Bytes::from(shorter.encode_to_vec()))?;
+                entry.rows.put(key, Bytes::from(shorter.encode_to_vec()));
             }
             _ => {}
         }

@@ -1,10 +1,11 @@
 //! EXPUNGE (RFC 9051 section 6.4.3, RFC 4315 section 2.1).
 
+use rows::Rows;
+
 use super::state::{Account, Mailbox};
 use super::{Entry, Stop};
 use crate::command::Reply;
 use crate::event::EventKind;
-use crate::rows::Rows;
 use crate::types::{AccountId, MailboxId, SystemFlags, UidRanges};
 
 /// Expunges messages that have `\Deleted`. Their rows stay for the retention.
@@ -35,8 +36,8 @@ pub(super) fn run<R: Rows>(
         mailbox.depart(entry.rows, &mut account, one)?;
     }
     mailbox.log(entry, modseq, &UidRanges::new(), &uids)?;
-    mailbox.save(entry.rows)?;
-    account.save(entry.rows)?;
+    mailbox.save(entry.rows);
+    account.save(entry.rows);
     entry.hint(account.id, mailbox.id, modseq, EventKind::Expunged);
     Ok(Reply::Expunged { uids, modseq })
 }

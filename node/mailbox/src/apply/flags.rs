@@ -1,12 +1,14 @@
 //! STORE (RFC 9051 section 6.4.6, RFC 7162 section 3.1.3).
 
+use rows::Rows;
+
 use super::state::{Account, Mailbox};
 use super::{Entry, Stop};
 use crate::command::{Rejection, Reply, StoreMode};
 use crate::event::EventKind;
 use crate::keywords::Keywords;
 use crate::limits;
-use crate::rows::{Rows, StoredMessage};
+use crate::stored::StoredMessage;
 use crate::types::{self, AccountId, Flags, MailboxId, ModSeq, UidRanges};
 
 /// What STORE does to each message.
@@ -57,20 +59,7 @@ pub(super) fn store<R: Rows>(
     let numbers = if wanted.is_empty() || change.flags.keywords().is_empty() {
         Vec::new()
     } else {
-        let mut known = Keywords::load(entry.rows, account.id, mailbox.id)?;
-        match change.mode {
-            // A keyword that the mailbox does not know is not set anywhere.
-            StoreMode::Remove => {
-                let keywords = change.flags.keywords().iter();
-                let mut numbers: Vec<u32> =
-                    keywords.filter_map(|word| known.number(word)).collect();
-                numbers.sort_unstable();
-                numbers
-            }
-            StoreMode::Add | StoreMode::Replace => {
-                known.ensure_all(entry.rows, change.flags.keywords())?
-            }
-        }
+        numbers(entry, &mailbox, change)?
     };
     let mut changed = UidRanges::new();
     let modseq = ModSeq(account.row.modseq + 1);
@@ -86,9 +75,7 @@ pub(super) fn store<R: Rows>(
         mailbox.count_flags(before.0, -1)?;
         mailbox.count_flags(message.system, 1)?;
         message.row.modseq = modseq.0;
-        entry
-            .rows
-            .replace(found.key, found.value, Some(message.encode()));
+        entry.rows.put(found.key, message.encode());
         changed.insert(found.uid);
     }
     if changed.is_empty() {
@@ -99,10 +86,30 @@ pub(super) fn store<R: Rows>(
     }
     account.next_modseq();
     mailbox.log(entry, modseq, &changed, &UidRanges::new())?;
-    mailbox.save(entry.rows)?;
-    account.save(entry.rows)?;
+    mailbox.save(entry.rows);
+    account.save(entry.rows);
     entry.hint(account.id, mailbox.id, modseq, EventKind::Flags);
     Ok(Reply::Stored { modseq, modified })
+}
+
+/// The numbers of a change's keywords, ascending.
+fn numbers<R: Rows>(
+    entry: &mut Entry<'_, '_, R>,
+    mailbox: &Mailbox,
+    change: &Change<'_>,
+) -> Result<Vec<u32>, Stop> {
+    let mut known = Keywords::load(entry.rows, mailbox.account, mailbox.id)?;
+    let words = change.flags.keywords();
+    match change.mode {
+        // A keyword that the mailbox does not know is not set anywhere.
+        StoreMode::Remove => {
+            let mut numbers: Vec<u32> =
+                words.iter().filter_map(|word| known.number(word)).collect();
+            numbers.sort_unstable();
+            Ok(numbers)
+        }
+        StoreMode::Add | StoreMode::Replace => Ok(known.ensure_all(entry.rows, words)?),
+    }
 }
 
 /// Sets a message's flags; `numbers` are those of the change's keywords, ascending.

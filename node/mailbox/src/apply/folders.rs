@@ -4,15 +4,15 @@
 //! which outlives the name: a deleted mailbox keeps its messages for the retention.
 
 use proto::v1::{MailFolderRow, MailNameRow};
+use rows::{Fault, Rows};
 
 use super::state::{Account, Mailbox, add_long};
 use super::{Entry, Stop};
 use crate::codec::use_number;
 use crate::command::{Rejection, Reply};
-use crate::event::{EventKind, Fault};
+use crate::event::EventKind;
 use crate::keys;
 use crate::limits;
-use crate::rows::Rows;
 use crate::types::{AccountId, MailboxId, ModSeq, SpecialUse, UidValidity, names};
 
 /// CREATE (RFC 9051 section 6.3.4).
@@ -32,7 +32,7 @@ pub(super) fn create<R: Rows>(
     }
     let modseq = account.next_modseq();
     let mailbox = make(entry, &mut account, &name, special_use, false)?;
-    account.save(entry.rows)?;
+    account.save(entry.rows);
     entry.hint(account.id, mailbox.id, modseq, EventKind::Folders);
     let uid_validity = UidValidity(mailbox.row.uid_validity);
     Ok(Reply::Created {
@@ -63,12 +63,12 @@ pub(super) fn delete<R: Rows>(
         .row
         .bytes
         .checked_sub(mailbox.row.bytes)
-        .ok_or_else(|| Fault::Broken("an account has less than its mailbox (M5)".into()))?;
+        .ok_or_else(|| Fault::invariant("an account has less than its mailbox (M5)"))?;
     mailbox.row.deleted_ms = entry.time.0;
     mailbox.row.highest_modseq = modseq.0;
-    mailbox.set_due(entry.rows, Some(entry.time.after(limits::RETENTION_MS)))?;
-    mailbox.save(entry.rows)?;
-    account.save(entry.rows)?;
+    mailbox.set_due(entry.rows, Some(entry.time.after(limits::RETENTION_MS)));
+    mailbox.save(entry.rows);
+    account.save(entry.rows);
     entry.hint(account.id, mailbox.id, modseq, EventKind::Folders);
     Ok(Reply::Nothing)
 }
@@ -89,7 +89,7 @@ pub(super) fn subscribe<R: Rows>(
     if row.subscribed != on {
         row.subscribed = on;
         set_name(entry, &mut account, &name, &row)?;
-        account.save(entry.rows)?;
+        account.save(entry.rows);
         entry.hint(
             account.id,
             MailboxId(row.mailbox),
@@ -149,7 +149,7 @@ fn make_one<R: Rows>(
     row.mailbox = mailbox.id.0;
     row.subscribed |= subscribe;
     set_name(entry, account, name, &row)?;
-    mailbox.save(entry.rows)?;
+    mailbox.save(entry.rows);
     Ok(mailbox)
 }
 
@@ -161,7 +161,7 @@ pub(super) fn name_row<R: Rows>(
 ) -> Result<MailNameRow, Fault> {
     Ok(entry
         .rows
-        .take_row(keys::name_key(account, name))?
+        .row(&keys::name_key(account, name))?
         .unwrap_or_default())
 }
 
@@ -174,7 +174,7 @@ pub(super) fn set_name<R: Rows>(
     row: &MailNameRow,
 ) -> Result<(), Stop> {
     let key = keys::name_key(account.id, name);
-    let there = entry.rows.take(key.clone())?.is_some();
+    let there = entry.rows.get(&key)?.is_some();
     let wanted = *row != MailNameRow::default();
     match (there, wanted) {
         (false, true) if account.row.names >= limits::NAMES_MAX => {
@@ -185,9 +185,9 @@ pub(super) fn set_name<R: Rows>(
         _ => {}
     }
     if wanted {
-        entry.rows.put_row(key, row)?;
+        entry.rows.put_row(key, row);
     } else {
-        entry.rows.delete(key)?;
+        entry.rows.delete(key);
     }
     Ok(())
 }

@@ -9,15 +9,14 @@
 
 use bytes::Bytes;
 use proto::v1::MailLaneRow;
+use rows::{Fault, Rows};
 
 use super::sweep;
 use crate::codec::{decode_outcome, encode_command, kept};
 use crate::command::{Command, Outcome, Rejection};
-use crate::event::Fault;
 use crate::keys::Key;
+use crate::layer::Layer;
 use crate::limits;
-use crate::rows::Rows;
-use crate::staged::Staged;
 use crate::types::{Millis, Stamp};
 
 /// What tells commands of one sequence apart.
@@ -46,7 +45,7 @@ pub(super) fn command_hash(command: &Command) -> u64 {
 
 /// `None` if the command is to be run now, else what to answer.
 pub(super) fn admit<R: Rows>(
-    rows: &mut Staged<'_, R>,
+    rows: &mut Layer<'_, R>,
     stamp: &Stamp,
     command: u64,
     time: Millis,
@@ -54,7 +53,7 @@ pub(super) fn admit<R: Rows>(
     if stamp.sequence == 0 {
         return Ok(Some(Outcome::Rejected(Rejection::Invalid)));
     }
-    let Some(lane) = rows.take_row::<MailLaneRow>(Key::Lane(stamp.lane).encode())? else {
+    let Some(lane) = rows.row::<MailLaneRow>(&Key::Lane(stamp.lane).encode())? else {
         let first = stamp.sequence == 1;
         let above = stamp.issued.0 > rows.meta().lane_floor_ms;
         let ahead = stamp.issued > time.after(limits::ISSUED_AHEAD_MS_MAX);
@@ -74,7 +73,7 @@ pub(super) fn admit<R: Rows>(
 
 /// Keeps what became of a command that was admitted.
 pub(super) fn record<R: Rows>(
-    rows: &mut Staged<'_, R>,
+    rows: &mut Layer<'_, R>,
     stamp: &Stamp,
     command: u64,
     time: Millis,
@@ -82,7 +81,7 @@ pub(super) fn record<R: Rows>(
     duplicates: Vec<u8>,
 ) -> Result<(), Fault> {
     let key = Key::Lane(stamp.lane).encode();
-    let before = rows.take_row::<MailLaneRow>(key.clone())?;
+    let before = rows.row::<MailLaneRow>(&key)?;
     if before.is_none() {
         sweep::make_room_for_lane(rows)?;
         rows.meta_mut().lanes += 1;
@@ -96,5 +95,6 @@ pub(super) fn record<R: Rows>(
         outcome: kept(outcome),
         duplicates: Bytes::from(duplicates),
     };
-    rows.put_row(key, &row)
+    rows.put_row(key, &row);
+    Ok(())
 }

@@ -27,10 +27,11 @@ mod uploads;
 
 pub use tick::next_due;
 
+use rows::{Fault, Rows, Staged};
+
 use crate::command::{Command, Envelope, Outcome, Rejection, Reply};
-use crate::event::{Event, EventKind, Fault};
-use crate::rows::Rows;
-use crate::staged::Staged;
+use crate::event::{BodyChange, Event, EventKind};
+use crate::layer::Layer;
 use crate::types::{AccountId, MailboxId, Millis, ModSeq, Stamp};
 
 /// Where the entry that is applied stands, and how long the body is that rides in it.
@@ -44,19 +45,52 @@ pub struct EntryAt {
     pub body_length: u64,
 }
 
-/// Applies a command: changes `rows`, says what became of it and hints at what changed.
+/// What came of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// For whoever proposed it.
+    pub outcome: Outcome,
+    /// For those who watch.
+    pub events: Vec<Event>,
+    /// For whoever keeps the bytes of bodies; in no particular order, one body may stand here more
+    /// than once.
+    pub bodies: Vec<BodyChange>,
+}
+
+/// Applies a command: writes to `rows`, and says what came of it and what changed.
 ///
 /// Entries come in the order of the log, each once. The same rows and the same command make the
-/// same writes, outcome and events (invariant M1). After a [`Fault`] the layer is of no use.
+/// same writes, outcome and events (invariant M1). After a [`Fault`] nothing was written.
 pub fn apply<R: Rows>(
     rows: &mut Staged<'_, R>,
+    at: EntryAt,
+    envelope: &Envelope,
+) -> Result<Applied, Fault> {
+    let mut layer = Layer::new(&*rows)?;
+    let (outcome, events) = apply_to(&mut layer, at, envelope)?;
+    let (written, bodies) = layer.into_changes();
+    for (key, value) in written {
+        match value {
+            Some(value) => rows.put(key, value),
+            None => rows.remove(key),
+        }
+    }
+    Ok(Applied {
+        outcome,
+        events,
+        bodies,
+    })
+}
+
+fn apply_to<R: Rows>(
+    rows: &mut Layer<'_, R>,
     at: EntryAt,
     envelope: &Envelope,
 ) -> Result<(Outcome, Vec<Event>), Fault> {
     let meta = rows.meta_mut();
     if at.index <= meta.index {
         let last = meta.index;
-        return Err(Fault::Broken(format!(
+        return Err(Fault::invariant(format!(
             "entry {} comes after {last} was applied",
             at.index
         )));
@@ -64,7 +98,6 @@ pub fn apply<R: Rows>(
     (meta.index, meta.term) = (at.index, at.term);
     meta.time_ms = meta.time_ms.max(envelope.time.0);
     let time = Millis(meta.time_ms);
-
     if envelope.command == Command::Tick {
         tick::run(rows, time)?;
         return Ok((Outcome::Done(Reply::Nothing), Vec::new()));
@@ -168,13 +201,13 @@ fn run<R: Rows>(entry: &mut Entry<'_, '_, R>, command: &Command) -> Result<Reply
             mailbox,
             uids,
         } => expunge::run(entry, *account, *mailbox, uids.as_ref()),
-        Command::Tick => Err(Fault::Broken("a tick is no command of a lane".into()).into()),
+        Command::Tick => Err(Fault::invariant("a tick is no command of a lane").into()),
     }
 }
 
 /// The entry that is being applied.
 struct Entry<'s, 'r, R: Rows> {
-    rows: &'s mut Staged<'r, R>,
+    rows: &'s mut Layer<'r, R>,
     at: EntryAt,
     /// Log time.
     time: Millis,

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use proto::v1::MailNameRow;
+use rows::{Fault, Rows};
 
 use super::folders::{make, name_row, set_name};
 use super::state::{Account, Mailbox};
 use super::{Entry, Stop, copy};
 use crate::command::{Rejection, Reply};
-use crate::event::{EventKind, Fault};
+use crate::event::EventKind;
 use crate::keys::{self, AccountKey, Key};
-use crate::rows::{Rows, decode};
+use crate::stored::decode;
 use crate::types::{AccountId, MailboxId, UidRanges, UidValidity, names};
 
 /// A mailbox that gets another name.
@@ -55,7 +56,7 @@ pub(super) fn run<R: Rows>(
         give_name(entry, &mut account, &one.to, Some(one.mailbox))?;
         let mut mailbox = Mailbox::load(entry, account.id, one.mailbox)?;
         mailbox.row.name.clone_from(&one.to);
-        mailbox.save(entry.rows)?;
+        mailbox.save(entry.rows);
         if one.from == from {
             let uid_validity = UidValidity(mailbox.row.uid_validity);
             reply = Reply::Created {
@@ -65,7 +66,7 @@ pub(super) fn run<R: Rows>(
         }
         entry.hint(account.id, one.mailbox, modseq, EventKind::Folders);
     }
-    account.save(entry.rows)?;
+    account.save(entry.rows);
     Ok(reply)
 }
 
@@ -77,7 +78,7 @@ fn empty_inbox<R: Rows>(
 ) -> Result<Reply, Stop> {
     let modseq = account.next_modseq();
     let target = make(entry, &mut account, to, None, false)?;
-    account.save(entry.rows)?;
+    account.save(entry.rows);
     entry.hint(account.id, target.id, modseq, EventKind::Folders);
     copy::transfer(
         entry,
@@ -115,11 +116,7 @@ fn affected<R: Rows>(
         let (key, value) = found?;
         let row: MailNameRow = decode(&key, value)?;
         let Key::Of(_, AccountKey::Name(name)) = Key::decode(&key)? else {
-            return Err(Fault::Row {
-                key,
-                reason: "not a name",
-            }
-            .into());
+            return Err(Fault::row(&key, "not a name").into());
         };
         if row.mailbox != 0 {
             let below = name.get(from.len()..).unwrap_or_default();

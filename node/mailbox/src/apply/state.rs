@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 use proto::v1::{MailAccountRow, MailFolderRow, mail_account_row::State};
+use rows::{Fault, Rows};
 
 use super::{Entry, Stop};
 use crate::command::Rejection;
-use crate::event::Fault;
 use crate::keys::{self, AccountKey, Due, Key};
+use crate::layer::Layer;
 use crate::limits;
-use crate::rows::{Rows, StoredChange, StoredMessage, peek};
 use crate::select;
-use crate::staged::Staged;
+use crate::stored::{StoredChange, StoredMessage, peek};
 use crate::types::{AccountId, MailboxId, Millis, ModSeq, SystemFlags, Uid, UidRanges};
 
 /// An account that a command works on.
@@ -32,14 +32,14 @@ impl Account {
 
     /// The row of an account, whatever state it is in.
     pub fn row<R: Rows>(
-        rows: &mut Staged<'_, R>,
+        rows: &mut Layer<'_, R>,
         id: AccountId,
     ) -> Result<Option<MailAccountRow>, Fault> {
-        rows.take_row(Key::Of(id, AccountKey::State).encode())
+        rows.row(&Key::Of(id, AccountKey::State).encode())
     }
 
     /// Writes what changed.
-    pub fn save<R: Rows>(&self, rows: &mut Staged<'_, R>) -> Result<(), Fault> {
+    pub fn save<R: Rows>(&self, rows: &mut Layer<'_, R>) {
         rows.put_row(Key::Of(self.id, AccountKey::State).encode(), &self.row)
     }
 
@@ -92,16 +92,16 @@ impl Mailbox {
 
     /// The mailbox, also if it was deleted and is not yet gone.
     pub fn any<R: Rows>(
-        rows: &mut Staged<'_, R>,
+        rows: &mut Layer<'_, R>,
         account: AccountId,
         id: MailboxId,
     ) -> Result<Option<Mailbox>, Fault> {
-        let row = rows.take_row(Key::Of(account, AccountKey::Folder(id)).encode())?;
+        let row = rows.row(&Key::Of(account, AccountKey::Folder(id)).encode())?;
         Ok(row.map(|row| Mailbox { account, id, row }))
     }
 
     /// Writes what changed.
-    pub fn save<R: Rows>(&self, rows: &mut Staged<'_, R>) -> Result<(), Fault> {
+    pub fn save<R: Rows>(&self, rows: &mut Layer<'_, R>) {
         rows.put_row(
             Key::Of(self.account, AccountKey::Folder(self.id)).encode(),
             &self.row,
@@ -118,7 +118,7 @@ impl Mailbox {
     /// counts the reference to its body.
     pub fn arrive<R: Rows>(
         &mut self,
-        rows: &mut Staged<'_, R>,
+        rows: &mut Layer<'_, R>,
         account: &mut Account,
         mut message: StoredMessage,
         modseq: ModSeq,
@@ -131,7 +131,7 @@ impl Mailbox {
         message.row.modseq = modseq.0;
         message.row.arrived = modseq.0;
         self.count(account, &message, 1)?;
-        rows.put_new(
+        rows.put(
             keys::message_key(self.account, self.id, uid),
             message.encode(),
         );
@@ -141,14 +141,14 @@ impl Mailbox {
     /// Turns a message into an expunged one; the caller logs it.
     pub fn depart<R: Rows>(
         &mut self,
-        rows: &mut Staged<'_, R>,
+        rows: &mut Layer<'_, R>,
         account: &mut Account,
         found: Found,
     ) -> Result<(), Fault> {
         let mut message = found.decode()?;
         self.count(account, &message, -1)?;
         message.expunged = true;
-        rows.replace(found.key, found.value, Some(message.encode()));
+        rows.put(found.key, message.encode());
         Ok(())
     }
 
@@ -199,28 +199,23 @@ impl Mailbox {
                 self.account,
                 AccountKey::Change(self.id, modseq, part as u32),
             );
-            entry.rows.put_new(key.encode(), change.encode());
+            entry.rows.put(key.encode(), change.encode());
         }
         if self.row.due_ms == 0 {
-            self.set_due(entry.rows, Some(entry.time.after(limits::RETENTION_MS)))?;
+            self.set_due(entry.rows, Some(entry.time.after(limits::RETENTION_MS)));
         }
         Ok(())
     }
 
     /// Sets when the mailbox is to be looked at again; the caller saves it.
-    pub fn set_due<R: Rows>(
-        &mut self,
-        rows: &mut Staged<'_, R>,
-        due: Option<Millis>,
-    ) -> Result<(), Fault> {
+    pub fn set_due<R: Rows>(&mut self, rows: &mut Layer<'_, R>, due: Option<Millis>) {
         let what = Due::Folder(self.account, self.id);
         if self.row.due_ms != 0 {
-            rows.delete(Key::Due(Millis(self.row.due_ms), what).encode())?;
+            rows.delete(Key::Due(Millis(self.row.due_ms), what).encode());
         }
         self.row.due_ms = due.map_or(0, |due| due.0);
-        match due {
-            Some(due) => rows.put(Key::Due(due, what).encode(), Bytes::new()),
-            None => Ok(()),
+        if let Some(due) = due {
+            rows.put(Key::Due(due, what).encode(), Bytes::new());
         }
     }
 
@@ -294,5 +289,5 @@ pub(super) fn add_long(counter: &mut u64, change: i64) -> Result<(), Fault> {
 }
 
 fn broken() -> Fault {
-    Fault::Broken("a counter leaves its range (M5)".into())
+    Fault::invariant("a counter leaves its range (M5)")
 }

@@ -6,17 +6,17 @@
 
 use bytes::Bytes;
 use proto::v1::{MailDuplicateRow, MailLaneRow};
+use rows::{Fault, Row, Rows};
 
 use super::state::add_long;
-use crate::event::Fault;
 use crate::keys;
+use crate::layer::Layer;
 use crate::limits;
-use crate::rows::{Row, Rows, decode};
-use crate::staged::Staged;
+use crate::stored::decode;
 use crate::types::Millis;
 
 /// Sees to it that lanes and duplicates will be looked through.
-pub(super) fn schedule<R: Rows>(rows: &mut Staged<'_, R>, time: Millis) {
+pub(super) fn schedule<R: Rows>(rows: &mut Layer<'_, R>, time: Millis) {
     let meta = rows.meta_mut();
     if meta.sweep_ms.is_none() {
         meta.sweep_ms = Some(time.after(limits::SWEEP_EVERY_MS).0);
@@ -25,7 +25,7 @@ pub(super) fn schedule<R: Rows>(rows: &mut Staged<'_, R>, time: Millis) {
 
 /// Goes on looking through both tables, if it is time to: at most `budget` rows.
 pub(super) fn run<R: Rows>(
-    rows: &mut Staged<'_, R>,
+    rows: &mut Layer<'_, R>,
     time: Millis,
     budget: usize,
 ) -> Result<(), Fault> {
@@ -71,7 +71,7 @@ pub(super) fn run<R: Rows>(
 }
 
 /// Forgets a lane if there are as many as there may be.
-pub(super) fn make_room_for_lane<R: Rows>(rows: &mut Staged<'_, R>) -> Result<(), Fault> {
+pub(super) fn make_room_for_lane<R: Rows>(rows: &mut Layer<'_, R>) -> Result<(), Fault> {
     if rows.meta().lanes < limits::LANES_MAX {
         return Ok(());
     }
@@ -95,12 +95,12 @@ pub(super) fn make_room_for_lane<R: Rows>(rows: &mut Staged<'_, R>) -> Result<()
     rows.meta_mut().evicted_lane = last_key(&seen);
     match oldest {
         Some((key, lane)) => forget_lane(rows, &key, &lane),
-        None => Err(Fault::Broken("lanes are counted that are not there".into())),
+        None => Err(Fault::invariant("lanes are counted that are not there")),
     }
 }
 
 /// Forgets a duplicate if there are as many as there may be.
-pub(super) fn make_room_for_duplicate<R: Rows>(rows: &mut Staged<'_, R>) -> Result<(), Fault> {
+pub(super) fn make_room_for_duplicate<R: Rows>(rows: &mut Layer<'_, R>) -> Result<(), Fault> {
     if rows.meta().duplicates < limits::DUPLICATES_MAX {
         return Ok(());
     }
@@ -124,25 +124,25 @@ pub(super) fn make_room_for_duplicate<R: Rows>(rows: &mut Staged<'_, R>) -> Resu
     rows.meta_mut().evicted_duplicate = last_key(&seen);
     match first {
         Some((key, _)) => forget_duplicate(rows, &key),
-        None => Err(Fault::Broken(
-            "duplicates are counted that are not there".into(),
+        None => Err(Fault::invariant(
+            "duplicates are counted that are not there",
         )),
     }
 }
 
 fn forget_lane<R: Rows>(
-    rows: &mut Staged<'_, R>,
+    rows: &mut Layer<'_, R>,
     key: &Bytes,
     lane: &MailLaneRow,
 ) -> Result<(), Fault> {
-    rows.delete(key.clone())?;
+    rows.delete(key.clone());
     let meta = rows.meta_mut();
     meta.lane_floor_ms = meta.lane_floor_ms.max(lane.issued_ms);
     add_long(&mut meta.lanes, -1)
 }
 
-fn forget_duplicate<R: Rows>(rows: &mut Staged<'_, R>, key: &Bytes) -> Result<(), Fault> {
-    rows.delete(key.clone())?;
+fn forget_duplicate<R: Rows>(rows: &mut Layer<'_, R>, key: &Bytes) -> Result<(), Fault> {
+    rows.delete(key.clone());
     add_long(&mut rows.meta_mut().duplicates, -1)
 }
 

@@ -12,15 +12,15 @@
 //! at once. Where it stopped is in the rows themselves.
 
 use bytes::Bytes;
+use rows::{Fault, Rows};
 
 use super::state::{Account, Mailbox};
 use super::sweep;
 use super::uploads::{self, References};
-use crate::event::Fault;
 use crate::keys::{self, AccountKey, Due, Key, Span};
+use crate::layer::Layer;
 use crate::limits;
-use crate::rows::{Rows, StoredChange, StoredMessage, read};
-use crate::staged::Staged;
+use crate::stored::{StoredChange, StoredMessage, read};
 use crate::types::{AccountId, MailboxId, Millis, ModSeq, Uid, UidRanges};
 use proto::v1::{MailMetaRow, mail_account_row::State};
 
@@ -38,7 +38,7 @@ pub fn next_due(rows: &impl Rows) -> Result<Option<Millis>, Fault> {
 }
 
 /// Does a bounded part of what is due.
-pub(super) fn run<R: Rows>(rows: &mut Staged<'_, R>, now: Millis) -> Result<(), Fault> {
+pub(super) fn run<R: Rows>(rows: &mut Layer<'_, R>, now: Millis) -> Result<(), Fault> {
     let mut tick = Tick {
         rows,
         now,
@@ -57,9 +57,9 @@ pub(super) fn run<R: Rows>(rows: &mut Staged<'_, R>, now: Millis) -> Result<(), 
             Due::Folder(account, mailbox) => tick.folder(time, account, mailbox)?,
             Due::Account(account) => tick.account(time, account)?,
             Due::Upload(upload) => {
-                tick.rows.delete(Key::Due(time, due).encode())?;
+                tick.rows.delete(Key::Due(time, due).encode());
                 if let Some(later) = uploads::expire(tick.rows, upload, now)? {
-                    tick.rows.put(Key::Due(later, due).encode(), Bytes::new())?;
+                    tick.rows.put(Key::Due(later, due).encode(), Bytes::new());
                 }
             }
         }
@@ -75,15 +75,12 @@ pub(super) fn run<R: Rows>(rows: &mut Staged<'_, R>, now: Millis) -> Result<(), 
 fn due_of(key: &Bytes) -> Result<(Millis, Due), Fault> {
     match Key::decode(key)? {
         Key::Due(time, due) => Ok((time, due)),
-        _ => Err(Fault::Row {
-            key: key.clone(),
-            reason: "not a due row",
-        }),
+        _ => Err(Fault::row(key, "not a due row")),
     }
 }
 
 struct Tick<'s, 'r, R: Rows> {
-    rows: &'s mut Staged<'r, R>,
+    rows: &'s mut Layer<'r, R>,
     now: Millis,
     /// Rows that may still be looked at or removed.
     budget: usize,
@@ -104,15 +101,16 @@ impl<R: Rows> Tick<'_, '_, R> {
         };
         let Some(mut mailbox) = found else {
             // Its account was deleted: what is left goes with that.
-            return self
-                .rows
+            self.rows
                 .delete(Key::Due(due, Due::Folder(id, mailbox)).encode());
+            return Ok(());
         };
         if mailbox.row.deleted_ms != 0 {
             return self.deleted_folder(mailbox);
         }
         self.trim(&mut mailbox)?;
-        mailbox.save(self.rows)
+        mailbox.save(self.rows);
+        Ok(())
     }
 
     /// Removes all of a mailbox that was deleted; its row goes last.
@@ -130,9 +128,9 @@ impl<R: Rows> Tick<'_, '_, R> {
             }
         }
         if !left {
-            mailbox.set_due(self.rows, None)?;
+            mailbox.set_due(self.rows, None);
             self.rows
-                .delete(Key::Of(account, AccountKey::Folder(id)).encode())?;
+                .delete(Key::Of(account, AccountKey::Folder(id)).encode());
         }
         Ok(())
     }
@@ -141,9 +139,9 @@ impl<R: Rows> Tick<'_, '_, R> {
     fn account(&mut self, due: Millis, account: AccountId) -> Result<(), Fault> {
         if !self.remove_all(&keys::inside(account))? {
             self.rows
-                .delete(Key::Of(account, AccountKey::State).encode())?;
+                .delete(Key::Of(account, AccountKey::State).encode());
             self.rows
-                .delete(Key::Due(due, Due::Account(account)).encode())?;
+                .delete(Key::Due(due, Due::Account(account)).encode());
         }
         Ok(())
     }
@@ -159,7 +157,7 @@ impl<R: Rows> Tick<'_, '_, R> {
                 let body = StoredMessage::decode(&key, value.clone())?.body()?;
                 references.add(self.rows, &body, -1);
             }
-            self.rows.replace(key, value, None);
+            self.rows.delete(key);
         }
         let removed = references.settle(self.rows)?;
         self.spend(removed);
@@ -172,20 +170,19 @@ impl<R: Rows> Tick<'_, '_, R> {
         let (mut from, to) = keys::changes(mailbox.account, mailbox.id, ModSeq(0));
         while self.budget > 0 {
             let Some(row) = self.rows.scan(&from, &to)?.next() else {
-                return mailbox.set_due(self.rows, None);
+                mailbox.set_due(self.rows, None);
+                return Ok(());
             };
             let (key, value) = row?;
             from = keys::after(&key);
             let Key::Of(_, AccountKey::Change(_, modseq, _)) = Key::decode(&key)? else {
-                return Err(Fault::Row {
-                    key,
-                    reason: "not a change",
-                });
+                return Err(Fault::row(&key, "not a change"));
             };
             let mut change = StoredChange::decode(&key, value.clone())?;
             let due = change.time.after(limits::RETENTION_MS);
             if due > self.now {
-                return mailbox.set_due(self.rows, Some(due));
+                mailbox.set_due(self.rows, Some(due));
+                return Ok(());
             }
             mailbox.row.change_floor = modseq.0;
             if !change.expunged.is_empty() {
@@ -194,7 +191,10 @@ impl<R: Rows> Tick<'_, '_, R> {
             self.spend(1);
             self.remove_expunged(mailbox, &mut change.expunged)?;
             let rest = (!change.expunged.is_empty()).then(|| change.encode());
-            self.rows.replace(key, value, rest);
+            match rest {
+                Some(rest) => self.rows.put(key, rest),
+                None => self.rows.delete(key),
+            }
         }
         Ok(())
     }
@@ -206,20 +206,14 @@ impl<R: Rows> Tick<'_, '_, R> {
         for uid in gone.iter() {
             let key = keys::message_key(mailbox.account, mailbox.id, uid);
             let Some(value) = self.rows.get(&key)? else {
-                return Err(Fault::Row {
-                    key,
-                    reason: "an expunged message is gone too early",
-                });
+                return Err(Fault::row(&key, "an expunged message is gone too early"));
             };
             let message = StoredMessage::decode(&key, value.clone())?;
             if !message.expunged {
-                return Err(Fault::Row {
-                    key,
-                    reason: "an expunged message is not expunged",
-                });
+                return Err(Fault::row(&key, "an expunged message is not expunged"));
             }
             references.add(self.rows, &message.body()?, -1);
-            self.rows.replace(key, value, None);
+            self.rows.delete(key);
         }
         *uids = uids.subtract(&gone);
         let removed = references.settle(self.rows)?;

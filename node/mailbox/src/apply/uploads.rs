@@ -15,15 +15,16 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proto::v1::{MailChunkRow, MailUploadRow};
+use rows::{Fault, Rows};
 
 use super::state::{Account, add_long};
 use super::{Entry, Stop};
 use crate::command::{Rejection, Reply};
-use crate::event::{BodyChange, Fault};
+use crate::event::BodyChange;
 use crate::keys::{self, Due, Key};
+use crate::layer::Layer;
 use crate::limits;
-use crate::rows::{Rows, decode};
-use crate::staged::Staged;
+use crate::stored::decode;
 use crate::types::{AccountId, Body, BodyAt, BodySource, Millis, NewBody, UploadId};
 
 /// Makes or extends an upload. A chunk that is there already is not taken again.
@@ -40,7 +41,7 @@ pub(super) fn chunk<R: Rows>(
     }
     let mut account = Account::load(entry, account)?;
     let key = Key::Upload(upload).encode();
-    let known: Option<MailUploadRow> = entry.rows.take_row(key.clone())?;
+    let known: Option<MailUploadRow> = entry.rows.row(&key)?;
     let is_new = known.is_none();
     let mut row = match known {
         Some(row) => row,
@@ -67,12 +68,12 @@ pub(super) fn chunk<R: Rows>(
     }
     account.row.uploads = uploads;
     account.row.upload_bytes += bytes;
-    account.save(entry.rows)?;
+    account.save(entry.rows);
     entry.rows.meta_mut().upload_bytes += bytes;
     row.chunks += 1;
     row.bytes += bytes;
     row.time_ms = entry.time.0;
-    entry.rows.put_row(key, &row)?;
+    entry.rows.put_row(key, &row);
     let chunk = MailChunkRow {
         index: entry.at.index,
         term: entry.at.term,
@@ -80,13 +81,13 @@ pub(super) fn chunk<R: Rows>(
     };
     entry
         .rows
-        .put_row(Key::Chunk(upload, number).encode(), &chunk)?;
+        .put_row(Key::Chunk(upload, number).encode(), &chunk);
     entry.rows.refer(change_of(&chunk, 1));
     if is_new {
         let due = entry.time.after(limits::UPLOAD_LIFE_MS);
         entry
             .rows
-            .put(Key::Due(due, Due::Upload(upload)).encode(), Bytes::new())?;
+            .put(Key::Due(due, Due::Upload(upload)).encode(), Bytes::new());
     }
     Ok(Reply::Nothing)
 }
@@ -98,7 +99,7 @@ pub(super) fn discard<R: Rows>(
 ) -> Result<Reply, Stop> {
     let Some(row) = entry
         .rows
-        .take_row::<MailUploadRow>(Key::Upload(upload).encode())?
+        .row::<MailUploadRow>(&Key::Upload(upload).encode())?
     else {
         return Ok(Reply::Nothing);
     };
@@ -112,11 +113,11 @@ pub(super) fn discard<R: Rows>(
 
 /// What a tick does when an upload may have been left: removes it, or says when to look again.
 pub(super) fn expire<R: Rows>(
-    rows: &mut Staged<'_, R>,
+    rows: &mut Layer<'_, R>,
     upload: UploadId,
     now: Millis,
 ) -> Result<Option<Millis>, Fault> {
-    let Some(row) = rows.take_row::<MailUploadRow>(Key::Upload(upload).encode())? else {
+    let Some(row) = rows.row::<MailUploadRow>(&Key::Upload(upload).encode())? else {
         return Ok(None);
     };
     if row.references > 0 {
@@ -151,7 +152,7 @@ pub(super) fn admit<R: Rows>(
         BodySource::Upload(upload) => {
             match entry
                 .rows
-                .take_row::<MailUploadRow>(Key::Upload(upload).encode())?
+                .row::<MailUploadRow>(&Key::Upload(upload).encode())?
             {
                 Some(row) if row.bytes == new.length => BodyAt::Upload(upload),
                 _ => return Ok(None),
@@ -176,7 +177,7 @@ pub(super) struct References {
 
 impl References {
     /// Counts references to one body.
-    pub fn add<R: Rows>(&mut self, rows: &mut Staged<'_, R>, body: &Body, change: i64) {
+    pub fn add<R: Rows>(&mut self, rows: &mut Layer<'_, R>, body: &Body, change: i64) {
         match body.at {
             BodyAt::Entry { index, term } => {
                 rows.refer(BodyChange {
@@ -191,13 +192,13 @@ impl References {
     }
 
     /// Writes them to the uploads. Says how many rows went with the last reference to theirs.
-    pub fn settle<R: Rows>(self, rows: &mut Staged<'_, R>) -> Result<usize, Fault> {
+    pub fn settle<R: Rows>(self, rows: &mut Layer<'_, R>) -> Result<usize, Fault> {
         let mut removed = 0;
         for (upload, change) in self.uploads.into_iter().filter(|(_, change)| *change != 0) {
             let key = Key::Upload(upload).encode();
-            let row = rows.take_row::<MailUploadRow>(key.clone())?;
+            let row = rows.row::<MailUploadRow>(&key)?;
             let mut row = row.ok_or_else(|| {
-                Fault::Broken(format!("upload {upload} is gone while referred to (R4)"))
+                Fault::invariant(format!("upload {upload} is gone while referred to (R4)"))
             })?;
             if row.references == 0 {
                 release(rows, &row)?;
@@ -206,7 +207,7 @@ impl References {
             if row.references == 0 {
                 removed += remove(rows, upload)?;
             } else {
-                rows.put_row(key, &row)?;
+                rows.put_row(key, &row);
             }
         }
         Ok(removed)
@@ -214,28 +215,28 @@ impl References {
 }
 
 /// An upload is no longer unfinished: it counts no more against the bounds for these.
-fn release<R: Rows>(rows: &mut Staged<'_, R>, row: &MailUploadRow) -> Result<(), Fault> {
+fn release<R: Rows>(rows: &mut Layer<'_, R>, row: &MailUploadRow) -> Result<(), Fault> {
     let bytes = i64::try_from(row.bytes).unwrap_or(i64::MAX);
     add_long(&mut rows.meta_mut().upload_bytes, -bytes)?;
     let id = AccountId(row.account);
     if let Some(mut account) = Account::row(rows, id)?.map(|row| Account { id, row }) {
         account.row.uploads = account.row.uploads.saturating_sub(1);
         add_long(&mut account.row.upload_bytes, -bytes)?;
-        account.save(rows)?;
+        account.save(rows);
     }
     Ok(())
 }
 
 /// Removes an upload and its chunks, at most [`limits::CHUNKS_MAX`] rows and one.
-fn remove<R: Rows>(rows: &mut Staged<'_, R>, upload: UploadId) -> Result<usize, Fault> {
+fn remove<R: Rows>(rows: &mut Layer<'_, R>, upload: UploadId) -> Result<usize, Fault> {
     let chunks = rows.collect(&keys::chunks(upload), usize::MAX)?;
     let removed = chunks.len() + 1;
     for (key, value) in chunks {
         let chunk: MailChunkRow = decode(&key, value.clone())?;
         rows.refer(change_of(&chunk, -1));
-        rows.replace(key, value, None);
+        rows.delete(key);
     }
-    rows.delete(Key::Upload(upload).encode())?;
+    rows.delete(Key::Upload(upload).encode());
     Ok(removed)
 }
 

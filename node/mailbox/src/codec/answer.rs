@@ -4,12 +4,12 @@ use bytes::Bytes;
 use proto::v1::mailbox_answer::Kind;
 use proto::v1::mailbox_refusal::Reason;
 use proto::v1::{self as wire};
+use rows::Fault;
 
 use super::{
-    bytes_of, exact, flags_in, flags_out, hash_of, pack_uids, required, unpack_uids, upload_bytes,
-    upload_of, use_number, use_of,
+    bytes_of, exact, flags_in, flags_out, hash_of, malformed, pack_uids, required, unpack_uids,
+    upload_bytes, upload_of, use_number, use_of,
 };
-use crate::event::Fault;
 use crate::query::{Answer, Changes, Digest, Folder, Message, Messages, Opened, QueryError, Usage};
 use crate::types::{Body, BodyAt, MailboxId, Millis, ModSeq, Piece, Uid, UidValidity};
 
@@ -40,7 +40,7 @@ pub fn decode_answer(bytes: &Bytes) -> Result<Answer, QueryError> {
             let mut folders = folders_in(sent)?;
             let folder = folders.pop();
             if !folders.is_empty() {
-                return Err(Fault::Bytes("one folder").into());
+                return Err(malformed("one folder").into());
             }
             Answer::Folder(folder)
         }
@@ -75,7 +75,7 @@ pub fn decode_answer(bytes: &Bytes) -> Result<Answer, QueryError> {
                 Ok(Reason::NoAccount) => QueryError::NoAccount,
                 Ok(Reason::NoMailbox) => QueryError::NoMailbox,
                 Ok(Reason::Elsewhere) => QueryError::Moved,
-                Ok(Reason::Unspecified) | Err(_) => Fault::Bytes("a refusal").into(),
+                Ok(Reason::Unspecified) | Err(_) => malformed("a refusal").into(),
             });
         }
     })

@@ -3,18 +3,21 @@
 use bytes::Bytes;
 use proto::v1::mailbox_command::Kind;
 use proto::v1::{self as wire, mailbox_store};
+use rows::Fault;
 
 use super::{
-    bytes_of, exact, flags_in, flags_out, hash_of, pack_uids, required, unpack_uids, upload_bytes,
-    upload_of, use_number, use_of,
+    bytes_of, exact, flags_in, flags_out, hash_of, malformed, pack_uids, required, unpack_uids,
+    upload_bytes, upload_of, use_number, use_of,
 };
 use crate::command::{Command, Confirmed, Deliver, Envelope, NewFolder, Recipient, StoreMode};
-use crate::event::Fault;
 use crate::types::{
-    AccountId, BodySource, Lane, MailboxId, Millis, ModSeq, NewBody, Stamp, UidRanges,
+    AccountId, BodySource, Flags, Lane, MailboxId, Millis, ModSeq, NewBody, Stamp, UidRanges,
+    UploadId,
 };
 
-const BAD: Fault = Fault::Bytes("a command");
+fn bad() -> Fault {
+    malformed("a command")
+}
 
 /// The bytes of a log entry.
 pub fn encode_envelope(envelope: &Envelope) -> Bytes {
@@ -32,7 +35,7 @@ pub fn encode_envelope(envelope: &Envelope) -> Bytes {
     })
 }
 
-/// The envelope with these bytes. [`Fault::Bytes`] if it would encode to others.
+/// The envelope with these bytes. [`Fault::Command`] if it would encode to others.
 pub fn decode_envelope(bytes: &Bytes) -> Result<Envelope, Fault> {
     let sent: wire::MailboxEnvelope = exact(bytes, "an envelope")?;
     let stamp = required(sent.stamp, "an envelope's stamp")?;
@@ -56,7 +59,7 @@ pub fn encode_command(command: &Command) -> Bytes {
     bytes_of(&command_out(command))
 }
 
-/// The command with these bytes. [`Fault::Bytes`] if it would encode to others.
+/// The command with these bytes. [`Fault::Command`] if it would encode to others.
 pub fn decode_command(bytes: &Bytes) -> Result<Command, Fault> {
     command_in(exact(bytes, "a command")?)
 }
@@ -73,11 +76,7 @@ fn kind_out(command: &Command) -> Kind {
             account,
             folders,
             quota_bytes,
-        } => Kind::CreateAccount(wire::MailboxCreateAccount {
-            account: account.0,
-            folders: folders.iter().map(folder_out).collect(),
-            quota_bytes: *quota_bytes,
-        }),
+        } => create_account_out(*account, folders, *quota_bytes),
         Command::DeleteAccount { account } => {
             Kind::DeleteAccount(wire::MailboxDeleteAccount { account: account.0 })
         }
@@ -110,28 +109,15 @@ fn kind_out(command: &Command) -> Kind {
             account,
             number,
             length,
-        } => Kind::Chunk(wire::MailboxChunk {
-            upload: upload_bytes(*upload),
-            account: account.0,
-            number: *number,
-            length: *length,
-        }),
-        Command::DropUpload { upload } => Kind::DropUpload(wire::MailboxDropUpload {
-            upload: upload_bytes(*upload),
-        }),
+        } => chunk_out(*upload, *account, *number, *length),
+        Command::DropUpload { upload } => drop_out(*upload),
         Command::Append {
             account,
             mailbox,
             flags,
             date,
             body,
-        } => Kind::Append(wire::MailboxAppend {
-            account: account.0,
-            mailbox: mailbox.0,
-            flags: Some(flags_out(flags)),
-            date_ms: date.0,
-            body: Some(body_out(body)),
-        }),
+        } => append_out(*account, *mailbox, flags, *date, body),
         Command::Store { .. } => store_out(command),
         Command::Copy {
             account,
@@ -149,15 +135,56 @@ fn kind_out(command: &Command) -> Kind {
             account,
             mailbox,
             uids,
-        } => Kind::Expunge(wire::MailboxExpunge {
-            account: account.0,
-            mailbox: mailbox.0,
-            uids: uids.as_ref().map(|uids| wire::MailboxUids {
-                uids: pack_uids(uids),
-            }),
-        }),
+        } => expunge_out(*account, *mailbox, uids.as_ref()),
         Command::Tick => Kind::Tick(wire::MailboxTick {}),
     }
+}
+
+fn create_account_out(account: AccountId, folders: &[NewFolder], quota_bytes: Option<u64>) -> Kind {
+    Kind::CreateAccount(wire::MailboxCreateAccount {
+        account: account.0,
+        folders: folders.iter().map(folder_out).collect(),
+        quota_bytes,
+    })
+}
+
+fn chunk_out(upload: UploadId, account: AccountId, number: u32, length: u32) -> Kind {
+    Kind::Chunk(wire::MailboxChunk {
+        upload: upload_bytes(upload),
+        account: account.0,
+        number,
+        length,
+    })
+}
+
+fn drop_out(upload: UploadId) -> Kind {
+    let upload = upload_bytes(upload);
+    Kind::DropUpload(wire::MailboxDropUpload { upload })
+}
+
+fn append_out(
+    account: AccountId,
+    mailbox: MailboxId,
+    flags: &Flags,
+    date: Millis,
+    body: &NewBody,
+) -> Kind {
+    Kind::Append(wire::MailboxAppend {
+        account: account.0,
+        mailbox: mailbox.0,
+        flags: Some(flags_out(flags)),
+        date_ms: date.0,
+        body: Some(body_out(body)),
+    })
+}
+
+fn expunge_out(account: AccountId, mailbox: MailboxId, uids: Option<&UidRanges>) -> Kind {
+    let uids = uids.map(pack_uids).map(|uids| wire::MailboxUids { uids });
+    Kind::Expunge(wire::MailboxExpunge {
+        account: account.0,
+        mailbox: mailbox.0,
+        uids,
+    })
 }
 
 fn store_out(command: &Command) -> Kind {
@@ -283,13 +310,7 @@ fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault> {
         Kind::DropUpload(sent) => Command::DropUpload {
             upload: upload_of(&sent.upload)?,
         },
-        Kind::Append(sent) => Command::Append {
-            account: AccountId(sent.account),
-            mailbox: MailboxId(sent.mailbox),
-            flags: flags_in(required(sent.flags, "the flags of APPEND")?)?,
-            date: Millis(sent.date_ms),
-            body: body_in(sent.body)?,
-        },
+        Kind::Append(sent) => append_in(sent)?,
         Kind::Store(sent) => store_in(sent)?,
         Kind::Copy(sent) => Command::Copy {
             account: AccountId(sent.account),
@@ -312,12 +333,22 @@ fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault> {
     })
 }
 
+fn append_in(sent: wire::MailboxAppend) -> Result<Command, Fault> {
+    Ok(Command::Append {
+        account: AccountId(sent.account),
+        mailbox: MailboxId(sent.mailbox),
+        flags: flags_in(required(sent.flags, "the flags of APPEND")?)?,
+        date: Millis(sent.date_ms),
+        body: body_in(sent.body)?,
+    })
+}
+
 fn store_in(sent: wire::MailboxStore) -> Result<Command, Fault> {
     Ok(Command::Store {
         account: AccountId(sent.account),
         mailbox: MailboxId(sent.mailbox),
         uids: unpack_uids(&sent.uids)?,
-        mode: match mailbox_store::Mode::try_from(sent.mode).map_err(|_| BAD)? {
+        mode: match mailbox_store::Mode::try_from(sent.mode).map_err(|_| bad())? {
             mailbox_store::Mode::Add => StoreMode::Add,
             mailbox_store::Mode::Remove => StoreMode::Remove,
             mailbox_store::Mode::Replace => StoreMode::Replace,

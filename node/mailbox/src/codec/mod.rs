@@ -26,20 +26,25 @@ pub use query::{decode_query, encode_query};
 
 use bytes::Bytes;
 use proto::v1 as wire;
+use rows::Fault;
 
-use crate::event::Fault;
 use crate::types::{Flags, Hash16, SpecialUse, SystemFlags, Uid, UidRanges, UploadId};
+
+/// Bytes that are not `what` they should be, as this version writes it.
+fn malformed(what: &str) -> Fault {
+    Fault::Command(format!("not {what} of this version"))
+}
 
 /// The message that encodes to `bytes`.
 pub(crate) fn exact<M: prost::Message + Default>(
     bytes: &Bytes,
     what: &'static str,
 ) -> Result<M, Fault> {
-    let message = M::decode(bytes.clone()).map_err(|_| Fault::Bytes(what))?;
+    let message = M::decode(bytes.clone()).map_err(|_| malformed(what))?;
     if message.encode_to_vec() == *bytes {
         Ok(message)
     } else {
-        Err(Fault::Bytes(what))
+        Err(malformed(what))
     }
 }
 
@@ -50,7 +55,7 @@ pub(crate) fn bytes_of(message: &impl prost::Message) -> Bytes {
 
 /// A field that must be there.
 fn required<T>(field: Option<T>, what: &'static str) -> Result<T, Fault> {
-    field.ok_or(Fault::Bytes(what))
+    field.ok_or_else(|| malformed(what))
 }
 
 /// Packs a set of UIDs: for each range the distance from the lowest possible UID, and its length.
@@ -67,25 +72,25 @@ pub(crate) fn pack_uids(uids: &UidRanges) -> Vec<u32> {
 
 /// The set of UIDs that was packed.
 pub(crate) fn unpack_uids(packed: &[u32]) -> Result<UidRanges, Fault> {
-    const BAD: Fault = Fault::Bytes("a set of UIDs");
+    let bad = || malformed("a set of UIDs");
     let mut ranges = Vec::with_capacity(packed.len() / 2);
     let mut lowest: u32 = 1;
     let mut full = false;
     let (pairs, rest) = packed.as_chunks::<2>();
     if !rest.is_empty() {
-        return Err(BAD);
+        return Err(bad());
     }
     for &[distance, more] in pairs {
         if full {
-            return Err(BAD);
+            return Err(bad());
         }
-        let first = lowest.checked_add(distance).ok_or(BAD)?;
-        let last = first.checked_add(more).ok_or(BAD)?;
+        let first = lowest.checked_add(distance).ok_or_else(bad)?;
+        let last = first.checked_add(more).ok_or_else(bad)?;
         ranges.push((first, last));
         full = last >= Uid::MAX.0 - 1;
         lowest = last.saturating_add(2);
     }
-    UidRanges::from_sorted(ranges).ok_or(BAD)
+    UidRanges::from_sorted(ranges).ok_or_else(bad)
 }
 
 /// The bytes of an upload's id.
@@ -95,9 +100,7 @@ pub(crate) fn upload_bytes(upload: UploadId) -> Bytes {
 
 /// The upload with these 16 bytes.
 pub(crate) fn upload_of(bytes: &[u8]) -> Result<UploadId, Fault> {
-    let id = bytes
-        .try_into()
-        .map_err(|_| Fault::Bytes("an upload's id"))?;
+    let id = bytes.try_into().map_err(|_| malformed("an upload's id"))?;
     Ok(UploadId(u128::from_be_bytes(id)))
 }
 
@@ -106,7 +109,7 @@ pub(crate) fn hash_of(bytes: &[u8]) -> Result<Hash16, Fault> {
     bytes
         .try_into()
         .map(Hash16)
-        .map_err(|_| Fault::Bytes("a hash"))
+        .map_err(|_| malformed("a hash"))
 }
 
 /// The wire's number of a special use.
@@ -127,7 +130,7 @@ pub(crate) fn use_number(special_use: Option<SpecialUse>) -> i32 {
 
 /// The special use with this number.
 pub(crate) fn use_of(number: i32) -> Result<Option<SpecialUse>, Fault> {
-    let known = wire::MailboxUse::try_from(number).map_err(|_| Fault::Bytes("a special use"))?;
+    let known = wire::MailboxUse::try_from(number).map_err(|_| malformed("a special use"))?;
     Ok(match known {
         wire::MailboxUse::None => None,
         wire::MailboxUse::All => Some(SpecialUse::All),
@@ -149,14 +152,14 @@ fn flags_out(flags: &Flags) -> wire::MailboxFlags {
 }
 
 fn flags_in(flags: wire::MailboxFlags) -> Result<Flags, Fault> {
-    const BAD: Fault = Fault::Bytes("flags");
-    let bits = u8::try_from(flags.system).map_err(|_| BAD)?;
-    let system = SystemFlags::from_bits(bits).ok_or(BAD)?;
+    let bad = || malformed("flags");
+    let bits = u8::try_from(flags.system).map_err(|_| bad())?;
+    let system = SystemFlags::from_bits(bits).ok_or_else(bad)?;
     let sent = flags.keywords.clone();
     let flags = Flags::new(system, flags.keywords);
     if flags.keywords() == sent {
         Ok(flags)
     } else {
-        Err(BAD)
+        Err(bad())
     }
 }

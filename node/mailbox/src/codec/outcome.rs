@@ -5,14 +5,16 @@ use proto::v1::mailbox_delivered::Result as Code;
 use proto::v1::mailbox_outcome::Kind;
 use proto::v1::mailbox_rejection::Reason;
 use proto::v1::{self as wire};
+use rows::Fault;
 
-use super::{bytes_of, exact, pack_uids, required, unpack_uids};
+use super::{bytes_of, exact, malformed, pack_uids, required, unpack_uids};
 use crate::command::{Delivered, Outcome, Rejection, Reply};
-use crate::event::Fault;
 use crate::limits;
 use crate::types::{MailboxId, ModSeq, Uid, UidRanges, UidValidity};
 
-const BAD: Fault = Fault::Bytes("an outcome");
+fn bad() -> Fault {
+    malformed("an outcome")
+}
 
 /// The bytes of an outcome.
 pub fn encode_outcome(outcome: &Outcome) -> Bytes {
@@ -21,7 +23,7 @@ pub fn encode_outcome(outcome: &Outcome) -> Bytes {
     })
 }
 
-/// The outcome with these bytes. [`Fault::Bytes`] if it would encode to others.
+/// The outcome with these bytes. [`Fault::Command`] if it would encode to others.
 pub fn decode_outcome(bytes: &Bytes) -> Result<Outcome, Fault> {
     let sent: wire::MailboxOutcome = exact(bytes, "an outcome")?;
     outcome_in(required(sent.kind, "an outcome's kind")?)
@@ -181,7 +183,7 @@ fn outcome_in(kind: Kind) -> Result<Outcome, Fault> {
             modseq: ModSeq(sent.modseq),
             modified: unpack_uids(&sent.modified)?,
         },
-        Kind::Copied(sent) if sent.modseq != 0 => return Err(BAD),
+        Kind::Copied(sent) if sent.modseq != 0 => return Err(bad()),
         Kind::Copied(sent) => Reply::Copied {
             uid_validity: UidValidity(sent.uid_validity),
             from: unpack_uids(&sent.from)?,
@@ -206,17 +208,17 @@ fn outcome_in(kind: Kind) -> Result<Outcome, Fault> {
 
 fn delivered_in(sent: &wire::MailboxDelivered) -> Result<Vec<Delivered>, Fault> {
     if sent.mailboxes.len() != sent.results.len() || sent.uids.len() != sent.results.len() {
-        return Err(BAD);
+        return Err(bad());
     }
     let columns = sent.results.iter().zip(&sent.mailboxes).zip(&sent.uids);
     columns
         .map(|((&code, &mailbox), &uid)| {
-            Ok(match Code::try_from(code).map_err(|_| BAD)? {
+            Ok(match Code::try_from(code).map_err(|_| bad())? {
                 Code::Stored => Delivered::Stored {
                     mailbox: MailboxId(mailbox),
                     uid: Uid(uid),
                 },
-                _ if (mailbox, uid) != (0, 0) => return Err(BAD),
+                _ if (mailbox, uid) != (0, 0) => return Err(bad()),
                 Code::Duplicate => Delivered::Duplicate,
                 Code::NoAccount => Delivered::NoAccount,
                 Code::Elsewhere => Delivered::Moved,
@@ -229,8 +231,8 @@ fn delivered_in(sent: &wire::MailboxDelivered) -> Result<Vec<Delivered>, Fault> 
 }
 
 fn rejection_in(reason: i32) -> Result<Rejection, Fault> {
-    Ok(match Reason::try_from(reason).map_err(|_| BAD)? {
-        Reason::Unspecified => return Err(BAD),
+    Ok(match Reason::try_from(reason).map_err(|_| bad())? {
+        Reason::Unspecified => return Err(bad()),
         Reason::NoAccount => Rejection::NoAccount,
         Reason::NoMailbox => Rejection::NoMailbox,
         Reason::Exists => Rejection::Exists,

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use proto::v1::mailbox_query::Kind;
 use proto::v1::{self as wire};
+use rows::Fault;
 
 use super::{bytes_of, exact, pack_uids, required, unpack_uids, upload_bytes, upload_of};
-use crate::event::Fault;
 use crate::query::Query;
 use crate::types::{AccountId, MailboxId, ModSeq};
 
@@ -56,8 +56,8 @@ pub fn encode_query(query: &Query) -> Bytes {
     bytes_of(&wire::MailboxQuery { kind: Some(kind) })
 }
 
-/// The query with these bytes. [`Fault::Bytes`] if it is none that this version knows: the asker is
-/// at fault, not the rows.
+/// The query with these bytes. [`Fault::Command`] if it is none that this version knows: the asker
+/// is at fault, not the rows.
 pub fn decode_query(bytes: &Bytes) -> Result<Query, Fault> {
     let sent: wire::MailboxQuery = exact(bytes, "a query")?;
     Ok(match required(sent.kind, "a query's kind")? {

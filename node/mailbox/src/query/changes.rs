@@ -12,13 +12,14 @@
 //!                   told here     |  more to ask
 //! ```
 
+use rows::{Fault, Rows};
+
 use super::{Changes, QueryError, account_row, folder_row, folders, messages};
-use crate::event::Fault;
 use crate::keys::{self, AccountKey, Key};
 use crate::keywords::Keywords;
 use crate::limits;
-use crate::rows::{Rows, StoredChange, StoredMessage, peek};
 use crate::select;
+use crate::stored::{StoredChange, StoredMessage, peek};
 use crate::types::{AccountId, Flags, MailboxId, ModSeq, Uid, UidRanges};
 
 /// What changed after `since`.
@@ -174,10 +175,7 @@ impl<R: Rows> Place<'_, R> {
         for row in self.rows.scan(&from, &to)? {
             let (key, value) = row?;
             let Key::Of(_, AccountKey::Change(_, modseq, _)) = Key::decode(&key)? else {
-                return Err(Fault::Row {
-                    key,
-                    reason: "not a change",
-                });
+                return Err(Fault::row(&key, "not a change"));
             };
             if count >= limits::PAGE_CHANGES_MAX as u64 && modseq > last {
                 part.upto = Some(last);

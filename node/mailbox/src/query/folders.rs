@@ -1,13 +1,13 @@
 //! Mailboxes and names.
 
 use proto::v1::{MailFolderRow, MailNameRow};
+use rows::{Fault, Rows};
 
 use super::{Folder, Opened, QueryError, Usage, account_row, folder_row};
 use crate::codec::use_of;
-use crate::event::Fault;
 use crate::keys::{self, AccountKey, Key};
 use crate::keywords::Keywords;
-use crate::rows::{Rows, decode, peek, read};
+use crate::stored::{decode, peek, read};
 use crate::types::{AccountId, MailboxId, ModSeq, SystemFlags, Uid, UidRanges, UidValidity, names};
 
 /// All names.
@@ -18,11 +18,7 @@ pub(super) fn all(rows: &impl Rows, account: AccountId) -> Result<Vec<Folder>, Q
     for row in rows.scan(&from, &to)? {
         let (key, value) = row?;
         let Key::Of(_, AccountKey::Name(name)) = Key::decode(&key)? else {
-            return Err(Fault::Row {
-                key,
-                reason: "not a name",
-            }
-            .into());
+            return Err(Fault::row(&key, "not a name").into());
         };
         folders.push(named(rows, account, name, &decode(&key, value)?)?);
     }
@@ -118,7 +114,7 @@ fn named(
     let id = MailboxId(row.mailbox);
     let mailbox = folder_row(rows, account, id)?;
     let mailbox = mailbox
-        .ok_or_else(|| Fault::Broken(format!("account {account}: {name:?} has no mailbox")))?;
+        .ok_or_else(|| Fault::invariant(format!("account {account}: {name:?} has no mailbox")))?;
     folder(id, mailbox, row.subscribed)
 }
 

@@ -1,14 +1,14 @@
 //! Messages, page by page.
 
 use proto::v1::{MailChunkRow, MailMessageRow};
+use rows::{Fault, Rows};
 
 use super::{Message, Messages, QueryError, account_row, folder_row};
-use crate::event::Fault;
 use crate::keys;
 use crate::keywords::Keywords;
 use crate::limits;
-use crate::rows::{Rows, StoredMessage, decode, peek};
 use crate::select;
+use crate::stored::{StoredMessage, decode, peek};
 use crate::types::{
     AccountId, Flags, MailboxId, Millis, ModSeq, Piece, SystemFlags, Uid, UidRanges, UploadId,
 };

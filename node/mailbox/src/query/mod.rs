@@ -15,11 +15,10 @@ mod messages;
 
 use bytes::Bytes;
 use proto::v1::{MailAccountRow, MailFolderRow, MailMetaRow, mail_account_row::State};
+use rows::{Fault, Rows};
 
-use crate::check;
-use crate::event::Fault;
 use crate::keys::{AccountKey, Key};
-use crate::rows::{Rows, read};
+use crate::stored::read;
 use crate::types::{
     AccountId, Body, EmailId, Flags, MailboxId, Millis, ModSeq, Piece, SpecialUse, Uid, UidRanges,
     UidValidity, UploadId,
@@ -58,7 +57,11 @@ pub fn query(rows: &impl Rows, query: &Query) -> Result<Answer, QueryError> {
         Query::Usage { account } => Answer::Usage(folders::usage(rows, *account)?),
         Query::Digest => {
             let meta: MailMetaRow = read(rows, &Key::Meta.encode())?.unwrap_or_default();
-            Answer::Digest(check::digest(&meta)?)
+            let digest = rows::Digest::kept(rows)?.to_bytes();
+            Answer::Digest(Digest {
+                applied_index: meta.index,
+                digest,
+            })
         }
     })
 }

@@ -93,31 +93,29 @@ fn deliver() -> impl Strategy<Value = Deliver> {
         )
 }
 
-fn command() -> impl Strategy<Value = Command> {
+fn upload() -> impl Strategy<Value = UploadId> {
+    any::<u128>().prop_map(UploadId)
+}
+
+/// Commands on accounts and names.
+fn name_command() -> impl Strategy<Value = Command> {
     let folder =
         (name(), special_use()).prop_map(|(name, special_use)| NewFolder { name, special_use });
-    let mode =
-        proptest::sample::select(vec![StoreMode::Add, StoreMode::Remove, StoreMode::Replace]);
-    let upload = || any::<u128>().prop_map(UploadId);
+    let folders = proptest::collection::vec(folder, 0..3);
+    let create = |(account, folders, quota_bytes)| Command::CreateAccount {
+        account,
+        folders,
+        quota_bytes,
+    };
+    let create_mailbox = |(account, name, special_use)| Command::CreateMailbox {
+        account,
+        name,
+        special_use,
+    };
     prop_oneof![
-        (
-            account(),
-            proptest::collection::vec(folder, 0..3),
-            any::<Option<u64>>()
-        )
-            .prop_map(|(account, folders, quota_bytes)| Command::CreateAccount {
-                account,
-                folders,
-                quota_bytes
-            }),
+        (account(), folders, any::<Option<u64>>()).prop_map(create),
         account().prop_map(|account| Command::DeleteAccount { account }),
-        (account(), name(), special_use()).prop_map(|(account, name, special_use)| {
-            Command::CreateMailbox {
-                account,
-                name,
-                special_use,
-            }
-        }),
+        (account(), name(), special_use()).prop_map(create_mailbox),
         (account(), name()).prop_map(|(account, name)| Command::DeleteMailbox { account, name }),
         (account(), name(), name()).prop_map(|(account, from, to)| Command::RenameMailbox {
             account,
@@ -129,25 +127,43 @@ fn command() -> impl Strategy<Value = Command> {
             name,
             on
         }),
+        Just(Command::Tick),
+    ]
+}
+
+/// Commands on messages and bodies.
+fn message_command() -> impl Strategy<Value = Command> {
+    let modes = vec![StoreMode::Add, StoreMode::Remove, StoreMode::Replace];
+    let mode = proptest::sample::select(modes);
+    let chunk = |(upload, account, number, length)| Command::Chunk {
+        upload,
+        account,
+        number,
+        length,
+    };
+    let append = |(account, mailbox, flags, date, body)| Command::Append {
+        account,
+        mailbox,
+        flags,
+        date: Millis(date),
+        body,
+    };
+    let store = |(account, mailbox, uids, mode, flags, since): (_, _, _, _, _, Option<u64>)| {
+        let unchanged_since = since.map(ModSeq);
+        Command::Store {
+            account,
+            mailbox,
+            uids,
+            mode,
+            flags,
+            unchanged_since,
+        }
+    };
+    prop_oneof![
         deliver().prop_map(Command::Deliver),
-        (upload(), account(), any::<u32>(), any::<u32>()).prop_map(
-            |(upload, account, number, length)| Command::Chunk {
-                upload,
-                account,
-                number,
-                length
-            }
-        ),
+        (upload(), account(), any::<u32>(), any::<u32>()).prop_map(chunk),
         upload().prop_map(|upload| Command::DropUpload { upload }),
-        (account(), mailbox(), flags(), any::<u64>(), body()).prop_map(
-            |(account, mailbox, flags, date, body)| Command::Append {
-                account,
-                mailbox,
-                flags,
-                date: Millis(date),
-                body
-            }
-        ),
+        (account(), mailbox(), flags(), any::<u64>(), body()).prop_map(append),
         (
             account(),
             mailbox(),
@@ -156,16 +172,7 @@ fn command() -> impl Strategy<Value = Command> {
             flags(),
             any::<Option<u64>>()
         )
-            .prop_map(
-                |(account, mailbox, uids, mode, flags, since)| Command::Store {
-                    account,
-                    mailbox,
-                    uids,
-                    mode,
-                    flags,
-                    unchanged_since: since.map(ModSeq)
-                }
-            ),
+            .prop_map(store),
         (account(), mailbox(), mailbox(), uids()).prop_map(|(account, from, to, uids)| {
             Command::Copy {
                 account,
@@ -189,8 +196,11 @@ fn command() -> impl Strategy<Value = Command> {
                 uids
             }
         ),
-        Just(Command::Tick),
     ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![name_command(), message_command()]
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {
@@ -205,6 +215,25 @@ fn envelope() -> impl Strategy<Value = Envelope> {
             command,
         },
     )
+}
+
+fn rejection() -> impl Strategy<Value = Rejection> {
+    proptest::sample::select(vec![
+        Rejection::NoAccount,
+        Rejection::NoMailbox,
+        Rejection::Exists,
+        Rejection::NotPermitted,
+        Rejection::NameInvalid,
+        Rejection::OverQuota,
+        Rejection::TooMany,
+        Rejection::NoUpload,
+        Rejection::UploadLimit,
+        Rejection::KeywordLimit,
+        Rejection::MailboxLimit,
+        Rejection::MailboxFull,
+        Rejection::SequenceUsed,
+        Rejection::Invalid,
+    ])
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -224,26 +253,10 @@ fn outcome() -> impl Strategy<Value = Outcome> {
             Delivered::MailboxFull,
         ]),
     ];
-    let rejection = proptest::sample::select(vec![
-        Rejection::NoAccount,
-        Rejection::NoMailbox,
-        Rejection::Exists,
-        Rejection::NotPermitted,
-        Rejection::NameInvalid,
-        Rejection::OverQuota,
-        Rejection::TooMany,
-        Rejection::NoUpload,
-        Rejection::UploadLimit,
-        Rejection::KeywordLimit,
-        Rejection::MailboxLimit,
-        Rejection::MailboxFull,
-        Rejection::SequenceUsed,
-        Rejection::Invalid,
-    ]);
     prop_oneof![
         Just(Outcome::Forgotten),
         Just(Outcome::Moved),
-        rejection.prop_map(Outcome::Rejected),
+        rejection().prop_map(Outcome::Rejected),
         Just(Outcome::Done(Reply::Nothing)),
         (mailbox(), validity()).prop_map(|(mailbox, uid_validity)| {
             Outcome::Done(Reply::Created {

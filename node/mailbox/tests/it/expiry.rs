@@ -86,8 +86,8 @@ fn a_confirmed_delivery_is_recognised_for_an_hour() {
     assert_eq!(
         machine
             .rows
-            .keys()
-            .filter(|key| [2, 3].contains(&key[0]))
+            .iter()
+            .filter(|(key, _)| [2, 3].contains(&key[0]))
             .count(),
         0
     );

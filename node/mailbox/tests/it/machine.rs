@@ -8,9 +8,9 @@ use mailbox::codec::{decode_answer, decode_envelope, encode_answer, encode_envel
 use mailbox::{
     AccountId, Answer, BodyChange, BodySource, Changes, Command, Deliver, Delivered, EntryAt,
     Envelope, Event, Folder, Hash16, Lane, MailboxId, Message, Millis, ModSeq, NewBody, NewFolder,
-    Opened, Outcome, Query, QueryError, Recipient, Rejection, Reply, Rows, Staged, Stamp, UploadId,
-    Writes, apply, query,
+    Opened, Outcome, Query, QueryError, Recipient, Rejection, Reply, Stamp, UploadId, apply, query,
 };
+use rows::{Digest, Memory, Rows, Staged};
 
 /// 2023-11-14T22:13:20Z.
 pub const START: Millis = Millis(1_700_000_000_000);
@@ -19,7 +19,7 @@ pub const ALICE: AccountId = AccountId(1);
 pub const BOB: AccountId = AccountId(2);
 
 pub struct Machine {
-    pub rows: BTreeMap<Bytes, Bytes>,
+    pub rows: Memory,
     pub index: u64,
     pub now: Millis,
     /// The lane that commands go by.
@@ -31,7 +31,7 @@ pub struct Machine {
 
 impl Machine {
     pub fn new() -> Machine {
-        let rows = BTreeMap::new();
+        let rows = Memory::new();
         let (sequences, bodies) = (BTreeMap::new(), BTreeMap::new());
         Machine {
             rows,
@@ -107,11 +107,12 @@ impl Machine {
             term: 1,
             body_length,
         };
-        let mut staged = Staged::new(&self.rows).expect("rows");
-        let result = apply(&mut staged, at, &envelope).expect("no fault");
+        let mut staged = Staged::new(&self.rows);
+        let applied = apply(&mut staged, at, &envelope).expect("no fault");
         let writes = staged.into_writes().expect("no fault");
-        self.put(writes);
-        result
+        self.rows.commit(writes);
+        self.refer(applied.bodies);
+        (applied.outcome, applied.events)
     }
 
     pub fn done(&mut self, command: Command) -> Reply {
@@ -131,13 +132,11 @@ impl Machine {
             Outcome::Rejected(rejection) => rejection,
             other => panic!("{other:?} to {command:?}"),
         };
-        let changed = self
-            .rows
-            .iter()
-            .filter(|(key, value)| before.get(*key) != Some(value));
-        // The machine's row and the lane's.
+        let mut changed: Vec<_> = self.rows.iter().collect();
+        changed.retain(|(key, value)| before.get(key).expect("rows").as_ref() != Some(*value));
+        // The digest's row, the machine's and the lane's.
         assert!(
-            changed.count() <= 2,
+            changed.len() <= 3,
             "{command:?} was refused and changed rows"
         );
         rejection
@@ -168,13 +167,14 @@ impl Machine {
         }
     }
 
-    pub fn put(&mut self, writes: Writes) {
+    /// Counts references to bodies.
+    pub fn refer(&mut self, bodies: Vec<BodyChange>) {
         for BodyChange {
             index,
             term,
             length,
             change,
-        } in writes.bodies
+        } in bodies
         {
             let known = self.bodies.entry((index, term)).or_insert((length, 0));
             assert_eq!(known.0, length);
@@ -182,12 +182,6 @@ impl Machine {
             assert!(known.1 >= 0);
         }
         self.bodies.retain(|_, (_, count)| *count > 0);
-        for (key, value) in writes.rows {
-            match value {
-                Some(value) => self.rows.insert(key, value),
-                None => self.rows.remove(&key),
-            };
-        }
     }
 
     /// Everything adds up.
@@ -351,6 +345,8 @@ pub fn delivery(to: &[AccountId], content: u64, length: u64, received: Millis) -
 }
 
 /// The digest, after it was held against the rows.
-pub fn digest(rows: &impl Rows) -> mailbox::Digest {
-    mailbox::check::verify_digest(rows).expect("rows add up to the digest")
+pub fn digest(rows: &impl Rows) -> Digest {
+    let kept = Digest::kept(rows).expect("rows");
+    assert_eq!(Digest::counted(rows), Ok(kept));
+    kept
 }

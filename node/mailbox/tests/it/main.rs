@@ -2,13 +2,13 @@
 
 mod codec;
 mod expiry;
+mod faults;
 mod history;
 mod keys;
 mod lanes;
+mod layers;
 mod machine;
 mod model;
-mod rows;
 mod scripts;
-mod snapshot;
 mod steps;
 mod uids;

@@ -95,24 +95,7 @@ impl Runner {
     fn change(&mut self, name: &str, args: &mut ArgumentConsumer<'_>) -> Result<(Command, u64)> {
         let mut length = 0;
         let command = match name {
-            "account" => {
-                let next = AccountId(self.accounts.len() as u64 + 1);
-                let account = *self.accounts.entry(text(args)?.to_owned()).or_insert(next);
-                let folders = args.take_key("folders").unwrap_or_default().split(',');
-                let folders = folders
-                    .filter(|name| !name.is_empty())
-                    .map(|name| NewFolder {
-                        name: name.to_owned(),
-                        special_use: None,
-                    });
-                let folders = folders.collect();
-                let quota_bytes = args.take_key("quota").map(str::parse).transpose()?;
-                Command::CreateAccount {
-                    account,
-                    folders,
-                    quota_bytes,
-                }
-            }
+            "account" => self.create_account(args)?,
             "delete-account" => Command::DeleteAccount {
                 account: self.account(text(args)?)?,
             },
@@ -166,6 +149,26 @@ impl Runner {
             _ => self.on_messages(name, args)?,
         };
         Ok((command, length))
+    }
+
+    fn create_account(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<Command> {
+        let next = AccountId(self.accounts.len() as u64 + 1);
+        let account = *self.accounts.entry(text(args)?.to_owned()).or_insert(next);
+        let folders = args.take_key("folders").unwrap_or_default().split(',');
+        let folder = |name: &str| NewFolder {
+            name: name.to_owned(),
+            special_use: None,
+        };
+        let folders = folders
+            .filter(|name| !name.is_empty())
+            .map(folder)
+            .collect();
+        let quota_bytes = args.take_key("quota").map(str::parse).transpose()?;
+        Ok(Command::CreateAccount {
+            account,
+            folders,
+            quota_bytes,
+        })
     }
 
     fn deliver(&self, args: &mut ArgumentConsumer<'_>, length: &mut u64) -> Result<Command> {

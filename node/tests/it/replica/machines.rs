@@ -10,7 +10,7 @@ use mailbox::{
 };
 use node::replica::directory::Directory;
 use node::replica::index::MemoryIndexes;
-use node::replica::partition::{MailRows, Partition};
+use node::replica::partition::Partition;
 use node::replica::{
     Applying, BodyError, Chunks, LogId, Machine, Opening, Replica, Snapshot, open,
 };
@@ -164,10 +164,7 @@ fn messages(replica: &Replica) -> Vec<Message> {
         limit: 100,
         include_expunged: false,
     };
-    match replica
-        .read(|rows| mailbox::query(&MailRows(rows), &query))
-        .unwrap()
-    {
+    match replica.read(|rows| mailbox::query(rows, &query)).unwrap() {
         Answer::Messages(page) => page.messages,
         other => panic!("{other:?}"),
     }

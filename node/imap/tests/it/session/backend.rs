@@ -11,9 +11,10 @@ use imap::backend::{Auth, Backend, BackendError, LoginError, ScramVerifier};
 use mailbox::limits::ENTRY_BODY_BYTES_MAX;
 use mailbox::{
     AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Flags,
-    Hash16, Lane, MailboxId, Millis, NewBody, Outcome, Query, QueryError, Recipient, Staged, Stamp,
-    Uid, UploadId,
+    Hash16, Lane, MailboxId, Millis, NewBody, Outcome, Query, QueryError, Recipient, Stamp, Uid,
+    UploadId,
 };
+use rows::{Memory, Staged};
 
 use super::transport::NOW;
 
@@ -26,7 +27,7 @@ pub struct Partition(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    rows: BTreeMap<Bytes, Bytes>,
+    rows: Memory,
     index: u64,
     bodies: BTreeMap<u64, Bytes>,
     uploads: BTreeMap<UploadId, Bytes>,
@@ -66,20 +67,16 @@ impl State {
             time: NOW,
             command,
         };
-        let mut staged = Staged::new(&self.rows).unwrap();
-        let (outcome, events) = mailbox::apply(&mut staged, at, &envelope).unwrap();
-        for (key, value) in staged.into_writes().unwrap().rows {
-            match value {
-                Some(value) => self.rows.insert(key, value),
-                None => self.rows.remove(&key),
-            };
-        }
+        let mut staged = Staged::new(&self.rows);
+        let applied = mailbox::apply(&mut staged, at, &envelope).unwrap();
+        let writes = staged.into_writes().unwrap();
+        self.rows.commit(writes);
         self.bodies.insert(self.index, body);
-        if !events.is_empty() {
+        if !applied.events.is_empty() {
             self.version += 1;
             self.wakers.drain(..).for_each(Waker::wake);
         }
-        outcome
+        applied.outcome
     }
 }
 

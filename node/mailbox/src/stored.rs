@@ -1,56 +1,16 @@
-//! Rows: ordered keys with small values, and what the values say.
+//! What the values of rows say.
 //!
-//! The machine keeps nothing but rows, and reads them through [`Rows`]. Most values are messages of
-//! `proto/v1/row.proto`; a message's row has two bytes before it, so that a scan over a large
-//! mailbox can tell messages, expunged messages and system flags apart without decoding.
-
-use std::collections::BTreeMap;
-use std::ops::Bound;
+//! Most values are messages of `proto/v1/row.proto`; a message's row has two bytes before it, so
+//! that a scan over a large mailbox can tell messages, expunged messages and system flags apart
+//! without decoding.
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message as _;
 use proto::v1::{MailChangeRow, MailMessageRow};
+use rows::{Fault, Rows};
 
 use crate::codec::{hash_of, pack_uids, unpack_uids, upload_bytes, upload_of};
-use crate::event::Fault;
 use crate::types::{Body, BodyAt, Millis, ModSeq, SystemFlags, UidRanges};
-
-/// A row: key and value.
-pub type Row = (Bytes, Bytes);
-
-/// The rows of a range, one after the other.
-pub type RowIter<'a> = Box<dyn Iterator<Item = Result<Row, Fault>> + 'a>;
-
-/// Where rows are read.
-///
-/// The implementer owes one unchanging view: while the value is borrowed, the same question has the
-/// same answer, and a scan gives the keys in the order of their bytes, each once. Rows change only
-/// by the writes of [`crate::Staged::into_writes`], all of them or none. What cannot be read is a
-/// [`Fault::Unreadable`], never a missing row.
-pub trait Rows {
-    /// The value of a key; `None` if there is no such row.
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault>;
-
-    /// The rows from `from` (included) to `to` (not included), in order.
-    fn scan(&self, from: &[u8], to: &[u8]) -> Result<RowIter<'_>, Fault>;
-}
-
-/// Rows in memory: the model that other implementations are held against.
-impl Rows for BTreeMap<Bytes, Bytes> {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
-        Ok(BTreeMap::get(self, key).cloned())
-    }
-
-    fn scan(&self, from: &[u8], to: &[u8]) -> Result<RowIter<'_>, Fault> {
-        if from >= to {
-            return Ok(Box::new(std::iter::empty()));
-        }
-        let rows = self.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
-        Ok(Box::new(
-            rows.map(|(key, value)| Ok((key.clone(), value.clone()))),
-        ))
-    }
-}
 
 /// The value that is a message of `row.proto`.
 pub(crate) fn decode<M: prost::Message + Default>(key: &Bytes, value: Bytes) -> Result<M, Fault> {
@@ -58,10 +18,7 @@ pub(crate) fn decode<M: prost::Message + Default>(key: &Bytes, value: Bytes) -> 
     match M::decode(value) {
         // What this version does not know was dropped, so the message is shorter now.
         Ok(message) if message.encoded_len() == length => Ok(message),
-        _ => Err(Fault::Row {
-            key: key.clone(),
-            reason: "value is not of this version",
-        }),
+        _ => Err(Fault::row(key, "value is not of this version")),
     }
 }
 
@@ -155,10 +112,7 @@ pub(crate) fn peek(key: &Bytes, value: &[u8]) -> Result<(bool, SystemFlags), Fau
         [EXPUNGED, bits, ..] => SystemFlags::from_bits(*bits).map(|flags| (true, flags)),
         _ => None,
     };
-    known.ok_or_else(|| Fault::Row {
-        key: key.clone(),
-        reason: "not a message of this version",
-    })
+    known.ok_or_else(|| Fault::row(key, "not a message of this version"))
 }
 
 /// What a command changed in a mailbox.
@@ -185,10 +139,7 @@ impl StoredChange {
     /// The change of a row.
     pub fn decode(key: &Bytes, value: Bytes) -> Result<StoredChange, Fault> {
         let row: MailChangeRow = decode(key, value)?;
-        let bad = |_| Fault::Row {
-            key: key.clone(),
-            reason: "not sets of UIDs",
-        };
+        let bad = |_| Fault::row(key, "not sets of UIDs");
         Ok(StoredChange {
             time: Millis(row.time_ms),
             changed: unpack_uids(&row.changed).map_err(bad)?,

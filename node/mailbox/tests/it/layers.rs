@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use mailbox::{Fault, Row, RowIter, Rows, Writes};
+use rows::{Fault, Row, Rows, Scan, Writes};
 
 #[derive(Default)]
 pub struct Layers {
@@ -14,7 +14,7 @@ pub struct Layers {
 
 impl Layers {
     pub fn put(&mut self, writes: Writes) {
-        for (key, value) in writes.rows {
+        for (key, value) in writes {
             self.young
                 .insert(key.to_vec(), value.map(|value| value.to_vec()));
         }
@@ -40,7 +40,7 @@ impl Rows for Layers {
         Ok(found.map(|value| Bytes::copy_from_slice(value)))
     }
 
-    fn scan(&self, from: &[u8], to: &[u8]) -> Result<RowIter<'_>, Fault> {
+    fn scan(&self, from: &[u8], to: &[u8]) -> Result<Scan<'_>, Fault> {
         if from >= to {
             return Ok(Box::new(std::iter::empty()));
         }
@@ -63,5 +63,8 @@ impl Rows for Layers {
             .filter_map(|key| row(key).transpose())
             .collect::<Result<_, _>>()?;
         Ok(Box::new(rows.into_iter().map(Ok)))
+    }
+    fn last(&self, from: &[u8], to: &[u8]) -> Result<Option<Row>, Fault> {
+        self.scan(from, to)?.last().transpose()
     }
 }
