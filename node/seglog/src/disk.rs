@@ -114,16 +114,37 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Takes a directory, making it (and syncing its parent) if it is not there.
+    /// Takes a directory, making it and those above it if they are not there. Its name is
+    /// durable then.
     pub fn new(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
-        if !path.is_dir() {
-            std::fs::create_dir_all(&path)?;
-            if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
-                File::open(parent)?.sync_all()?;
-            }
+        let missing: Vec<&Path> = path
+            .ancestors()
+            .take_while(|at| *at != Path::new("") && !at.is_dir())
+            .collect();
+        for directory in missing.iter().rev() {
+            std::fs::create_dir_all(directory)?;
+            sync_parent(directory)?;
+        }
+        if missing.is_empty() {
+            // Whoever made it may have ended before the sync. That was not us if the parent is
+            // one that we may not read or that cannot be synced.
+            use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
+            sync_parent(&path).or_else(|error| match error.kind() {
+                InvalidInput | PermissionDenied | ReadOnlyFilesystem => Ok(()),
+                _ => Err(error),
+            })?;
         }
         Ok(Self { path })
+    }
+}
+
+/// Makes the name of a directory durable. A root has none.
+fn sync_parent(directory: &Path) -> io::Result<()> {
+    match directory.parent() {
+        Some(parent) if parent == Path::new("") => File::open(".")?.sync_all(),
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
     }
 }
 

@@ -87,7 +87,11 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<(Log, Writer, Recov
     })?;
     let names = disk
         .list()
-        .map_err(|source| Error::io("list", directory, source))?;
+        .map_err(|source| Error::io("list", directory.clone(), source))?;
+    // An earlier life may have ended between naming its last segment and syncing the name. What
+    // goes into that segment now would be lost with the name (L1).
+    disk.sync_dir()
+        .map_err(|source| Error::io("sync", directory, source))?;
     let mut segments: Vec<u64> = names
         .iter()
         .filter_map(|name| match Name::parse(name) {
@@ -138,7 +142,7 @@ pub struct Stats {
     pub syncs: u64,
     /// Batches (appends) completed.
     pub batches: u64,
-    /// Spare segments that are ready.
+    /// Spare segments that are ready, or left by an earlier life and to be checked.
     pub spare_segments: u64,
     /// Bytes of payload that wait to be written or synced.
     pub queued_bytes: u64,
@@ -247,8 +251,9 @@ impl Log {
         }
     }
 
-    /// Fills a spare segment if fewer than wanted are ready; `false` if there was nothing to do.
-    /// Writes a whole segment: call it from a thread of its own, or when the writer is idle.
+    /// Checks a spare segment that an earlier life left, or fills one if fewer than wanted are
+    /// ready; `false` if there was nothing to do. Reads or writes a whole segment: call it from a
+    /// thread of its own, or when the writer is idle.
     ///
     /// # Errors
     /// [`Error::NoSpace`] and [`Error::Io`]; neither does harm to the log.

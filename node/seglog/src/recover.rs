@@ -334,12 +334,15 @@ impl Source<'_> {
             .iter()
             .rposition(|byte| *byte != 0)
             .map_or(end, |at| end + at as u32 + 1);
+        let trailer = read_trailer(&bytes, seed);
+        // A trailer tells where the records ended even if the last of them are not readable.
+        let known_end = cut_end.max(trailer.map_or(0, |trailer| trailer.end));
         let stale_end = if filled.is_some() {
-            cut_end.max(used)
+            known_end.max(used)
         } else {
-            cut_end
+            known_end
         };
-        let sealed = read_trailer(&bytes, seed).is_some_and(|trailer| trailer.end == end);
+        let sealed = trailer.is_some_and(|trailer| trailer.end == end);
         let torn = (stale_end > end && !(sealed && cut_end == end)).then(|| Torn {
             segment,
             offset: end,
@@ -356,7 +359,7 @@ impl Source<'_> {
                 .unwrap_or_default()
                 .to_vec(),
             clean: stale_end == end
-                && !sealed
+                && trailer.is_none()
                 && state.is_some()
                 && items.iter().all(|item| item.good),
         };

@@ -169,10 +169,13 @@ impl SimDisk {
             file.current.clone_from(&file.durable);
         }
         inner.names.clone_from(&inner.durable_names);
-        inner.faults.clear();
-        inner.power_off_at = None;
-        inner.locked = false;
-        inner.life += 1;
+        inner.end_life();
+    }
+
+    /// Ends the process while the machine lives on: what was written stays visible and is no
+    /// more durable than before. Faults are forgotten, open files and locks are void.
+    pub fn restart(&self) {
+        self.inner().end_life();
     }
 
     /// The contents of a file as a read sees them.
@@ -246,6 +249,13 @@ impl SimDisk {
 }
 
 impl Inner {
+    fn end_life(&mut self) {
+        self.faults.clear();
+        self.power_off_at = None;
+        self.locked = false;
+        self.life += 1;
+    }
+
     /// Counts an operation and lets it fail if it is its turn.
     fn begin(&mut self, operation: Operation) -> io::Result<()> {
         *self.counts.entry(operation).or_default() += 1;

@@ -3,12 +3,17 @@
 //! Overwriting blocks that exist needs no change of the file's metadata, so syncing them is
 //! faster than syncing a growing file, and a full disk is met here and never inside a write. A
 //! spare is filled under a temporary name and takes part once it is renamed.
+//!
+//! A spare that an earlier life left may have been begun: the block was written, wholly or in
+//! part, and the name did not follow. If the next block is shorter, what it does not cover would
+//! look like a torn tail. So such a spare is read, and cleared where it is not zero, before it is
+//! used. That is done late, since it reads a whole segment: when it is needed or in `prepare`.
 
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
-use crate::disk::{Disk, DiskFile, write_all};
+use crate::disk::{Disk, DiskFile, read_exact, write_all};
 use crate::error::Error;
 use crate::format::Name;
 use crate::limits::FILL_SYNC_BYTES;
@@ -24,6 +29,8 @@ pub(crate) struct Spare {
 pub(crate) struct Spares {
     segment_bytes: u32,
     ready: Mutex<Vec<Spare>>,
+    /// Left by an earlier life and called zeroed, but not yet checked.
+    left: Mutex<Vec<Spare>>,
     /// Held while a spare is filled; the number of the next one.
     filling: Mutex<u64>,
     /// The disk was full when the last one should have been filled.
@@ -33,7 +40,7 @@ pub(crate) struct Spares {
 impl Spares {
     /// Takes over the spares that an earlier life left and removes what is of no use.
     pub fn open(disk: &dyn Disk, names: &[String], segment_bytes: u32) -> Result<Self, Error> {
-        let (mut ready, mut next) = (Vec::new(), 0);
+        let (mut ready, mut left, mut next) = (Vec::new(), Vec::new(), 0);
         for text in names {
             let Some(name) = Name::parse(text) else {
                 continue;
@@ -41,14 +48,15 @@ impl Spares {
             match name {
                 Name::Segment(_) => continue,
                 Name::Filling => {}
-                Name::Spare { number, .. } => {
+                Name::Spare { number, zeroed } => {
                     next = next.max(number + 1);
                     let file = disk
                         .open(text)
                         .map_err(|e| io_error(disk, "open", name, e))?;
                     let size = file.len().map_err(|e| io_error(disk, "open", name, e))?;
                     if size == u64::from(segment_bytes) {
-                        ready.push(Spare { name, file });
+                        let list = if zeroed { &mut left } else { &mut ready };
+                        list.push(Spare { name, file });
                         continue;
                     }
                 }
@@ -56,11 +64,11 @@ impl Spares {
             disk.remove(text)
                 .map_err(|e| io_error(disk, "remove", name, e))?;
         }
-        let (ready, filling) = (Mutex::new(ready), Mutex::new(next));
         Ok(Self {
             segment_bytes,
-            ready,
-            filling,
+            ready: Mutex::new(ready),
+            left: Mutex::new(left),
+            filling: Mutex::new(next),
             full: AtomicBool::new(false),
         })
     }
@@ -71,25 +79,26 @@ impl Spares {
     }
 
     pub fn count(&self) -> usize {
-        held(&self.ready).len()
+        held(&self.ready).len() + held(&self.left).len()
     }
 
-    /// Fills one more spare unless there are `wanted`, or someone else is at it.
+    /// Checks a spare of an earlier life, or fills one more unless there are `wanted`. Does
+    /// nothing while someone else is at it.
     pub fn prepare(&self, disk: &dyn Disk, wanted: usize) -> Result<bool, Error> {
         let mut next = match self.filling.try_lock() {
             Ok(next) => next,
             Err(TryLockError::Poisoned(next)) => next.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(false),
         };
-        if self.count() >= wanted {
+        if held(&self.left).is_empty() && self.count() >= wanted {
             return Ok(false);
         }
-        let spare = self.fill(disk, &mut next)?;
+        let spare = self.make(disk, &mut next)?;
         held(&self.ready).push(spare);
         Ok(true)
     }
 
-    /// Takes a spare, filling one now if there is none.
+    /// Takes a spare, making one now if there is none.
     pub fn take(&self, disk: &dyn Disk) -> Result<Spare, Error> {
         if let Some(spare) = held(&self.ready).pop() {
             return Ok(spare);
@@ -99,8 +108,22 @@ impl Spares {
         let ready = held(&self.ready).pop();
         match ready {
             Some(spare) => Ok(spare),
-            None => self.fill(disk, &mut next),
+            None => self.make(disk, &mut next),
         }
+    }
+
+    /// A spare of an earlier life if there is one: it needs no room.
+    fn make(&self, disk: &dyn Disk, next: &mut MutexGuard<'_, u64>) -> Result<Spare, Error> {
+        let left = held(&self.left).pop();
+        let Some(spare) = left else {
+            return self.fill(disk, next);
+        };
+        if let Err(source) = clear(spare.file.as_ref(), self.segment_bytes) {
+            // What it holds is unknown, so it goes; the next one is filled anew.
+            let _ = disk.remove(&spare.name.text());
+            return Err(io_error(disk, "check", spare.name, source));
+        }
+        Ok(spare)
     }
 
     fn fill(&self, disk: &dyn Disk, next: &mut MutexGuard<'_, u64>) -> Result<Spare, Error> {
@@ -140,6 +163,23 @@ impl Spares {
         disk.sync_dir()?;
         Ok(file)
     }
+}
+
+/// Makes sure that a file holds zeros only. Writes, and syncs, only where it does not.
+fn clear(file: &dyn DiskFile, bytes: u32) -> io::Result<()> {
+    let (mut offset, mut cleared) = (0, false);
+    let mut buffer = vec![0; ZEROS.len()];
+    while offset < bytes {
+        let until = (offset + ZEROS.len() as u32).min(bytes);
+        let part = &mut buffer[..(until - offset) as usize];
+        read_exact(file, part, u64::from(offset))?;
+        if *part != ZEROS[..part.len()] {
+            fill_zeros(file, offset, until)?;
+            cleared = true;
+        }
+        offset = until;
+    }
+    if cleared { file.sync_data() } else { Ok(()) }
 }
 
 fn fill_zeros(file: &dyn DiskFile, from: u32, until: u32) -> io::Result<()> {

@@ -122,7 +122,7 @@ impl Writer {
         !queue.batches.is_empty() || !self.pending.is_empty() || queue.poisoned.is_some()
     }
 
-    /// Fills a spare segment if fewer than wanted are ready, as [`Log::prepare`](crate::Log) does.
+    /// Checks or fills a spare segment, as [`Log::prepare`](crate::Log::prepare) does.
     ///
     /// # Errors
     /// [`Error::NoSpace`] and [`Error::Io`]; neither does harm to the log.

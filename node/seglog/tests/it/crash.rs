@@ -1,12 +1,13 @@
 //! Random histories with a crash at every operation of the disk, compared with a model.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use seglog::sim::{SimDisk, Unsynced};
-use seglog::{Position, Record, Sync, What};
+use seglog::{Position, Record, ReplicaId, Sync, What};
 
-use crate::history::{Act, Deed, Model, views};
+use crate::history::{Act, Deed, Model, View, views};
 use crate::rig::{Rig, options, segment_name};
 
 /// Lives of one log: what it must hold, and what it may hold.
@@ -86,6 +87,19 @@ impl Story {
     /// What is there is what some prefix of the appended records makes, at least all that was
     /// durable (L1). Without a crash, all of them.
     fn check(&mut self, at_least: usize) {
+        let found = self.learn(at_least);
+        // Opening changed nothing, and what it found or mended is durable.
+        self.disk.crash(|_| false);
+        let rig = Rig::open(&self.disk, options()).unwrap();
+        assert_eq!(views(&rig.log, &rig.recovered).unwrap(), found);
+        assert_eq!(
+            (rig.recovered.torn, &rig.recovered.damage[..]),
+            (None, &[][..])
+        );
+    }
+
+    /// Opens the log; the model is from then on what is there.
+    fn learn(&mut self, at_least: usize) -> BTreeMap<ReplicaId, View> {
         let rig = Rig::open(&self.disk, options()).unwrap();
         assert_eq!(rig.recovered.damage, []);
         let found = views(&rig.log, &rig.recovered).unwrap();
@@ -101,13 +115,7 @@ impl Story {
         self.model.reopen();
         self.appended.clear();
         self.durable = 0;
-        drop(rig);
-        // Opening changed nothing, and what it found is durable.
-        self.disk.crash(|_| false);
-        let rig = Rig::open(&self.disk, options()).unwrap();
-        assert_eq!(views(&rig.log, &rig.recovered).unwrap(), found);
-        // A tail of a few bytes that no header fits into may be told again until the next append.
-        assert_eq!(rig.recovered.damage, []);
+        found
     }
 }
 
@@ -123,12 +131,16 @@ fn acts(count: usize) -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..count)
 }
 
+/// Few cases, unless `PROPTEST_CASES` asks for more.
 fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: 24,
+    let mut config = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 24;
     }
+    config
 }
 
 proptest! {
@@ -152,6 +164,26 @@ proptest! {
             story.disk.power_off_at(now + 1 + (seed ^ at) % 12);
             story.live(&second);
             story.crash(seed.rotate_right(at as u32));
+            story.check(story.durable);
+        }
+    }
+
+    /// L1, L4: the process ends at every operation of a life, and no sync that was under way
+    /// took. What the next life builds on what it finds survives a loss of power.
+    #[test]
+    fn any_restart(first in acts(40), second in acts(20), seed in any::<u64>()) {
+        let mut whole = Story::new();
+        whole.live(&first);
+        for at in 1..=whole.disk.operations() + 1 {
+            let mut story = Story::new();
+            story.disk.power_off_at(at);
+            story.live(&first);
+            story.disk.restart();
+            story.learn(story.durable);
+            let now = story.disk.operations();
+            story.disk.power_off_at(now + 1 + (seed ^ at) % 24);
+            story.live(&second);
+            story.crash(seed.rotate_left(at as u32));
             story.check(story.durable);
         }
     }

@@ -1,5 +1,7 @@
 //! The real disk.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -97,4 +99,17 @@ fn files_as_the_disk_gives_them() {
     assert_eq!(&buffer, b"\0abcde\x09\x09");
     disk.remove("b").unwrap();
     assert!(disk.open("b").is_err());
+}
+
+#[test]
+fn directories_above_are_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let above = dir.path().join("a/b");
+    let path = above.join("log");
+    Directory::new(&path).unwrap();
+    // Again, and below a directory that only root may list.
+    std::fs::set_permissions(&above, Permissions::from_mode(0o311)).unwrap();
+    drop(open(&path).unwrap());
+    std::fs::set_permissions(&above, Permissions::from_mode(0o755)).unwrap();
+    assert!(Directory::new(dir.path().join("a/b/log/LOCK/c")).is_err());
 }

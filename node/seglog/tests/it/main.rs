@@ -8,4 +8,5 @@ mod directory;
 mod fixture;
 mod history;
 mod rig;
+mod rolling;
 mod semantics;
