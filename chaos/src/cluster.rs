@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::history::{Fault, Recorder};
 use crate::limits::{ADMIN_WAIT, LAG_ENTRIES_MAX, LOOK_EVERY, SETTLE_WAIT, START_WAIT, STOP_WAIT};
+use crate::process::SYNC_DELAY;
 
 /// Nodes of a cluster, and replicas of a group.
 pub const NODES: u32 = 3;
@@ -39,7 +40,6 @@ pub struct Cluster {
 struct Member {
     node: PlannedNode,
     process: Option<NodeProcess>,
-    environment: Vec<(String, String)>,
 }
 
 /// An account and the group that holds it.
@@ -83,7 +83,6 @@ impl Cluster {
             Mutex::new(Member {
                 node: node.clone(),
                 process: None,
-                environment: Vec::new(),
             })
         });
         let members = members.collect();
@@ -140,17 +139,20 @@ impl Cluster {
             .with_context(|| format!("there is no node {node}"))
     }
 
-    /// Lets a node run in this environment from its next start on.
+    /// Makes the disk of a node slow by so many milliseconds a sync, from the next sync on; 0 makes
+    /// it fast again.
     ///
     /// # Errors
     ///
-    /// When there is no such node.
-    pub async fn set_environment(
-        &self,
-        node: u64,
-        environment: Vec<(String, String)>,
-    ) -> anyhow::Result<()> {
-        self.member(node)?.lock().await.environment = environment;
+    /// When the server was not built with the feature `faults`.
+    pub fn slow_disk(&self, node: u64, delay_ms: u64) -> anyhow::Result<()> {
+        let node = self.plan.node(node).context("there is no such node")?;
+        let log = std::fs::read(&node.log).with_context(|| node.log.display().to_string())?;
+        ensure!(
+            String::from_utf8_lossy(&log).contains(SYNC_DELAY),
+            "this server does not know {SYNC_DELAY}: build it with --features faults"
+        );
+        std::fs::write(delay_file(node), delay_ms.to_string())?;
         Ok(())
     }
 
@@ -166,7 +168,11 @@ impl Cluster {
         {
             return Ok(());
         }
-        let process = NodeProcess::start(&self.program, &member.node, &member.environment)?;
+        let process = NodeProcess::start(
+            &self.program,
+            &member.node,
+            &[(SYNC_DELAY, delay_file(&member.node).as_path())],
+        )?;
         member.process = Some(process);
         self.recorder.fault(Fault::Start { node });
         Ok(())
@@ -233,17 +239,6 @@ impl Cluster {
             }
         }
         Ok(stubborn)
-    }
-
-    /// Whether the log of a node has this text somewhere.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such node or log.
-    pub fn log_has(&self, node: u64, text: &str) -> anyhow::Result<bool> {
-        let node = self.plan.node(node).context("there is no such node")?;
-        let log = std::fs::read(&node.log).with_context(|| node.log.display().to_string())?;
-        Ok(String::from_utf8_lossy(&log).contains(text))
     }
 
     /// What each node says that answers.
@@ -499,4 +494,9 @@ mod tests {
         let leaders = newest_leaders([&old, &new, &none].into_iter());
         assert_eq!(leaders[&1], Leader { term: 5, node: 2 });
     }
+}
+
+/// The file that says how slow the disk of a node is.
+fn delay_file(node: &PlannedNode) -> PathBuf {
+    node.log.with_extension("sync-delay-ms")
 }

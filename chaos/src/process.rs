@@ -9,9 +9,9 @@ use anyhow::{Context, bail, ensure};
 /// The server's name as a program.
 const PROGRAM: &str = "rookeryd";
 
-/// In a server that was built with the cargo feature `faults`: by how many milliseconds each sync
-/// of the log is delayed.
-pub const SYNC_DELAY: &str = "ROOKERY_FAULT_SYNC_DELAY_MS";
+/// In a server that was built with the cargo feature `faults`: names the file that says by how many
+/// milliseconds each sync of the log is delayed.
+pub const SYNC_DELAY: &str = "ROOKERY_FAULT_SYNC_DELAY_FILE";
 
 /// The program at `given`, or the one that was built together with this one.
 ///

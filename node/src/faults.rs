@@ -1,51 +1,55 @@
 //! Faults that a test asks for; only in a build with the feature `faults`.
 //!
-//! `ROOKERY_FAULT_SYNC_DELAY_MS` delays every sync of the log by so many milliseconds, as a slow
-//! disk would: what was written is on its way, and nobody may say yet that it is durable.
+//! `ROOKERY_FAULT_SYNC_DELAY_FILE` names a file; while it is there and holds a number, every sync
+//! of the log is delayed by so many milliseconds, as a slow disk would: what was written is on its
+//! way, and nobody may say yet that it is durable.
 
 use std::io::{self, IoSlice};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use seglog::disk::{Disk, DiskFile, DiskLock};
 
-/// Milliseconds by which each sync is delayed.
-pub const SYNC_DELAY_VARIABLE: &str = "ROOKERY_FAULT_SYNC_DELAY_MS";
+/// The file that says how slow the disk is.
+pub const SYNC_DELAY_VARIABLE: &str = "ROOKERY_FAULT_SYNC_DELAY_FILE";
 
 /// `disk`, with the faults that the environment asks for.
 #[must_use]
 pub fn wrap(disk: Arc<dyn Disk>) -> Arc<dyn Disk> {
-    let delay = std::env::var(SYNC_DELAY_VARIABLE)
-        .ok()
-        .and_then(|text| text.parse().ok());
-    match delay {
-        Some(delay_ms) => {
-            tracing::warn!("every sync of the log is delayed: {SYNC_DELAY_VARIABLE}={delay_ms}");
+    match std::env::var_os(SYNC_DELAY_VARIABLE) {
+        Some(file) => {
+            tracing::warn!("syncs of the log are delayed as {SYNC_DELAY_VARIABLE} says");
             Arc::new(SlowDisk {
                 disk,
-                delay: Duration::from_millis(delay_ms),
+                delay: Arc::from(PathBuf::from(file)),
             })
         }
         None => disk,
     }
 }
 
+/// What the file says now; it is read at each sync.
+fn delay(file: &Path) -> Duration {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    Duration::from_millis(text.trim().parse().unwrap_or(0))
+}
+
 struct SlowDisk {
     disk: Arc<dyn Disk>,
-    delay: Duration,
+    delay: Arc<Path>,
 }
 
 struct SlowFile {
     file: Arc<dyn DiskFile>,
-    delay: Duration,
+    delay: Arc<Path>,
 }
 
 impl SlowDisk {
     fn slow(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
         Arc::new(SlowFile {
             file,
-            delay: self.delay,
+            delay: Arc::clone(&self.delay),
         })
     }
 }
@@ -94,7 +98,7 @@ impl DiskFile for SlowFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        std::thread::sleep(self.delay);
+        std::thread::sleep(delay(&self.delay));
         self.file.sync_data()
     }
 

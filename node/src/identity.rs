@@ -4,10 +4,16 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
 /// The format of data directories that this binary writes and reads.
 pub const FORMAT: u32 = 1;
+
+/// The feature level of this binary: what it may be asked to apply.
+pub const FEATURE_LEVEL: u32 = 1;
 
 const FILE: &str = "NODE";
 
@@ -95,6 +101,16 @@ pub enum IdentityError {
         /// Where.
         path: PathBuf,
     },
+    /// The disk is full, or files may not be as large as they must be.
+    #[error("data directory {path} has no room for {bytes} bytes: {source}")]
+    NoRoom {
+        /// Where.
+        path: PathBuf,
+        /// How much is needed.
+        bytes: u64,
+        /// Why there is less.
+        source: std::io::Error,
+    },
     /// It belongs to another node.
     #[error("data directory {path} belongs to node {found}, not to node {expected}")]
     OtherNode {
@@ -107,7 +123,9 @@ pub enum IdentityError {
     },
 }
 
-/// Takes the data directory for this process, until the file is dropped.
+/// Takes the data directory for this process, until the file is dropped. One that is in use is
+/// waited for, for a second: who used it may be ending, and a process that is being started holds
+/// what its parent had open, for a moment.
 ///
 /// # Errors
 ///
@@ -123,12 +141,59 @@ pub fn lock(directory: &Path) -> Result<fs::File, IdentityError> {
         path: path.clone(),
         source,
     })?;
+    for _ in 0..20 {
+        if file.try_lock().is_ok() {
+            return Ok(file);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(IdentityError::Locked {
             path: directory.to_owned(),
         }),
         Err(fs::TryLockError::Error(source)) => Err(IdentityError::Io { path, source }),
+    }
+}
+
+/// Makes sure that there is room for `bytes`, and that files may be as large as `file_bytes`.
+/// Leaves nothing behind: the room is taken by a file without a name, where the file system can do
+/// that, and is not asked for where it cannot.
+///
+/// # Errors
+///
+/// [`IdentityError::NoRoom`], and [`IdentityError::Io`] when the directory cannot be written.
+pub fn check_room(directory: &Path, bytes: u64, file_bytes: u64) -> Result<(), IdentityError> {
+    let path = || directory.to_owned();
+    // Asked first: going beyond this limit ends the process without a word.
+    if let Some(limit) = getrlimit(Resource::Fsize).current
+        && limit < file_bytes
+    {
+        let why = format!("files may have {limit} bytes at most (ulimit -f)");
+        return Err(IdentityError::NoRoom {
+            path: path(),
+            bytes: file_bytes,
+            source: std::io::Error::other(why),
+        });
+    }
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => file,
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => return Ok(()),
+        Err(error) => {
+            return Err(IdentityError::Io {
+                path: path(),
+                source: error.into(),
+            });
+        }
+    };
+    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(error) => Err(IdentityError::NoRoom {
+            path: path(),
+            bytes,
+            source: error.into(),
+        }),
     }
 }
 
@@ -166,7 +231,7 @@ impl Identity {
         };
         let unreadable = |error: toml::de::Error| IdentityError::Unreadable {
             path: path.clone(),
-            reason: error.message().to_owned(),
+            reason: error.message().replace('\n', " "),
         };
         let just: JustFormat = toml::from_str(&text).map_err(unreadable)?;
         let directory = directory.to_owned();
@@ -213,7 +278,11 @@ impl Identity {
             fs::rename(&fresh, &path)?;
             fs::File::open(directory)?.sync_all()
         };
-        write().map_err(fail)
+        write().map_err(|source| {
+            // What was written before still holds; half a file beside it is of no use.
+            drop(fs::remove_file(&fresh));
+            fail(source)
+        })
     }
 
     /// The log's id.

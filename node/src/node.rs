@@ -20,8 +20,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::config::Config;
-use crate::front::admin::{self, FEATURE_LEVEL};
-use crate::identity::{self, Identity, Membership, Peer};
+use crate::identity::{self, FEATURE_LEVEL, Identity, Membership, Peer};
 use crate::link::Dial;
 use crate::raft::{Gate, Groups, LogStore, OnFatal, Peers, Timing};
 use crate::replica::directory::Directory;
@@ -34,6 +33,10 @@ use crate::tls::Tls;
 
 /// How often a node looks whether the directory wants something else of it.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
+
+/// Room that a start needs beside a first segment, bytes: to say who the node is, and for the index
+/// to open. A node whose log is full still starts and serves what it has.
+const START_BYTES: u64 = 4 << 20;
 
 /// How long a call to a node that joins may take.
 const WELCOME_WAIT: Duration = Duration::from_secs(3);
@@ -156,8 +159,8 @@ impl Node {
     /// When it cannot be used; nothing is written then.
     pub fn open(config: Arc<Config>, tls: &Tls, on_fatal: OnFatal) -> anyhow::Result<Opened> {
         let directory = config.node.data_dir.as_path();
-        Identity::read(directory, config.node.id, FEATURE_LEVEL)?;
-        make_private(directory)?;
+        let known = Identity::read(directory, config.node.id, FEATURE_LEVEL)?;
+        make_room(directory, known.is_some(), config.storage.segment_bytes)?;
         // Before anything is written: a second process ends here.
         let lock = identity::lock(directory)?;
         let mut identity = match Identity::read(directory, config.node.id, FEATURE_LEVEL)? {
@@ -408,20 +411,6 @@ impl Node {
         Ok(cluster)
     }
 
-    /// See [`admin::digest_of`].
-    pub async fn digest_of(&self, node: u64, group: u64) -> v1::AdminDigestReply {
-        admin::digest_of(&self.service, node, group).await
-    }
-
-    /// See [`admin::transfer`].
-    ///
-    /// # Errors
-    ///
-    /// When the replica does not come to lead.
-    pub async fn transfer(&self, group: u64, node: u64) -> Result<(), Status> {
-        admin::transfer(&self.service, group, node).await
-    }
-
     /// Before the process ends in peace: hands every lead to a follower that has kept up.
     pub async fn resign(&self) {
         let leads: Vec<_> = self
@@ -567,6 +556,20 @@ fn internal(error: impl std::fmt::Display) -> Status {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Makes the data directory if it is not there, and meets a full disk before anything is written.
+fn make_room(directory: &Path, in_use: bool, segment_bytes: u32) -> anyhow::Result<()> {
+    let is_new = !directory.exists();
+    make_private(directory)?;
+    let segment = u64::from(segment_bytes);
+    let first = if in_use { 0 } else { segment };
+    identity::check_room(directory, START_BYTES + first, segment).inspect_err(|_| {
+        if is_new {
+            drop(std::fs::remove_dir(directory));
+        }
+    })?;
+    Ok(())
 }
 
 /// Makes the data directory, for this user alone.

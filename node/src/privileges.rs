@@ -6,7 +6,8 @@
 
 use std::io;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, setrlimit, umask};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
 };
@@ -43,6 +44,11 @@ pub fn forbid_core_dumps() -> io::Result<()> {
             maximum: Some(0),
         },
     )?)
+}
+
+/// Whatever this process makes from now on is for its user alone: mail, passwords, keys.
+pub fn keep_files_private() {
+    umask(Mode::RWXG | Mode::RWXO);
 }
 
 #[cfg(test)]

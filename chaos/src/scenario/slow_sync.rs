@@ -4,12 +4,13 @@
 //! acknowledged, rightly, though the leader's own copy still waits for the disk. Killed then, it
 //! comes back without the entry. If it went on in its old term it would give the same place in the
 //! log to another entry, and its followers would take that for the one they have: an acknowledged
-//! mail, exchanged. So the disk of one node is made slow, that node is made a leader, and it is
-//! killed and restarted at once, under load, many times.
+//! mail, exchanged. So a node is made a leader, its disk is made slow, and it is killed and
+//! restarted at once, under load, many times.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use tokio::time::{Instant, sleep};
 
 use super::stage::{Setting, Stage, seconds};
@@ -17,7 +18,6 @@ use crate::cluster::Cluster;
 use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
 use crate::load::{Crowd, Load};
 use crate::nemesis::{Campaign, wait_for_load};
-use crate::process::SYNC_DELAY;
 use crate::report::{Demands, Ending, report};
 
 /// What can be chosen.
@@ -51,16 +51,17 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let nodes: Vec<u64> = cluster.nodes().iter().map(|node| node.id).collect();
     let load = Load::start(&stage.scene, options.crowd);
     let mut campaign = Campaign::default();
-    let mut slow = None;
+    // For each group the last term whose leader was killed.
+    let mut ended = BTreeMap::new();
     for round in 0..options.rounds {
         let at = (round / ROUNDS_PER_NODE) as usize % nodes.len();
-        if slow != Some(nodes[at]) {
-            make_slow(cluster, slow, nodes[at], options.delay_ms).await?;
-            slow = Some(nodes[at]);
-        }
-        let led = take_leadership(cluster, nodes[at]).await?;
+        let led = take_leadership(cluster, nodes[at], &ended).await?;
+        cluster.slow_disk(nodes[at], options.delay_ms)?;
         wait_for_load(cluster, &stage.scene.recorder, OPERATIONS).await?;
-        cluster.kill(nodes[at], led.clone()).await?;
+        cluster
+            .kill(nodes[at], led.keys().copied().collect())
+            .await?;
+        cluster.slow_disk(nodes[at], 0)?;
         cluster.start(nodes[at]).await?;
         campaign.kills += 1;
         println!(
@@ -71,11 +72,9 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
             led.len(),
             seconds(began.elapsed())
         );
+        ended.extend(led);
     }
     load.stop().await?;
-    if let Some(slow) = slow {
-        restart(cluster, slow, Vec::new()).await?;
-    }
     let verdict = stage.judge().await?;
     let operations = u64::from(options.rounds) * OPERATIONS;
     let demands = Demands {
@@ -88,52 +87,26 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     Ok(ending)
 }
 
-/// Gives the slow disk to another node.
-async fn make_slow(
-    cluster: &Cluster,
-    before: Option<u64>,
-    node: u64,
-    delay_ms: u64,
-) -> anyhow::Result<()> {
-    if let Some(before) = before {
-        restart(cluster, before, Vec::new()).await?;
-    }
-    let environment = vec![(SYNC_DELAY.to_owned(), delay_ms.to_string())];
-    restart(cluster, node, environment).await?;
-    ensure!(
-        cluster.log_has(node, SYNC_DELAY)?,
-        "this server does not know {SYNC_DELAY}: build it with --features faults"
-    );
-    Ok(())
-}
-
-async fn restart(
+/// Makes the node lead something; answers what it leads then and in which terms. `ended` are terms
+/// that nobody leads any more, though followers may not know it yet.
+async fn take_leadership(
     cluster: &Cluster,
     node: u64,
-    environment: Vec<(String, String)>,
-) -> anyhow::Result<()> {
-    cluster.set_environment(node, environment).await?;
-    cluster.settle().await?;
-    cluster.kill(node, Vec::new()).await?;
-    cluster.start(node).await?;
-    cluster.answers(node).await?;
-    cluster.settle().await.context("after a restart")?;
-    Ok(())
-}
-
-/// Makes the node lead something; answers what it leads then.
-async fn take_leadership(cluster: &Cluster, node: u64) -> anyhow::Result<Vec<u64>> {
+    ended: &BTreeMap<u64, u64>,
+) -> anyhow::Result<BTreeMap<u64, u64>> {
     let deadline = Instant::now() + SETTLE_WAIT;
     cluster.answers(node).await?;
     loop {
-        let leaders = cluster.leaders().await;
-        let led: Vec<u64> = leaders
+        let mut leaders = cluster.leaders().await;
+        leaders.retain(|group, leader| ended.get(group).is_none_or(|term| leader.term > *term));
+        let led: BTreeMap<u64, u64> = leaders
             .iter()
             .filter(|(_, leader)| leader.node == node)
-            .map(|(group, _)| *group)
+            .map(|(group, leader)| (*group, leader.term))
             .collect();
         // The directory alone takes few writes; a partition is wanted, better some.
-        if led.iter().filter(|group| **group != 0).count() >= leaders.len() / 4 {
+        let partitions = led.keys().filter(|group| **group != 0).count();
+        if partitions > 0 && partitions >= leaders.len() / 4 {
             return Ok(led);
         }
         ensure!(

@@ -9,7 +9,7 @@
 //!       +------------------------------- | LF
 //! ```
 //!
-//! S12: only CR LF counts as a line end. `LF . LF`, `CR . CR`, `LF . CR LF` and `CR LF . LF`, by
+//! Only CR LF counts as a line end. `LF . LF`, `CR . CR`, `LF . CR LF` and `CR LF . LF`, by
 //! which one server's content becomes another server's commands, never leave `Text`, or leave
 //! `Dot` as content.
 

@@ -44,7 +44,7 @@ pub enum Event {
     /// pushing what waits in the socket before it calls [`Session::delivered`].
     Seen,
     /// Start TLS on this connection now. All input that came before was dropped and everything the
-    /// client said is forgotten (S1). What is pushed from now on is decrypted text.
+    /// client said is forgotten. What is pushed from now on is decrypted text.
     StartTls,
     /// Close the connection. Nothing comes after it.
     Quit,

@@ -18,8 +18,8 @@
 //!
 //! What must always hold:
 //!
-//! - S1: what came in clear text after STARTTLS is never read as a command.
-//! - S12: only CRLF `.` CRLF ends DATA. Bare CR and bare LF are data, wherever they stand.
+//! - What came in clear text after STARTTLS is never read as a command.
+//! - Only CRLF `.` CRLF ends DATA. Bare CR and bare LF are data, wherever they stand.
 //!   BDAT takes exactly the octets that it announced; one that cannot be read closes the
 //!   connection, since what follows it could be content or commands.
 //! - The client gets exactly one reply for each command, in the order of the commands, and one

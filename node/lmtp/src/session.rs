@@ -505,7 +505,7 @@ impl Session {
         self.phase = Phase::Tls;
     }
 
-    /// S1: nothing that came in clear text survives this.
+    /// Nothing that came in clear text survives this.
     fn start_tls(&mut self) {
         self.input.clear();
         self.lhlo = None;

@@ -19,8 +19,13 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is no TOML.
-    #[error("not valid TOML: {}", .0.to_string().trim_end())]
-    Syntax(toml::de::Error),
+    #[error("not valid TOML: line {line}: {why}")]
+    Syntax {
+        /// Where, from 1.
+        line: usize,
+        /// Why.
+        why: String,
+    },
     /// What is wrong with the values, each led by its key.
     #[error("{}", .0.join("\n"))]
     Problems(Vec<String>),
@@ -32,7 +37,7 @@ pub enum ConfigError {
 ///
 /// When it is no TOML, or when keys are unknown or of the wrong type: then all of them.
 pub fn parse(text: &str) -> Result<Config, ConfigError> {
-    let table: Table = text.parse().map_err(ConfigError::Syntax)?;
+    let table: Table = text.parse().map_err(|error| syntax(text, &error))?;
     Config::deserialize(table.clone()).map_err(|error| {
         let mut problems = problems_by_key(&table);
         if problems.is_empty() {
@@ -40,6 +45,15 @@ pub fn parse(text: &str) -> Result<Config, ConfigError> {
         }
         ConfigError::Problems(problems)
     })
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> ConfigError {
+    let at = error.span().map_or(0, |span| span.start);
+    let before = text.bytes().take(at);
+    ConfigError::Syntax {
+        line: 1 + before.filter(|byte| *byte == b'\n').count(),
+        why: one_line(error),
+    }
 }
 
 /// Tries every key alone. All fields have defaults, so whatever fails then is that key's fault.

@@ -172,7 +172,7 @@ fn values_out_of_range_are_all_named() {
 #[test]
 fn no_toml_is_one_error_with_its_place() {
     let error = Config::from_toml("[node\nid = 1").unwrap_err();
-    assert!(matches!(error, ConfigError::Syntax(_)));
+    assert!(matches!(error, ConfigError::Syntax { .. }));
     assert!(error.to_string().contains("line 1"), "{error}");
 }
 

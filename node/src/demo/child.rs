@@ -33,7 +33,7 @@ impl NodeProcess {
     pub fn start(
         program: &Path,
         node: &PlannedNode,
-        environment: &[(String, String)],
+        environment: &[(&str, &Path)],
     ) -> anyhow::Result<Self> {
         let log = File::options().create(true).append(true).open(&node.log);
         let log = log.with_context(|| node.log.display().to_string())?;
@@ -41,7 +41,7 @@ impl NodeProcess {
             .arg("--config")
             .arg(&node.config)
             .arg("--exit-with-stdin")
-            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -155,7 +155,7 @@ mod tests {
         let plan = Plan::create(&dir.path().join("cluster"), 1, &options).unwrap();
         let node = &plan.nodes[0];
         let program = stand_in(dir.path(), "read line; exec true");
-        let colour = [("COLOUR".to_owned(), "red".to_owned())];
+        let colour = [("COLOUR", Path::new("red"))];
         let mut process = NodeProcess::start(&program, node, &colour).unwrap();
         assert_eq!(process.ended().unwrap(), None);
         // It may be stopped before it has said a word.

@@ -13,6 +13,7 @@
 //! cluster again, with its mail.
 
 use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -220,7 +221,7 @@ fn make(
         let (cert, key) = pair(&pki, &format!("node-{}", node.id), || {
             authority.node(node.id, &hosts, Making::default()).map(drop)
         })?;
-        fs::create_dir_all(&node.data_dir).with_context(|| node.data_dir.display().to_string())?;
+        make_private(&node.data_dir).with_context(|| node.data_dir.display().to_string())?;
         let config = configuration(node, &pki.join("ca.pem"), (cert, key), options);
         let problems = config.validate();
         ensure!(problems.is_empty(), "{}", problems.join("; "));
@@ -233,6 +234,14 @@ fn make(
             .with_context(|| node.config.display().to_string())?;
     }
     Ok(planned)
+}
+
+/// A folder that holds mail and passwords is for this user alone.
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
 }
 
 fn configuration(

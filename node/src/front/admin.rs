@@ -14,14 +14,12 @@ use proto::v1;
 use tonic::{Request, Response, Status};
 
 use super::limits::{ACCOUNTS_PAGE, ADMIN_WAIT, JOIN_WAIT};
+use crate::identity::FEATURE_LEVEL;
 use crate::node::Node;
 use crate::raft::Group;
 use crate::replica::GroupId;
 use crate::service::{Answer, Call, DIRECTORY, Failure, Service};
 use crate::tls::{Caller, Identity};
-
-/// The feature level of this binary.
-pub const FEATURE_LEVEL: u32 = 1;
 
 /// The admin service of this node. Clones share it.
 #[derive(Clone)]
@@ -217,7 +215,9 @@ impl AdminServer {
             if attempt > 0 {
                 tokio::time::sleep(VERIFY_PAUSE).await;
             }
-            let ask = nodes.iter().map(|node| self.node.digest_of(*node, group));
+            let ask = nodes
+                .iter()
+                .map(|node| digest_of(self.service(), *node, group));
             verified.replicas = futures_util::future::join_all(ask).await;
             let first = verified.replicas.first();
             let same_index = verified.replicas.iter().all(|replica| {
@@ -404,7 +404,7 @@ impl v1::admin_server::Admin for AdminServer {
     ) -> Result<Response<v1::AdminDone>, Status> {
         let who = operator(&request)?;
         let asked = request.into_inner();
-        self.node.transfer(asked.group, asked.node).await?;
+        transfer(self.service(), asked.group, asked.node).await?;
         tracing::info!(target: "audit", who, group = asked.group, to = asked.node, "transfer");
         Ok(Response::new(v1::AdminDone {}))
     }
@@ -445,13 +445,13 @@ impl v1::admin_server::Admin for AdminServer {
         operator(&request)?;
         let group = request.into_inner().group;
         Ok(Response::new(
-            self.node.digest_of(self.service().node(), group).await,
+            digest_of(self.service(), self.service().node(), group).await,
         ))
     }
 }
 
 /// The digest of the replica of `group` on `node`, asked over the store service.
-pub async fn digest_of(service: &Service, node: u64, group: u64) -> v1::AdminDigestReply {
+async fn digest_of(service: &Service, node: u64, group: u64) -> v1::AdminDigestReply {
     let mut reply = v1::AdminDigestReply {
         node,
         ..v1::AdminDigestReply::default()
@@ -486,7 +486,7 @@ pub async fn digest_of(service: &Service, node: u64, group: u64) -> v1::AdminDig
 }
 
 /// The leader of `group` gives the lead to `to`'s replica; returns once it leads.
-pub async fn transfer(service: &Service, group: u64, to: u64) -> Result<(), Status> {
+async fn transfer(service: &Service, group: u64, to: u64) -> Result<(), Status> {
     let replica = {
         let view = service.view().read();
         let placed = view

@@ -62,5 +62,8 @@ pub const WATCH_POLL: Duration = Duration::from_secs(30);
 /// Operations that span groups and are driven in one turn.
 pub const OPERATIONS_AT_ONCE: usize = 1000;
 
+/// Of these, how many at the same time: enough for a group commit to hold many.
+pub const OPERATIONS_IN_FLIGHT: usize = 64;
+
 /// Passwords that are checked at the same time: each keeps a core busy.
 pub const PASSWORD_CHECKS_MAX: usize = 4;

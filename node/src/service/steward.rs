@@ -13,10 +13,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use directory::{Command as Direct, NodeState, OperationKind, Outcome as Directed};
+use futures_util::stream::{self, TryStreamExt as _};
 use mailbox::{Command, NewFolder, SpecialUse};
+use parking_lot::Mutex;
 
 use super::call::Failure;
-use super::limits::{BALANCE_LAG_MAX, BALANCE_TURNS, OPERATIONS_AT_ONCE, STEWARD_PAUSE};
+use super::limits::{
+    BALANCE_LAG_MAX, BALANCE_TURNS, OPERATIONS_AT_ONCE, OPERATIONS_IN_FLIGHT, STEWARD_PAUSE,
+};
 use super::local::now_ms;
 use super::{DIRECTORY, Lane, Service};
 use crate::raft::Group;
@@ -51,7 +55,7 @@ pub trait Usher: Send + Sync + 'static {
 /// Runs for as long as the node does.
 pub async fn run(service: Service, usher: std::sync::Arc<dyn Usher>) {
     let mut steward = Steward {
-        lane: service.lanes().open(),
+        lanes: Vec::new(),
         service,
         usher,
         settled: BTreeMap::new(),
@@ -67,7 +71,8 @@ pub async fn run(service: Service, usher: std::sync::Arc<dyn Usher>) {
 struct Steward {
     service: Service,
     usher: std::sync::Arc<dyn Usher>,
-    lane: Lane,
+    /// Lanes that no command is in flight on.
+    lanes: Vec<Lane>,
     /// For how many looks in a row the preferred replica of a group was fit to lead.
     settled: BTreeMap<GroupId, u32>,
 }
@@ -179,40 +184,50 @@ impl Steward {
             .rows()
             .read(|rows| directory::pending(rows, OPERATIONS_AT_ONCE))
             .map_err(|fault| Failure::Broken(fault.to_string()))?;
-        for operation in pending {
-            let account = mailbox::AccountId(operation.account.0);
-            let command = match operation.kind {
-                OperationKind::CreateAccount => Command::CreateAccount {
-                    account,
-                    folders: new_folders(),
-                    quota_bytes: operation.quota_bytes,
-                },
-                OperationKind::DeleteAccount => Command::DeleteAccount { account },
-            };
-            let partition = GroupId(operation.partition.0);
-            let lane = &mut self.lane;
-            let outcome = self
-                .service
-                .propose(partition, lane, command, Bytes::new(), STEP_WAIT)
-                .await;
-            match outcome {
-                Ok(mailbox::Outcome::Done(_)) => {}
-                Ok(mailbox::Outcome::Rejected(mailbox::Rejection::NoAccount))
-                    if operation.kind == OperationKind::DeleteAccount => {}
-                Ok(outcome) => {
-                    self.lane = self.service.lanes().open();
-                    return Err(Failure::Invalid(format!("{outcome:?}")));
-                }
-                Err(failure) => {
-                    self.lane = self.service.lanes().open();
-                    return Err(failure);
-                }
-            }
-            let finish = Direct::FinishOperation {
-                operation: operation.id,
-            };
-            self.service.direct(finish, STEP_WAIT).await?;
+        let lanes = Mutex::new(std::mem::take(&mut self.lanes));
+        let driven: Result<(), Failure> = stream::iter(pending.into_iter().map(Ok))
+            .try_for_each_concurrent(OPERATIONS_IN_FLIGHT, |operation| {
+                self.drive(&lanes, operation)
+            })
+            .await;
+        self.lanes = lanes.into_inner();
+        driven
+    }
+
+    /// Does one operation, through a lane that no other one uses meanwhile.
+    async fn drive(
+        &self,
+        lanes: &Mutex<Vec<Lane>>,
+        operation: directory::Operation,
+    ) -> Result<(), Failure> {
+        let account = mailbox::AccountId(operation.account.0);
+        let command = match operation.kind {
+            OperationKind::CreateAccount => Command::CreateAccount {
+                account,
+                folders: new_folders(),
+                quota_bytes: operation.quota_bytes,
+            },
+            OperationKind::DeleteAccount => Command::DeleteAccount { account },
+        };
+        let free = lanes.lock().pop();
+        let mut lane = free.unwrap_or_else(|| self.service.lanes().open());
+        let partition = GroupId(operation.partition.0);
+        let outcome = self
+            .service
+            .propose(partition, &mut lane, command, Bytes::new(), STEP_WAIT)
+            .await?;
+        match outcome {
+            mailbox::Outcome::Done(_) => {}
+            mailbox::Outcome::Rejected(mailbox::Rejection::NoAccount)
+                if operation.kind == OperationKind::DeleteAccount => {}
+            outcome => return Err(Failure::Invalid(format!("{outcome:?}"))),
         }
+        // A lane whose command may still be on its way is not used again.
+        lanes.lock().push(lane);
+        let finish = Direct::FinishOperation {
+            operation: operation.id,
+        };
+        self.service.direct(finish, STEP_WAIT).await?;
         Ok(())
     }
 
@@ -222,14 +237,21 @@ impl Steward {
         if due.is_none_or(|due| due > now_ms()) {
             return;
         }
-        let lane = &mut self.lane;
+        let free = self.lanes.pop();
+        let mut lane = free.unwrap_or_else(|| self.service.lanes().open());
         let ticked = self
             .service
-            .propose(group.id(), lane, Command::Tick, Bytes::new(), STEP_WAIT)
+            .propose(
+                group.id(),
+                &mut lane,
+                Command::Tick,
+                Bytes::new(),
+                STEP_WAIT,
+            )
             .await;
-        if let Err(failure) = ticked {
-            tracing::debug!(group = group.id().0, %failure, "tick");
-            self.lane = self.service.lanes().open();
+        match ticked {
+            Ok(_) => self.lanes.push(lane),
+            Err(failure) => tracing::debug!(group = group.id().0, %failure, "tick"),
         }
     }
 

@@ -9,7 +9,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -172,11 +172,14 @@ fn prove_node(
     verifier
         .verify_server_cert(leaf, intermediates, &name, &[], UnixTime::now())
         .map(drop)
-        .map_err(|error| {
-            unfit(
+        .map_err(|error| match error {
+            rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            ) => unfit(path, "is not signed by the cluster's authority (tls.ca)"),
+            error => unfit(
                 path,
                 format!("would be refused by the other nodes: {error}"),
-            )
+            ),
         })
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the server's layers, and of rules that hold for the whole repository.
 
 mod dependencies;
+mod live;
 mod raft;
 mod replica;
 mod tidy;

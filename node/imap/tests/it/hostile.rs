@@ -28,7 +28,7 @@ fn is_bad(item: &Item) -> bool {
     matches!(item, Item::Bad(_))
 }
 
-/// S3: ten thousand literals of 1 KiB in one SEARCH.
+/// Ten thousand literals of 1 KiB in one SEARCH.
 #[test]
 fn many_literals() {
     let literal = format!(" TEXT {{1024+}}\r\n{}", "x".repeat(1024));
@@ -38,7 +38,7 @@ fn many_literals() {
     assert!(matches!(error, Some(Error::Fatal(_))));
 }
 
-/// S4: a million parentheses, after login, as many bytes as one reads before giving up and more.
+/// A million parentheses, after login, as many bytes as one reads before giving up and more.
 #[test]
 fn a_million_parentheses() {
     let command = format!(
@@ -53,14 +53,14 @@ fn a_million_parentheses() {
     assert!(grammar::parse(command.trim_end().as_bytes().to_vec().into()).is_err());
 }
 
-/// S4: NOT, a hundred thousand times.
+/// NOT, a hundred thousand times.
 #[test]
 fn many_nots() {
     let command = format!("a SEARCH {}SEEN", "NOT ".repeat(100_000));
     assert!(grammar::parse(command.into_bytes().into()).is_err());
 }
 
-/// S15: patterns that make backtracking matchers exponential, or quadratic at least.
+/// Patterns that make backtracking matchers exponential, or quadratic at least.
 #[test]
 fn evil_patterns() {
     let wild = Pattern::new(b"", "*%".repeat(1_000).as_bytes(), false).unwrap();
@@ -77,7 +77,7 @@ fn evil_patterns() {
     assert!(Pattern::new(b"", &[b'*'; limits::PATTERN_BYTES_MAX + 1], false).is_err());
 }
 
-/// S17: a hundred thousand ranges.
+/// A hundred thousand ranges.
 #[test]
 fn many_ranges() {
     let ranges = vec!["1:*"; 100_000].join(",");
@@ -90,7 +90,7 @@ fn many_ranges() {
     assert_eq!(set.normalise(u32::MAX).len(), 1);
 }
 
-/// S13: long and deep names, as CREATE, RENAME and APPEND would bring them.
+/// Long and deep names, as CREATE, RENAME and APPEND would bring them.
 #[test]
 fn long_and_deep_names() {
     let bad = [
@@ -114,7 +114,7 @@ fn long_and_deep_names() {
     );
 }
 
-/// S6: what cannot be a user, a mailbox or a flag, in every way of writing it.
+/// What cannot be a user, a mailbox or a flag, in every way of writing it.
 #[test]
 fn nul_and_broken_utf8() {
     let bad: [&[u8]; 8] = [
@@ -140,7 +140,7 @@ fn nul_and_broken_utf8() {
     }
 }
 
-/// S18: a million commands in one go cost no memory.
+/// A million commands in one go cost no memory.
 #[test]
 fn pipelined_noops() {
     let (items, error) = feed(

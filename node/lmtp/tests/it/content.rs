@@ -1,4 +1,4 @@
-//! DATA content: dots, ends, and everything that only looks like an end (S12).
+//! DATA content: dots, ends, and everything that only looks like an end.
 
 use bytes::Bytes;
 use lmtp::Event;

@@ -169,7 +169,7 @@ fn answers_out_of_turn_change_nothing() {
     assert_eq!(client.codes(), [250, 250]);
 }
 
-/// S1: clear text that arrives while the 220 is being written is dropped as well.
+/// Clear text that arrives while the 220 is being written is dropped as well.
 #[test]
 fn clear_text_before_the_handshake_is_dropped() {
     let mut config = config();

@@ -13,6 +13,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -25,6 +26,13 @@ use crate::replica::panic_text;
 
 /// Where a tree keeps which checkpoint it holds: above all rows, local ones too.
 const APPLIED_KEY: &[u8] = &[0xff, 0xff, b'a'];
+
+/// How often a database that somebody has open is tried again: a process that is being started
+/// holds what its parent had open, for a moment.
+const LOCK_TRIES: u32 = 20;
+
+/// Between two such tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The indexes of a node, in one sled database.
 pub struct SledIndexes {
@@ -53,11 +61,17 @@ impl SledIndexes {
             let why = std::fs::read_to_string(&paths.doubt).unwrap_or_default();
             put_aside = Some(paths.put_aside(&format!("it is in doubt: {}", why.trim()))?);
         }
+        paths.begin_doubt()?;
         let db = match paths.open(cache_bytes) {
             Ok(db) => db,
+            Err(fault) if is_locked(&fault) => {
+                drop(std::fs::remove_file(&paths.doubt));
+                return Err(fault);
+            }
             Err(fault) if put_aside.is_some() => return Err(fault),
             Err(fault) => {
                 put_aside = Some(paths.put_aside(&fault.to_string())?);
+                paths.begin_doubt()?;
                 paths.open(cache_bytes)?
             }
         };
@@ -121,13 +135,30 @@ impl Paths {
         }
     }
 
+    /// Says that an open is under way. That it cannot be said is the disk's fault and not the
+    /// database's, which is not put aside for it, now or by the next open.
+    fn begin_doubt(&self) -> Result<(), Fault> {
+        std::fs::write(&self.doubt, "the last open did not return\n").map_err(|error| {
+            drop(std::fs::remove_file(&self.doubt));
+            store(error)
+        })
+    }
+
     fn open(&self, cache_bytes: u64) -> Result<sled::Db, Fault> {
-        std::fs::write(&self.doubt, "the last open did not return\n").map_err(store)?;
         let config = sled::Config::default()
             .path(&self.index)
             .cache_capacity(cache_bytes)
             .flush_every_ms(None);
-        let db = guarded(|| config.open())?;
+        let mut tries = 0;
+        let db = loop {
+            match guarded(|| config.open()) {
+                Err(fault) if is_locked(&fault) && tries < LOCK_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                opened => break opened?,
+            }
+        };
         std::fs::remove_file(&self.doubt).map_err(store)?;
         Ok(db)
     }
@@ -279,6 +310,12 @@ fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
             panic_text(panic.as_ref())
         ))),
     }
+}
+
+/// Whether somebody has the database open, which says nothing against it. sled has no error of its
+/// own for that.
+fn is_locked(fault: &Fault) -> bool {
+    matches!(fault, Fault::Store(why) if why.contains("could not acquire lock"))
 }
 
 fn store(error: std::io::Error) -> Fault {

@@ -265,7 +265,7 @@ async fn load_names_the_file_that_is_wrong() {
         ca: other.path().join("ca.pem"),
         ..good
     };
-    assert!(error(&foreign, 1).contains("would be refused by the other nodes"));
+    assert!(error(&foreign, 1).contains("is not signed by the cluster"));
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ fn envelope(structure: &Structure) -> BytesMut {
     out
 }
 
-/// S9: as deep as it goes, and no deeper.
+/// As deep as it goes, and no deeper.
 #[test]
 fn nested_multiparts() {
     let mut message = String::new();
@@ -70,7 +70,7 @@ fn nested_multiparts() {
     );
 }
 
-/// S9: messages in messages, each malformed.
+/// Messages in messages, each malformed.
 #[test]
 fn nested_messages() {
     let message = "Content-Type: message/rfc822\r\nno field\r\n\r\n".repeat(10_000);
@@ -79,7 +79,7 @@ fn nested_messages() {
     assert_eq!(structure.parts().len(), DEPTH_MAX + 1);
 }
 
-/// S9: the rest belongs to the last part.
+/// The rest belongs to the last part.
 #[test]
 fn many_parts() {
     let count = 200_000;
@@ -117,7 +117,7 @@ fn empty_multiparts() {
     }
 }
 
-/// S10: 200,000 lines of To.
+/// 200,000 lines of To.
 #[test]
 fn many_address_fields() {
     let header = "To: someone <someone@example.org>\r\n".repeat(200_000);
@@ -130,7 +130,7 @@ fn many_address_fields() {
     );
 }
 
-/// S10: a million groups, in one field and folded.
+/// A million groups, in one field and folded.
 #[test]
 fn many_groups() {
     let message = format!("To: {}\r\n\r\n", "g:;,".repeat(1_000_000));
@@ -143,7 +143,7 @@ fn many_groups() {
     assert!(scan(folded.as_bytes()).envelope().to.len() > 10_000);
 }
 
-/// S10: one field of 2 MiB, in one line and in many.
+/// One field of 2 MiB, in one line and in many.
 #[test]
 fn huge_fields() {
     for filling in ["x", "\r\n x"] {
@@ -156,7 +156,7 @@ fn huge_fields() {
     }
 }
 
-/// S11: 100,000 segments of one parameter, forwards and backwards.
+/// 100,000 segments of one parameter, forwards and backwards.
 #[test]
 fn many_segments() {
     let segment = |number: u32| format!("; name*{number}*=x");
@@ -170,7 +170,7 @@ fn many_segments() {
     }
 }
 
-/// S11: what does not end takes the rest of its field, whatever follows.
+/// What does not end takes the rest of its field, whatever follows.
 #[test]
 fn unfinished_syntax() {
     let openings = [

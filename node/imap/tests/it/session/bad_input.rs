@@ -82,7 +82,7 @@ fn scram_logs_in() {
     assert!(scram("nobody", PASSWORD).starts_with("a NO [AUTHENTICATIONFAILED]"));
 }
 
-/// S3: sizes that are announced are never allocated, and no `+` is sent.
+/// Sizes that are announced are never allocated, and no `+` is sent.
 #[test]
 fn announced_sizes_before_login() {
     for size in [
@@ -102,7 +102,7 @@ fn announced_sizes_before_login() {
     }
 }
 
-/// S4: nesting, before and after login.
+/// Nesting, before and after login.
 #[test]
 fn nesting() {
     let deep = format!(
@@ -130,7 +130,7 @@ fn nesting() {
     assert!(dialogue.ended("c").is_some());
 }
 
-/// S4: three bad commands before login, fifty after it.
+/// Three bad commands before login, fifty after it.
 #[test]
 fn bad_commands_are_limited() {
     let mut dialogue = Dialogue::new();
@@ -154,7 +154,7 @@ fn bad_commands_are_limited() {
     assert_eq!(dialogue.ended("c").as_deref(), Some("Refused"));
 }
 
-/// S7: failed logins end a connection, and leave nothing behind.
+/// Failed logins end a connection, and leave nothing behind.
 #[test]
 fn failed_logins_are_limited() {
     let mut dialogue = Dialogue::new();
@@ -169,7 +169,7 @@ fn failed_logins_are_limited() {
     assert!(said.contains("* BYE"), "{said}");
 }
 
-/// S17: numbers at the edges of their types.
+/// Numbers at the edges of their types.
 #[test]
 fn numbers_at_the_edge() {
     let mut dialogue = Dialogue::new();

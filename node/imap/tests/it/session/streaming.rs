@@ -92,7 +92,7 @@ fn headers_do_not_read_the_body() {
     assert!(dialogue.partition.take_read().is_empty());
 }
 
-/// S10: a header of many MiB is filtered as it streams by.
+/// A header of many MiB is filtered as it streams by.
 #[test]
 fn a_long_header_is_filtered() {
     let mut message = b"Subject: here\r\n".to_vec();
@@ -182,7 +182,7 @@ fn very_many_changes() {
     assert_eq!(said, "t OK NOOP completed\r\n");
 }
 
-/// S18: what a connection costs while nothing happens.
+/// What a connection costs while nothing happens.
 #[test]
 fn an_idle_session_is_small() {
     let (mut server, config) = (Client::plain().server(), Config::default());

@@ -1,0 +1,19 @@
+//! The server as people meet it: real processes, real sockets, real TLS.
+//!
+//! ```text
+//!   dialogue_*   bytes that a client sends, what it is answered, and that the next one is served
+//!   start        what is said when a node cannot start, and that nothing is written then
+//!   cluster      one cluster of `rookeryd demo` for all dialogues
+//!   wire         a client that sends what it is told, and waits
+//! ```
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod cluster;
+mod dialogue_imap;
+mod dialogue_lmtp;
+mod dialogue_memory;
+mod dialogue_names;
+mod dialogue_tls;
+mod start;
+mod wire;
