@@ -428,6 +428,11 @@ fn unsettled(statuses: &BTreeMap<u64, AdminStatus>) -> Option<String> {
     None
 }
 
+/// The file that says how slow the disk of a node is.
+fn delay_file(node: &PlannedNode) -> PathBuf {
+    node.log.with_extension("sync-delay-ms")
+}
+
 #[cfg(test)]
 mod tests {
     use client::v1::AdminReplica;
@@ -494,9 +499,4 @@ mod tests {
         let leaders = newest_leaders([&old, &new, &none].into_iter());
         assert_eq!(leaders[&1], Leader { term: 5, node: 2 });
     }
-}
-
-/// The file that says how slow the disk of a node is.
-fn delay_file(node: &PlannedNode) -> PathBuf {
-    node.log.with_extension("sync-delay-ms")
 }

@@ -88,9 +88,17 @@ pub enum Lost {
 
 type Answer<F> = oneshot::Sender<Result<<F as Frames>::Reply, Lost>>;
 
+/// A request on its way into a frame.
+struct Queued<F: Frames> {
+    request: F::Request,
+    answer: Answer<F>,
+    /// Whether somebody waits for it: then its frame does not wait for others.
+    now: bool,
+}
+
 /// One connection to one node.
 pub struct Link<F: Frames> {
-    queue: mpsc::Sender<(F::Request, Answer<F>)>,
+    queue: mpsc::Sender<Queued<F>>,
     shared: Arc<Shared<F>>,
 }
 
@@ -101,7 +109,7 @@ struct Shared<F: Frames> {
 
 impl<F: Frames> Link<F> {
     /// A link to `node` that connects at once and again whenever it breaks. Requests wait up to
-    /// `merge` for each other, to share a frame.
+    /// `merge` for each other, to share a frame, unless one is pressing.
     #[must_use]
     pub fn open(frames: F, dial: Arc<dyn Dial>, node: u64, merge: Duration) -> Self {
         let (queue, requests) = mpsc::channel(F::QUEUE_MAX);
@@ -121,7 +129,8 @@ impl<F: Frames> Link<F> {
         Self { queue, shared }
     }
 
-    /// Queues a request; whatever becomes of it is received from the answer.
+    /// Queues a request; whatever becomes of it is received from the answer. With `now` its frame
+    /// leaves as soon as it can, without waiting for others.
     ///
     /// # Errors
     ///
@@ -129,11 +138,15 @@ impl<F: Frames> Link<F> {
     pub fn send(
         &self,
         request: F::Request,
+        now: bool,
     ) -> Result<oneshot::Receiver<Result<F::Reply, Lost>>, Lost> {
         let (answer, answered) = oneshot::channel();
-        self.queue
-            .try_send((request, answer))
-            .map_err(|_| Lost::NotSent)?;
+        let queued = Queued {
+            request,
+            answer,
+            now,
+        };
+        self.queue.try_send(queued).map_err(|_| Lost::NotSent)?;
         Ok(answered)
     }
 
@@ -160,7 +173,7 @@ struct Driver<F: Frames> {
     shared: Arc<Shared<F>>,
 }
 
-type Queue<F> = mpsc::Receiver<(<F as Frames>::Request, Answer<F>)>;
+type Queue<F> = mpsc::Receiver<Queued<F>>;
 type Waiting<F> = Mutex<HashMap<u64, Answer<F>>>;
 
 impl<F: Frames> Driver<F> {
@@ -177,8 +190,8 @@ impl<F: Frames> Driver<F> {
             }
             let again = Instant::now() + RECONNECT_WAIT;
             // Whoever waits learns at once, and so does who comes before the next try.
-            while let Ok(Some((_, answer))) = tokio::time::timeout_at(again, queue.recv()).await {
-                drop(answer.send(Err(Lost::NotSent)));
+            while let Ok(Some(queued)) = tokio::time::timeout_at(again, queue.recv()).await {
+                drop(queued.answer.send(Err(Lost::NotSent)));
             }
             tokio::time::sleep_until(again).await;
         }
@@ -213,17 +226,15 @@ impl<F: Frames> Driver<F> {
                 return;
             }
             if !self.merge.is_zero() {
-                tokio::time::sleep(self.merge).await;
-                while batch.len() < F::REQUESTS_MAX
-                    && let Ok(request) = queue.try_recv()
-                {
-                    batch.push(request);
-                }
+                self.wait_for_more(queue, &mut batch).await;
             }
             let mut slot = Some(slot);
             let mut frame = F::Outgoing::default();
             let mut bytes = 0;
-            for (request, answer) in batch.drain(..) {
+            for Queued {
+                request, answer, ..
+            } in batch.drain(..)
+            {
                 let id = self.ids.fetch_add(1, Ordering::Relaxed);
                 match self.frames.put(id, request, &mut frame) {
                     Some(added) => {
@@ -248,6 +259,17 @@ impl<F: Frames> Driver<F> {
                     None if frames.send(frame).await.is_err() => return,
                     None => {}
                 }
+            }
+        }
+    }
+
+    /// Lets requests that are not pressing wait for each other.
+    async fn wait_for_more(&self, queue: &mut Queue<F>, batch: &mut Vec<Queued<F>>) {
+        let until = Instant::now() + self.merge;
+        while batch.len() < F::REQUESTS_MAX && !batch.iter().any(|queued| queued.now) {
+            match tokio::time::timeout_at(until, queue.recv()).await {
+                Ok(Some(queued)) => batch.push(queued),
+                Ok(None) | Err(_) => return,
             }
         }
     }

@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::limits::{PROPOSE_PAUSE, PROPOSE_RETRY, QUEUE_ROOM_BYTES, READ_BATCH_MAX};
 use super::log_store::LogStore;
 use super::machine::Machine;
-use super::serve;
+use super::peer::Reading;
 use super::types::{Body, Proposal, Types, log_id};
-use crate::replica::{Entries, GroupId, LogId, Replica};
+use crate::replica::{GroupId, LogId, Replica};
 
 /// openraft, as this node uses it.
 pub type Raft = openraft::Raft<Types, Machine>;
@@ -78,9 +78,10 @@ impl Group {
         raft: Raft,
         replica: Arc<Replica>,
         store: LogStore,
+        reading: Reading,
     ) -> Self {
         let (reads, queue) = mpsc::channel(READ_BATCH_MAX);
-        tokio::spawn(serve_reads(raft.clone(), queue));
+        tokio::spawn(serve_reads(raft.clone(), reading, queue));
         Self {
             id,
             replica_id,
@@ -117,18 +118,6 @@ impl Group {
     /// The log underneath; for this folder.
     pub(super) fn store(&self) -> &LogStore {
         &self.store
-    }
-
-    /// The body of an entry from this node's log, if it is there. Blocks on the disk.
-    ///
-    /// # Errors
-    ///
-    /// When the record is damaged.
-    pub fn body(&self, index: u64, term: u64) -> Result<Option<Bytes>, seglog::Error> {
-        self.store
-            .body(index, term)
-            .map(|place| serve::load(place, self.store.log()))
-            .transpose()
     }
 
     /// Whether the log of this node can take more entries now.
@@ -314,11 +303,15 @@ fn not_leader(forward: &ForwardToLeader<Types>, own: u64) -> GroupError {
 /// Serves reads in batches: whoever comes while a round is under way shares the next one.
 async fn serve_reads(
     raft: Raft,
+    reading: Reading,
     mut queue: mpsc::Receiver<oneshot::Sender<Result<(), GroupError>>>,
 ) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, READ_BATCH_MAX).await > 0 {
-        let result = match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+        reading.set(true);
+        let confirmed = raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
+        reading.set(!queue.is_empty());
+        let result = match confirmed {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
                 Err(not_leader(&forward, *raft.node_id()))

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::group::{Group, Raft};
 use super::log_store::LogStore;
 use super::machine::Machine;
-use super::peer::Peers;
+use super::peer::{Peers, Reading};
 use crate::replica::{GroupId, Replica};
 
 /// Timing of elections. Milliseconds.
@@ -138,10 +138,11 @@ impl Groups {
         replica: &Arc<Replica>,
         store: &LogStore,
     ) -> anyhow::Result<Arc<Group>> {
+        let reading = Reading::default();
         let raft = Raft::new(
             replica_id,
             Arc::clone(&self.shared.config),
-            self.shared.peers.factory(id, replica_id),
+            self.shared.peers.factory(id, replica_id, reading.clone()),
             store.clone(),
             Machine::new(Arc::clone(replica)),
         )
@@ -152,6 +153,7 @@ impl Groups {
             raft,
             Arc::clone(replica),
             store.clone(),
+            reading,
         ));
         self.shared.running.write().insert(id, Arc::clone(&group));
         Ok(group)

@@ -42,4 +42,4 @@ pub use group::{Group, GroupError, GroupStatus};
 pub use groups::{Groups, OnFatal, Timing};
 pub use log_store::LogStore;
 pub use peer::Peers;
-pub use serve::{CallerNode, Gate, PeerServer, PeerService, load};
+pub use serve::{CallerNode, Gate, PeerServer, PeerService};

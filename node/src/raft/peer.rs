@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::FuturesOrdered;
@@ -73,11 +74,12 @@ impl Peers {
 
     /// The factory of connections for one group's replica.
     #[must_use]
-    pub fn factory(&self, group: GroupId, replica: u64) -> Factory {
+    pub fn factory(&self, group: GroupId, replica: u64, reading: Reading) -> Factory {
         Factory {
             peers: self.clone(),
             group,
             replica,
+            reading,
         }
     }
 
@@ -172,11 +174,24 @@ fn entry_bytes(entry: &v1::PeerEntry) -> usize {
     }
 }
 
+/// Whether somebody waits for a read of the group. Such a read is confirmed by heartbeats, which
+/// are then pressing. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Reading(Arc<AtomicBool>);
+
+impl Reading {
+    /// Says whether somebody waits.
+    pub fn set(&self, waiting: bool) {
+        self.0.store(waiting, Ordering::Relaxed);
+    }
+}
+
 /// Makes the connections of one group's replica, for openraft.
 pub struct Factory {
     peers: Peers,
     group: GroupId,
     replica: u64,
+    reading: Reading,
 }
 
 impl Factory {
@@ -188,7 +203,7 @@ impl Factory {
                 from: self.replica,
                 to: target,
             },
-            heartbeats,
+            heartbeats: heartbeats.then(|| self.reading.clone()),
         }
     }
 }
@@ -213,7 +228,8 @@ impl RaftNetworkFactory<Types> for Factory {
 pub struct Network {
     peers: Peers,
     route: Route,
-    heartbeats: bool,
+    /// Of a connection for heartbeats: whether they are pressing.
+    heartbeats: Option<Reading>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -293,17 +309,16 @@ type ReplyFuture =
 fn send(
     links: &PeerLinks,
     route: Route,
-    heartbeats: bool,
+    heartbeats: Option<&Reading>,
     append: AppendEntriesRequest<Types>,
 ) -> ReplyFuture {
     let prev = append.prev_log_id;
     let last = append.entries.last().map(|entry| entry.log_id).or(prev);
-    let link = if heartbeats {
-        &links.heartbeats
-    } else {
-        &links.appends
+    let (link, now) = match heartbeats {
+        Some(reading) => (&links.heartbeats, reading.0.load(Ordering::Relaxed)),
+        None => (&links.appends, true),
     };
-    let Ok(reply) = link.send((route, append)) else {
+    let Ok(reply) = link.send((route, append), now) else {
         return Box::pin(future::ready(Err(unreachable_peer("queue is full").into())));
     };
     Box::pin(async move {
@@ -353,7 +368,7 @@ impl NetStreamAppend<Types> for Network {
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
     {
-        let (route, heartbeats) = (self.route, self.heartbeats);
+        let (route, heartbeats) = (self.route, self.heartbeats.clone());
         let links = self.links();
         Box::pin(async move {
             let links = links?;
@@ -365,9 +380,9 @@ impl NetStreamAppend<Types> for Network {
             let stream: BoxStream<'s, _> = Box::pin(futures_util::stream::unfold(
                 pipeline,
                 move |mut pipeline| {
-                    let links = Arc::clone(&links);
+                    let (links, heartbeats) = (Arc::clone(&links), heartbeats.clone());
                     async move {
-                        let reply = pipeline.next(&links, route, heartbeats).await?;
+                        let reply = pipeline.next(&links, route, heartbeats.as_ref()).await?;
                         Some((reply, pipeline))
                     }
                 },
@@ -390,7 +405,7 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<S> {
         &mut self,
         links: &PeerLinks,
         route: Route,
-        heartbeats: bool,
+        heartbeats: Option<&Reading>,
     ) -> Option<Result<StreamAppendResult<Types>, RPCError<Types>>> {
         loop {
             let room = self.open && self.replies.len() < PIPELINE_MAX;

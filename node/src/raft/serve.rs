@@ -23,7 +23,7 @@ use super::group::Group;
 use super::groups::Groups;
 use super::limits::FRAME_REQUESTS_MAX;
 use super::types::Types;
-use crate::replica::{BodyPlace, GroupId};
+use crate::replica::GroupId;
 
 /// Who calls, as its certificate proves. Put into a request's extensions by the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,32 +266,6 @@ impl v1::peer_server::Peer for PeerServer {
         Ok(Response::new(v1::PeerTransferReply { refused }))
     }
 
-    async fn fetch_body(
-        &self,
-        request: Request<v1::FetchBodyRequest>,
-    ) -> Result<Response<v1::FetchBodyReply>, Status> {
-        caller(&request)?;
-        let wire = request.into_inner();
-        let group = self
-            .0
-            .groups
-            .get(GroupId(wire.group))
-            .ok_or_else(|| Status::not_found("no such group here"))?;
-        let bytes = tokio::task::spawn_blocking(move || group.body(wire.index, wire.term))
-            .await
-            .map_err(|error| Status::internal(error.to_string()))?
-            .map_err(|error| Status::data_loss(error.to_string()))?
-            .ok_or_else(|| Status::not_found("no such body here"))?;
-        let length = bytes.len() as u64;
-        let (from, to) = (wire.from.min(length), wire.to.min(length));
-        if from > to {
-            return Err(Status::invalid_argument("the range is reversed"));
-        }
-        Ok(Response::new(v1::FetchBodyReply {
-            bytes: bytes.slice(from as usize..to as usize),
-        }))
-    }
-
     async fn welcome(
         &self,
         request: Request<v1::WelcomeRequest>,
@@ -316,25 +290,4 @@ impl PeerServer {
 
 fn stopped(error: impl std::error::Error) -> Status {
     Status::unavailable(error.to_string())
-}
-
-/// The bytes at `place`, read from `log` if they are not in memory.
-///
-/// # Errors
-///
-/// When the record cannot be read or is damaged.
-pub fn load(place: BodyPlace, log: &seglog::Log) -> Result<bytes::Bytes, seglog::Error> {
-    match place {
-        BodyPlace::Held(bytes) => Ok(bytes),
-        BodyPlace::Logged {
-            place,
-            checksum,
-            skip,
-        } => super::types::Body::Logged {
-            place,
-            checksum,
-            skip,
-        }
-        .load(log),
-    }
 }

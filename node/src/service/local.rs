@@ -1,6 +1,7 @@
 //! Calls that this node answers, for groups whose replica it holds.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mailbox::{AccountId, MailboxId, Query, Uid};
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 use super::call::{Answer, Call, Failure};
 use super::limits::{APPLIED_WAIT, RECENT_MAX};
 use crate::raft::{Group, Groups};
-use crate::replica::GroupId;
+use crate::replica::{BodyError, GroupId, LogId};
 
 /// Answers calls from this node's replicas.
 pub struct Local {
@@ -49,12 +50,12 @@ impl Local {
                 read(&group, &query).map(|answer| Answer::Result(Box::new(answer)))
             }
             Call::Body { index, term, range } => {
-                let read = move || group.body(index, term);
-                let bytes = tokio::task::spawn_blocking(read)
+                let replica = Arc::clone(group.rows());
+                let id = LogId { term, index };
+                let bytes = tokio::task::spawn_blocking(move || replica.entry_body(id))
                     .await
                     .map_err(|error| Failure::Broken(error.to_string()))?
-                    .map_err(|error| Failure::Broken(error.to_string()))?
-                    .ok_or(Failure::NotFound)?;
+                    .map_err(unreadable)?;
                 let length = bytes.len() as u64;
                 let (from, to) = (range.start.min(length), range.end.min(length));
                 Ok(Answer::Body(
@@ -122,6 +123,14 @@ impl Local {
             recent.insert((account, mailbox), claim_below);
         }
         from
+    }
+}
+
+/// A body that another replica may have.
+fn unreadable(error: BodyError) -> Failure {
+    match error {
+        BodyError::Missing(_) | BodyError::NoBody => Failure::NotFound,
+        BodyError::Damaged(..) | BodyError::Fault(_) => Failure::Broken(error.to_string()),
     }
 }
 

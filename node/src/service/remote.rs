@@ -56,7 +56,7 @@ impl Remote {
             Lost::NotSent => Failure::Busy("node is not connected".into()),
             Lost::MaybeArrived => Failure::Unknown,
         };
-        let answered = self.link(node).send((group, call)).map_err(lost)?;
+        let answered = self.link(node).send((group, call), true).map_err(lost)?;
         match answered.await {
             Ok(Ok(answer)) => call::answer_from_wire(answer),
             Ok(Err(why)) => Err(lost(why)),

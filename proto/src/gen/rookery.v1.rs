@@ -1658,25 +1658,6 @@ pub struct PeerTransferReply {
     #[prost(string, tag = "1")]
     pub refused: ::prost::alloc::string::String,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct FetchBodyRequest {
-    #[prost(uint64, tag = "1")]
-    pub group: u64,
-    #[prost(uint64, tag = "2")]
-    pub index: u64,
-    #[prost(uint64, tag = "3")]
-    pub term: u64,
-    /// Bytes of the body: from (inclusive) to (exclusive).
-    #[prost(uint64, tag = "4")]
-    pub from: u64,
-    #[prost(uint64, tag = "5")]
-    pub to: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct FetchBodyReply {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub bytes: ::prost::bytes::Bytes,
-}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WelcomeRequest {
     /// The cluster's id, 16 bytes.
@@ -1853,27 +1834,6 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("rookery.v1.Peer", "TransferLeader"));
             self.inner.unary(req, path, codec).await
         }
-        /// The bytes of a body, from any replica that holds it.
-        pub async fn fetch_body(
-            &mut self,
-            request: impl tonic::IntoRequest<super::FetchBodyRequest>,
-        ) -> std::result::Result<tonic::Response<super::FetchBodyReply>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/rookery.v1.Peer/FetchBody",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Peer", "FetchBody"));
-            self.inner.unary(req, path, codec).await
-        }
         /// A member of a cluster tells a new node which replica of the directory it holds from now on.
         pub async fn welcome(
             &mut self,
@@ -1934,11 +1894,6 @@ pub mod peer_server {
             tonic::Response<super::PeerTransferReply>,
             tonic::Status,
         >;
-        /// The bytes of a body, from any replica that holds it.
-        async fn fetch_body(
-            &self,
-            request: tonic::Request<super::FetchBodyRequest>,
-        ) -> std::result::Result<tonic::Response<super::FetchBodyReply>, tonic::Status>;
         /// A member of a cluster tells a new node which replica of the directory it holds from now on.
         async fn welcome(
             &self,
@@ -2137,49 +2092,6 @@ pub mod peer_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TransferLeaderSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/rookery.v1.Peer/FetchBody" => {
-                    #[allow(non_camel_case_types)]
-                    struct FetchBodySvc<T: Peer>(pub Arc<T>);
-                    impl<T: Peer> tonic::server::UnaryService<super::FetchBodyRequest>
-                    for FetchBodySvc<T> {
-                        type Response = super::FetchBodyReply;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::FetchBodyRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Peer>::fetch_body(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = FetchBodySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
