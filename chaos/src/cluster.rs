@@ -29,6 +29,9 @@ pub const PASSWORD: &str = "pass";
 /// Segments of the log are as small as they may be, so that a short run fills several.
 const SEGMENT_BYTES: u32 = 16 << 20;
 
+/// Little, so that a node that was away needs a checkpoint soon.
+const LOG_KEPT_BYTES: u64 = 64 << 10;
+
 /// A cluster under test.
 pub struct Cluster {
     plan: Plan,
@@ -75,6 +78,7 @@ impl Cluster {
         let options = Options {
             ports: Ports::Any,
             segment_bytes: Some(SEGMENT_BYTES),
+            log_kept_bytes: Some(LOG_KEPT_BYTES),
             ..Options::default()
         };
         let plan = Plan::create(dir, NODES as usize, &options)?;
@@ -146,12 +150,11 @@ impl Cluster {
     ///
     /// When the server was not built with the feature `faults`.
     pub fn slow_disk(&self, node: u64, delay_ms: u64) -> anyhow::Result<()> {
-        let node = self.plan.node(node).context("there is no such node")?;
-        let log = std::fs::read(&node.log).with_context(|| node.log.display().to_string())?;
         ensure!(
-            String::from_utf8_lossy(&log).contains(SYNC_DELAY),
+            self.told(node, SYNC_DELAY)? > 0,
             "this server does not know {SYNC_DELAY}: build it with --features faults"
         );
+        let node = self.plan.node(node).context("there is no such node")?;
         std::fs::write(delay_file(node), delay_ms.to_string())?;
         Ok(())
     }
@@ -239,6 +242,17 @@ impl Cluster {
             }
         }
         Ok(stubborn)
+    }
+
+    /// How often a text stands in the log of a node.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such node or log.
+    pub fn told(&self, node: u64, text: &str) -> anyhow::Result<usize> {
+        let node = self.plan.node(node).context("there is no such node")?;
+        let log = std::fs::read(&node.log).with_context(|| node.log.display().to_string())?;
+        Ok(String::from_utf8_lossy(&log).matches(text).count())
     }
 
     /// What each node says that answers.

@@ -31,6 +31,9 @@ pub const DRAIN_WAIT: Duration = Duration::from_secs(400);
 /// How long a node may take to stop by itself before it is killed.
 pub const STOP_WAIT: Duration = Duration::from_secs(20);
 
+/// How long nodes may take until what they need no more is purged from their logs.
+pub const PURGE_WAIT: Duration = Duration::from_secs(5);
+
 /// Between two looks at something that is waited for.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 

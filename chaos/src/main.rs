@@ -9,7 +9,7 @@ use chaos::load::Crowd;
 use chaos::mail::message::Sizes;
 use chaos::report::Ending;
 use chaos::scenario::stage::{HISTORY, Setting};
-use chaos::scenario::{big, run, slow_sync};
+use chaos::scenario::{away, big, run, slow_sync};
 use chaos::{oracle, process};
 use clap::{Parser, Subcommand, value_parser};
 
@@ -48,6 +48,20 @@ enum Command {
         /// By how much each sync is delayed, milliseconds.
         #[arg(long, default_value_t = 300)]
         delay_ms: u64,
+        /// How many clients there are.
+        #[arg(long, default_value_t = 18, value_parser = value_parser!(u32).range(3..=300))]
+        clients: u32,
+    },
+    /// Nodes that miss more than the logs of the others still hold: they get checkpoints.
+    Away {
+        #[command(flatten)]
+        place: Place,
+        /// How many nodes are away, one after the other.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// Operations that each misses.
+        #[arg(long, default_value_t = 2000)]
+        operations: u64,
         /// How many clients there are.
         #[arg(long, default_value_t = 18, value_parser = value_parser!(u32).range(3..=300))]
         clients: u32,
@@ -148,6 +162,21 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
             kept(&place, &setting, || {
                 runtime.block_on(slow_sync::run(&options))
             })
+        }
+        Command::Away {
+            place,
+            rounds,
+            operations,
+            clients,
+        } => {
+            let setting = place.setting(clients)?;
+            let options = away::Options {
+                setting: setting.clone(),
+                rounds,
+                operations,
+                crowd: Crowd::of(clients),
+            };
+            kept(&place, &setting, || runtime.block_on(away::run(&options)))
         }
         Command::BigMessage { place, size } => {
             let setting = place.setting(1)?;

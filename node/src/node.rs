@@ -278,6 +278,8 @@ impl Node {
         while self.book.directory_replica().is_none() {
             self.founded.notified().await;
         }
+        let kept_bytes = self.config.storage.log_kept_bytes;
+        tokio::spawn(self.groups.clone().purge_logs(kept_bytes));
         let mut reported = false;
         loop {
             if let Err(error) = self.follow().await {

@@ -7,7 +7,7 @@ use chaos::mail::message::Sizes;
 use chaos::process;
 use chaos::report::Ending;
 use chaos::scenario::stage::Setting;
-use chaos::scenario::{big, run};
+use chaos::scenario::{away, big, run};
 
 /// One cluster at a time: they share the machine's cores and disk with all other tests.
 static ONE: Mutex<()> = Mutex::new(());
@@ -66,6 +66,22 @@ fn a_large_message_through_a_kill() {
             size: 5 << 20,
         };
         let ending = big::run(&options).await;
+        clean_or_kept(ending, dir);
+    });
+}
+
+/// A node that missed what the others have purged is brought to checkpoints, bodies and all.
+#[test]
+fn a_node_that_was_away() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let options = away::Options {
+            setting: setting(&dir, 7).await,
+            rounds: 1,
+            operations: 400,
+            crowd: Crowd::of(6),
+        };
+        let ending = away::run(&options).await;
         clean_or_kept(ending, dir);
     });
 }

@@ -58,6 +58,7 @@ mod layer;
 pub mod limits;
 pub mod query;
 mod recount;
+mod referred;
 mod select;
 mod stored;
 pub mod types;
@@ -71,5 +72,6 @@ pub use event::{BodyChange, Event, EventKind};
 pub use query::{
     Answer, Changes, Digest, Folder, Message, Messages, Opened, Query, QueryError, Usage, query,
 };
+pub use referred::{Referred, referred};
 pub use rows::Fault;
 pub use types::*;

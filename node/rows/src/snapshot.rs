@@ -164,6 +164,15 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Goes on with a snapshot, from where another reader of it stands.
+    #[must_use]
+    pub const fn at(cursor: Cursor) -> Self {
+        Self {
+            cursor,
+            done: false,
+        }
+    }
+
     /// Where another writer shall go on.
     #[must_use]
     pub const fn cursor(&self) -> &Cursor {

@@ -87,6 +87,9 @@ pub enum Kind {
     ReplicaEnd = 9,
     /// Fills space. Never listed.
     Pad = 10,
+    /// The body of an entry that this log never had, brought from another replica; `term` and
+    /// `index` are the entry's. Never listed: who appended it knows its place.
+    Body = 12,
 }
 
 impl Kind {
@@ -102,6 +105,7 @@ impl Kind {
             8 => Self::Moved,
             9 => Self::ReplicaEnd,
             10 => Self::Pad,
+            12 => Self::Body,
             _ => return None,
         })
     }
@@ -198,6 +202,19 @@ impl Record {
             term: at.0,
             index: at.1,
             last,
+            payload,
+        }
+    }
+
+    /// The body of an entry, from another replica.
+    #[must_use]
+    pub fn body(replica: ReplicaId, id: (u64, u64), payload: Vec<Bytes>) -> Self {
+        Self {
+            replica,
+            kind: Kind::Body,
+            term: id.0,
+            index: id.1,
+            last: false,
             payload,
         }
     }

@@ -219,7 +219,7 @@ impl State {
                     ..Replica::default()
                 }
             }
-            Kind::Moved | Kind::Pad => {}
+            Kind::Moved | Kind::Pad | Kind::Body => {}
         }
     }
 

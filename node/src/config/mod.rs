@@ -216,11 +216,10 @@ pub struct Storage {
     pub segment_bytes: u32,
     /// Cache of the index, bytes, 1 MiB to 64 GiB. Default 32 MiB.
     pub index_cache_bytes: u64,
-    /// Rows of all partitions that are not in a checkpoint yet, bytes, 16 MiB to 64 GiB; at the
-    /// bound new changes wait. Default 256 MiB.
-    pub overlay_bytes_max: u64,
-    /// Bodies kept in memory, bytes, 0 to 64 GiB. Default 128 MiB.
-    pub body_cache_bytes_max: u64,
+    /// Entries that each partition keeps beyond its checkpoint, bytes, 64 KiB to 1 GiB: a follower
+    /// that missed no more than that is served from them, another one gets a checkpoint.
+    /// Default 32 MiB.
+    pub log_kept_bytes: u64,
 }
 
 /// Bounds on what clients may use. Beyond one, that client gets a clear answer and nobody else is
@@ -317,8 +316,7 @@ impl Default for Storage {
         Self {
             segment_bytes: 64 << 20,
             index_cache_bytes: 32 << 20,
-            overlay_bytes_max: 256 << 20,
-            body_cache_bytes_max: 128 << 20,
+            log_kept_bytes: 32 << 20,
         }
     }
 }

@@ -136,7 +136,7 @@ fn values_out_of_range_are_all_named() {
         election_ms_max = 150
         [storage]
         segment_bytes = 16777217
-        overlay_bytes_max = 0
+        log_kept_bytes = 0
         [limits]
         message_bytes_max = 1
         pre_auth_per_address_max = 0
@@ -161,7 +161,7 @@ fn values_out_of_range_are_all_named() {
         "raft.election_ms_min",
         "raft.election_ms_max",
         "storage.segment_bytes",
-        "storage.overlay_bytes_max",
+        "storage.log_kept_bytes",
         "limits.message_bytes_max",
         "limits.pre_auth_per_address_max",
         "log.level",

@@ -142,13 +142,8 @@ impl Config {
         problems.unless(whole, "storage.segment_bytes", "must be a multiple of 4096");
         let index = storage.index_cache_bytes;
         problems.range("storage.index_cache_bytes", index, MIB..=64 * GIB);
-        let overlay = storage.overlay_bytes_max;
-        problems.range("storage.overlay_bytes_max", overlay, 16 * MIB..=64 * GIB);
-        problems.range(
-            "storage.body_cache_bytes_max",
-            storage.body_cache_bytes_max,
-            0..=64 * GIB,
-        );
+        let kept = storage.log_kept_bytes;
+        problems.range("storage.log_kept_bytes", kept, 64 * KIB..=GIB);
 
         let message = limits.message_bytes_max;
         problems.range("limits.message_bytes_max", message, 64 * KIB..=256 * MIB);

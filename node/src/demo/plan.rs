@@ -29,6 +29,8 @@ pub struct Options {
     pub ports: Ports,
     /// Size of a segment of the log, bytes; the default of [`config::Storage`] if none.
     pub segment_bytes: Option<u32>,
+    /// Entries kept beyond a checkpoint, bytes; the default of [`config::Storage`] if none.
+    pub log_kept_bytes: Option<u64>,
     /// What is logged; the default of [`config::Log`] if none.
     pub log_level: Option<String>,
 }
@@ -271,6 +273,9 @@ fn configuration(
     config.limits.pre_auth_per_address_max = PRE_AUTH_MAX;
     if let Some(bytes) = options.segment_bytes {
         config.storage.segment_bytes = bytes;
+    }
+    if let Some(bytes) = options.log_kept_bytes {
+        config.storage.log_kept_bytes = bytes;
     }
     if let Some(level) = &options.log_level {
         config.log.level.clone_from(level);

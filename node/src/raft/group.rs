@@ -47,6 +47,7 @@ pub struct Group {
     raft: Raft,
     replica: Arc<Replica>,
     store: LogStore,
+    machine: Machine,
     reads: mpsc::Sender<oneshot::Sender<Result<(), GroupError>>>,
 }
 
@@ -76,7 +77,7 @@ impl Group {
         id: GroupId,
         replica_id: u64,
         raft: Raft,
-        replica: Arc<Replica>,
+        machine: Machine,
         store: LogStore,
         reading: Reading,
     ) -> Self {
@@ -86,8 +87,9 @@ impl Group {
             id,
             replica_id,
             raft,
-            replica,
+            replica: Arc::clone(machine.replica()),
             store,
+            machine,
             reads,
         }
     }
@@ -118,6 +120,29 @@ impl Group {
     /// The log underneath; for this folder.
     pub(super) fn store(&self) -> &LogStore {
         &self.store
+    }
+
+    /// Forgets entries that the last checkpoint holds, but for the newest `kept_bytes` of them.
+    /// The bytes of a body stay for as long as a row refers to them.
+    ///
+    /// # Errors
+    ///
+    /// When the group has stopped.
+    pub async fn purge(&self, kept_bytes: u64) -> Result<(), GroupError> {
+        let Some(checkpoint) = self.replica.checkpointed() else {
+            return Ok(());
+        };
+        // A follower that is being brought to an older checkpoint goes on above that.
+        let offered = self.machine.offered();
+        let upto = offered.map_or(checkpoint.index, |at| at.index.min(checkpoint.index));
+        let Some(upto) = self.store.purgeable(upto, kept_bytes) else {
+            return Ok(());
+        };
+        let stopped =
+            |fatal: openraft::errors::Fatal<Types>| GroupError::Stopped(fatal.to_string());
+        // openraft purges nothing that no snapshot covers, and a checkpoint is one.
+        self.raft.trigger().snapshot().await.map_err(stopped)?;
+        self.raft.trigger().purge_log(upto).await.map_err(stopped)
     }
 
     /// Whether the log of this node can take more entries now.

@@ -8,6 +8,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
 
 use super::group::{Group, Raft};
+use super::limits::PURGE_EVERY;
 use super::log_store::LogStore;
 use super::machine::Machine;
 use super::peer::{Peers, Reading};
@@ -139,24 +140,38 @@ impl Groups {
         store: &LogStore,
     ) -> anyhow::Result<Arc<Group>> {
         let reading = Reading::default();
+        let machine = Machine::new(Arc::clone(replica));
         let raft = Raft::new(
             replica_id,
             Arc::clone(&self.shared.config),
             self.shared.peers.factory(id, replica_id, reading.clone()),
             store.clone(),
-            Machine::new(Arc::clone(replica)),
+            machine.clone(),
         )
         .await?;
         let group = Arc::new(Group::new(
             id,
             replica_id,
             raft,
-            Arc::clone(replica),
+            machine,
             store.clone(),
             reading,
         ));
         self.shared.running.write().insert(id, Arc::clone(&group));
         Ok(group)
+    }
+
+    /// Purges the logs of all groups from time to time, for as long as the node runs; of each
+    /// `kept_bytes` stay.
+    pub async fn purge_logs(self, kept_bytes: u64) {
+        loop {
+            tokio::time::sleep(PURGE_EVERY).await;
+            for group in self.all() {
+                if let Err(error) = group.purge(kept_bytes).await {
+                    tracing::debug!(group = group.id().0, %error, "log not purged");
+                }
+            }
+        }
     }
 
     /// Watches one group's core. A core that stopped is started again from what is durable; a

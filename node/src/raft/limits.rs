@@ -48,3 +48,19 @@ pub const READ_BATCH_MAX: usize = 1024;
 /// Bytes that must be free in the log's queue for more entries to be let in: what may be on its way
 /// there from all groups while one of them looks.
 pub const QUEUE_ROOM_BYTES: u64 = 64 << 20;
+
+/// Bytes of bodies in one frame, give or take one.
+pub const BODIES_FRAME_BYTES: usize = 1 << 20;
+
+/// How long a snapshot's stream may be silent before it counts as broken: longer than it takes to
+/// install a large one.
+pub const SNAPSHOT_SILENCE_MAX: Duration = Duration::from_secs(120);
+
+/// How long a leader offers the same checkpoint to a follower that lost the stream.
+pub const OFFER_KEPT: Duration = Duration::from_secs(120);
+
+/// Entries below the checkpoint that are not purged, at most: each costs about 80 bytes of memory.
+pub const LOG_KEPT_ENTRIES: usize = 8192;
+
+/// Between two looks at which entries can be purged.
+pub const PURGE_EVERY: Duration = Duration::from_secs(2);

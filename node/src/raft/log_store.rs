@@ -21,7 +21,7 @@ use seglog::{Kind, Place, Record, RecoveredReplica, ReplicaId, Sync};
 use tokio::sync::oneshot;
 
 use super::convert;
-use super::limits::{BODY_INLINE_MAX, READ_BYTES_MAX, RECENT_BYTES_MAX};
+use super::limits::{BODY_INLINE_MAX, LOG_KEPT_ENTRIES, READ_BYTES_MAX, RECENT_BYTES_MAX};
 use super::types::{Body, Entry, RaftLogId, Types, Vote, log_id, raft_log_id};
 use crate::replica::{BodyPlace, Entries, LogId, Logged};
 
@@ -154,6 +154,24 @@ impl LogStore {
             .log
             .append(records, Sync::Lazy, Box::new(|_| ()))
             .map_err(io::Error::other)
+    }
+
+    /// The last entry up to `upto` that can be purged while `kept_bytes` of them stay, for a follower
+    /// that was away for a moment.
+    #[must_use]
+    pub fn purgeable(&self, upto: u64, kept_bytes: u64) -> Option<u64> {
+        let state = self.shared.state.lock();
+        let (mut bytes, mut entries) = (0, 0);
+        let mut index = upto.min(state.next().checked_sub(1)?);
+        loop {
+            let slot = state.slot(index)?;
+            bytes += slot.written.map_or(0, |(place, _)| u64::from(place.length));
+            entries += 1;
+            if bytes > kept_bytes || entries > LOG_KEPT_ENTRIES {
+                return Some(index);
+            }
+            index = index.checked_sub(1)?;
+        }
     }
 
     /// The indexes of a range that are in the log.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -9,11 +10,13 @@ use openraft::EntryPayload;
 use openraft::storage::{
     EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot as RaftSnapshot, SnapshotMeta,
 };
+use parking_lot::Mutex;
 use prost::Message;
 use proto::v1;
 use rows::Fault;
 
 use super::convert;
+use super::limits::OFFER_KEPT;
 use super::types::{Membership, Outcome, RaftLogId, StoredMembership, Types, log_id, raft_log_id};
 use crate::replica::{Applying, LogId, Replica, Snapshot};
 
@@ -25,19 +28,43 @@ type FullSnapshot = RaftSnapshot<CommittedLeader, u64, openraft::impls::EmptyNod
 #[derive(Clone)]
 pub struct Machine {
     replica: Arc<Replica>,
+    /// The checkpoint that a follower is brought to, and since when it was not asked for.
+    offered: Arc<Mutex<Option<(Instant, Snapshot)>>>,
 }
 
 impl Machine {
     /// Applies to `replica`.
     #[must_use]
     pub fn new(replica: Arc<Replica>) -> Self {
-        Self { replica }
+        Self {
+            replica,
+            offered: Arc::default(),
+        }
+    }
+
+    /// What it applies to.
+    #[must_use]
+    pub fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    /// The checkpoint that a follower is brought to: entries above it must stay.
+    #[must_use]
+    pub fn offered(&self) -> Option<LogId> {
+        let mut offered = self.offered.lock();
+        if offered
+            .as_ref()
+            .is_some_and(|(asked, _)| asked.elapsed() > OFFER_KEPT)
+        {
+            *offered = None;
+        }
+        offered.as_ref().and_then(|(_, snapshot)| snapshot.last)
     }
 
     /// Does what waits for the disk where waiting holds up no other group.
     async fn on_disk<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Replica) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&Arc<Replica>) -> Result<T, Fault> + Send + 'static,
     ) -> io::Result<T> {
         let replica = Arc::clone(&self.replica);
         let done = tokio::task::spawn_blocking(move || work(&replica)).await;
@@ -117,7 +144,15 @@ impl RaftStateMachine<Types> for Machine {
         if self.replica.applied().last.is_none() {
             return Ok(None);
         }
-        self.build_snapshot().await.map(Some)
+        // The same again for whoever lost the stream: so it can go on where it was.
+        let again = self.offered().is_some();
+        let kept = self.offered.lock().as_ref().map(|(_, kept)| kept.clone());
+        let snapshot = match kept.filter(|_| again) {
+            Some(kept) => kept,
+            None => self.on_disk(|replica| replica.snapshot()).await?,
+        };
+        *self.offered.lock() = Some((Instant::now(), snapshot.clone()));
+        full_snapshot(snapshot).map(Some)
     }
 }
 
@@ -125,15 +160,19 @@ impl RaftSnapshotBuilder<Types> for Machine {
     type SnapshotData = Snapshot;
 
     async fn build_snapshot(&mut self) -> io::Result<FullSnapshot> {
-        let snapshot = self.on_disk(Replica::snapshot).await?;
-        let last_membership = match &snapshot.membership {
-            Some((id, bytes)) => stored_membership(*id, bytes)?,
-            None => StoredMembership::default(),
-        };
-        let meta = Meta {
-            last_log_id: snapshot.last.map(raft_log_id),
-            last_membership,
-        };
-        Ok(FullSnapshot { meta, snapshot })
+        full_snapshot(self.on_disk(|replica| replica.snapshot()).await?)
     }
+}
+
+/// A snapshot in the words of openraft.
+pub(super) fn full_snapshot(snapshot: Snapshot) -> io::Result<FullSnapshot> {
+    let last_membership = match &snapshot.membership {
+        Some((id, bytes)) => stored_membership(*id, bytes)?,
+        None => StoredMembership::default(),
+    };
+    let meta = Meta {
+        last_log_id: snapshot.last.map(raft_log_id),
+        last_membership,
+    };
+    Ok(FullSnapshot { meta, snapshot })
 }

@@ -25,8 +25,10 @@
 //! (`group::Group::read_index`), and the two refusals that openraft mixes up stay apart:
 //! "not appended" may be tried again, "outcome unknown" only by a lane (`group::GroupError`).
 //!
-//! What it does not do: it never reads a body before a frame to a peer is written, and it never
-//! purges a log.
+//! A log is purged once a checkpoint holds what it did (`groups`); a follower that needs what was
+//! purged gets the checkpoint (`snapshot`).
+//!
+//! What it does not do: it never reads a body before a frame to a peer is written.
 
 pub mod convert;
 pub mod group;
@@ -36,6 +38,7 @@ pub mod log_store;
 pub mod machine;
 pub mod peer;
 pub mod serve;
+mod snapshot;
 pub mod types;
 
 pub use group::{Group, GroupError, GroupStatus};

@@ -1,8 +1,8 @@
 //! The way out to other nodes.
 //!
 //! Per peer there are separate connections, so that bulk never delays a heartbeat: one for append
-//! requests that carry entries, one for heartbeats and votes. All groups that two nodes share use
-//! the same two [`Link`]s.
+//! requests that carry entries, one for heartbeats and votes, and one for each snapshot. All groups
+//! that two nodes share use the same two [`Link`]s.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -35,6 +35,7 @@ use super::limits::{
     FRAME_BYTES_MAX, FRAME_REQUESTS_MAX, HEARTBEAT_MERGE, LINK_QUEUE_MAX, MESSAGE_BYTES_MAX,
     PIPELINE_MAX, REPLY_WAIT,
 };
+use super::snapshot;
 use super::types::{RaftLogId, Types, Vote};
 use crate::link::{Dial, Frames, Link, RECONNECT_WAIT};
 use crate::replica::{GroupId, Snapshot};
@@ -81,6 +82,21 @@ impl Peers {
             replica,
             reading,
         }
+    }
+
+    /// The node that holds a replica, if it is known.
+    #[must_use]
+    pub fn node_of(&self, replica: u64) -> Option<u64> {
+        self.shared.dial.node_of(replica)
+    }
+
+    /// A connection of its own for bulk, which shall not delay anything else.
+    ///
+    /// # Errors
+    ///
+    /// When the node does not answer.
+    pub(super) async fn bulk(&self, node: u64) -> anyhow::Result<PeerClient> {
+        Ok(Appends::client(self.shared.dial.dial(node).await?))
     }
 
     /// How long ago the peer answered anything last, if it ever did.
@@ -244,8 +260,6 @@ impl Network {
     fn links(&self) -> Result<Arc<PeerLinks>, Unreachable<Types>> {
         let node = self
             .peers
-            .shared
-            .dial
             .node_of(self.route.to)
             .ok_or_else(|| unreachable_peer("no node is known to hold the replica"))?;
         Ok(self.peers.links(node))
@@ -477,15 +491,24 @@ impl NetTransferLeader<Types> for Network {
 impl NetSnapshot<Types> for Network {
     type SnapshotData = Snapshot;
 
-    // Nothing is purged from any log, so every follower can be served from the leader's entries
-    // and openraft has no reason to call this.
     async fn full_snapshot(
         &mut self,
-        _vote: Vote,
-        _snapshot: openraft::alias::SnapshotOf<Types, Snapshot>,
-        _cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        vote: Vote,
+        snapshot: openraft::alias::SnapshotOf<Types, Snapshot>,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        Err(unreachable_peer("logs are kept whole: the follower is served from entries").into())
+        let node = self
+            .peers
+            .node_of(self.route.to)
+            .ok_or_else(|| unreachable_peer("no node is known to hold the replica"))?;
+        let sent = snapshot::send(&self.peers, node, self.route, vote, snapshot.snapshot);
+        tokio::select! {
+            closed = cancel => Err(closed.into()),
+            sent = sent => match sent {
+                Ok(vote) => Ok(SnapshotResponse::new(vote)),
+                Err(error) => Err(unreachable_peer(format!("{error:#}")).into()),
+            },
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! different groups do not wait for each other. The caller's certificate says which node it is; it
 //! may speak only for replicas that the directory placed there.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::task::Poll;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest, VoteRequest};
+use parking_lot::Mutex;
 use proto::v1;
 use proto::v1::peer_append_reply::Result as ReplyResult;
 use tokio::sync::mpsc;
@@ -22,8 +24,9 @@ use super::convert::{self, Route};
 use super::group::Group;
 use super::groups::Groups;
 use super::limits::FRAME_REQUESTS_MAX;
+use super::snapshot;
 use super::types::Types;
-use crate::replica::GroupId;
+use crate::replica::{Arrival, GroupId};
 
 /// Who calls, as its certificate proves. Put into a request's extensions by the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,19 +51,25 @@ pub trait Gate: Send + Sync + 'static {
 
 /// The `Peer` service of this node.
 pub struct PeerService {
-    groups: Groups,
+    pub(super) groups: Groups,
     gate: Arc<dyn Gate>,
+    /// By replica: snapshots whose stream broke.
+    pub(super) arrivals: Mutex<BTreeMap<u64, Arrival>>,
 }
 
 impl PeerService {
     /// Serves `groups`.
     #[must_use]
     pub fn new(groups: Groups, gate: Arc<dyn Gate>) -> Self {
-        Self { groups, gate }
+        Self {
+            groups,
+            gate,
+            arrivals: Mutex::default(),
+        }
     }
 
     /// The group that `route` leads to, if the caller may use it.
-    fn group(&self, caller: CallerNode, route: Route) -> Result<Arc<Group>, String> {
+    pub(super) fn group(&self, caller: CallerNode, route: Route) -> Result<Arc<Group>, String> {
         if !self.gate.speaks_for(caller.0, route.group, route.from) {
             return Err(format!(
                 "node {} does not hold replica {}",
@@ -193,6 +202,8 @@ pub struct PeerServer(pub Arc<PeerService>);
 #[tonic::async_trait]
 impl v1::peer_server::Peer for PeerServer {
     type AppendStream = ReceiverStream<Result<v1::AppendReplyFrame, Status>>;
+    type SnapshotStream = ReceiverStream<Result<v1::SnapshotReply, Status>>;
+    type BodiesStream = ReceiverStream<Result<v1::BodiesFrame, Status>>;
 
     async fn append(
         &self,
@@ -264,6 +275,35 @@ impl v1::peer_server::Peer for PeerServer {
             .map(|error| error.to_string())
             .unwrap_or_default();
         Ok(Response::new(v1::PeerTransferReply { refused }))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<v1::SnapshotFrame>>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        let caller = caller(&request)?;
+        let (replies, outgoing) = mpsc::channel(2);
+        let service = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            snapshot::receive(service, caller, request.into_inner(), replies).await;
+        });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    async fn bodies(
+        &self,
+        request: Request<v1::BodiesRequest>,
+    ) -> Result<Response<Self::BodiesStream>, Status> {
+        caller(&request)?;
+        let wire = request.into_inner();
+        let group = self.0.groups.get(GroupId(wire.group));
+        let group = group.ok_or_else(|| Status::not_found("no such group here"))?;
+        let (frames, outgoing) = mpsc::channel(2);
+        let replica = Arc::clone(group.rows());
+        tokio::task::spawn_blocking(move || {
+            snapshot::send_bodies(&replica, &wire.ids, &frames);
+        });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 
     async fn welcome(

@@ -49,6 +49,12 @@ pub const POLL_EVERY: Duration = Duration::from_millis(5);
 /// Bytes of one read of a body. A body of any size is read in pieces of at most this.
 pub const BODY_READ_BYTES_MAX: u64 = 4 << 20;
 
+/// Bodies that a snapshot asks for at a time.
+pub const BODIES_WANTED_MAX: usize = 1024;
+
+/// Bytes of bodies that a snapshot asks for at a time, give or take one: what it holds of them.
+pub const ARRIVED_BYTES_MAX: u64 = 4 << 20;
+
 /// Rows that a scan of the index in memory takes at a time, between two looks at its lock.
 pub const MEMORY_SCAN_ROWS: usize = 64;
 

@@ -123,4 +123,24 @@ pub trait Machine: Send + Sync {
 
     /// The log time in milliseconds at which the leader shall propose that time has passed.
     fn next_due(&self, rows: &Layers) -> Option<u64>;
+
+    /// The body that a row refers to, if it does.
+    ///
+    /// # Errors
+    /// A [`Fault`] if this is no row of this machine.
+    fn referred(&self, key: &Bytes, value: &Bytes) -> Result<Option<Referred>, Fault> {
+        let _ = (key, value);
+        Ok(None)
+    }
+}
+
+/// The body of an entry that a row refers to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Referred {
+    /// The entry.
+    pub id: LogId,
+    /// Bytes of its body.
+    pub length: u64,
+    /// The first 16 bytes of the BLAKE3 hash of the body, where the row tells it.
+    pub hash: Option<[u8; 16]>,
 }

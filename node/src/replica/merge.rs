@@ -46,6 +46,11 @@ impl Digests {
         }
     }
 
+    /// The digest of the local rows.
+    pub fn local(&self) -> Digest {
+        self.local
+    }
+
     /// Whether these are the rows that the checkpoint speaks of (M1).
     pub fn check(&self, mark: &Mark) -> Result<(), Fault> {
         if self.machine == mark.digest && self.local == mark.places {

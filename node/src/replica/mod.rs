@@ -57,6 +57,7 @@
 
 pub mod limits;
 
+pub mod arrival;
 pub mod bodies;
 pub mod checkpoint;
 pub mod directory;
@@ -82,10 +83,13 @@ use rows::{DIGEST_KEY, Digest, Fault, Staged, Writes};
 use seglog::ReplicaId;
 use tokio::sync::Notify;
 
+pub use arrival::Arrival;
 pub use bodies::{BodyError, BodyPlace, Entries, Logged};
 pub use checkpoint::{Due, Progress};
 pub use keeper::{Bell, Checkpointer};
-pub use machine::{Applied, Applying, At, GroupId, Hint, Hints, LogId, Machine, Membership};
+pub use machine::{
+    Applied, Applying, At, GroupId, Hint, Hints, LogId, Machine, Membership, Referred,
+};
 pub use open::{Opening, open};
 pub use overlay::Layers;
 pub use snapshot::{Chunks, Snapshot};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mailbox::{Millis, codec};
 use rows::{Fault, Staged};
 
-use super::machine::{Applied, At, Hint, Machine};
+use super::machine::{Applied, At, Hint, LogId, Machine, Referred};
 use super::overlay::Layers;
 
 /// A partition's machine on this node.
@@ -38,5 +38,17 @@ impl Machine for Partition {
 
     fn next_due(&self, rows: &Layers) -> Option<u64> {
         mailbox::next_due(rows).ok().flatten().map(|due| due.0)
+    }
+
+    fn referred(&self, key: &Bytes, value: &Bytes) -> Result<Option<Referred>, Fault> {
+        let referred = mailbox::referred(key, value)?;
+        Ok(referred.map(|referred| Referred {
+            id: LogId {
+                term: referred.piece.term,
+                index: referred.piece.index,
+            },
+            length: referred.piece.length,
+            hash: referred.hash.map(|hash| hash.0),
+        }))
     }
 }

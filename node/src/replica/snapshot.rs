@@ -4,27 +4,27 @@
 //! while they are sent. Nothing of it is made in advance and checkpoints go on beside it. It
 //! travels in the chunks of [`rows::snapshot`], each of which is verified where it arrives.
 //!
-//! Installed, the rows become a base in the log of the receiver, written in one pass together with
-//! a fresh index. The last record of that base is the switch: before it is durable the old rows
-//! hold, after it the new ones, whatever happens to the index. The places of bodies that this node
-//! has are kept; bodies that it lacks are read from another replica.
+//! Installed, the rows become a base in the log of the receiver. The last record of that base is the
+//! switch: before it is durable the old rows hold, after it the new ones, whatever happens to the
+//! index ([`super::arrival`]).
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rows::snapshot::{Reader, SnapshotError};
-use rows::{Digest, Fault, Row};
+use parking_lot::Mutex;
+use rows::snapshot::{Cursor, Reader};
+use rows::{Fault, Row};
 use seglog::{Record, Sync, Written};
 
+use super::arrival::{Arrival, Arrived, damaged};
+use super::bodies::Entries;
 use super::checkpoint::{Due, Progress, Ticket};
-use super::history::{History, Sequence, puts};
+use super::history::{History, Sequence};
 use super::index::Index;
 use super::limits::POLL_EVERY;
 use super::machine::{LogId, Membership};
-use super::places::{self, LOCAL_FROM, LOCAL_TO};
-use super::run::{Mark, RecordAt, Run, RunKind, RunWriter};
-use super::{AppliedState, Replica};
+use super::{AppliedState, Replica, places};
 
 /// The rows of a replica at a log id.
 #[derive(Clone, Debug)]
@@ -45,6 +45,7 @@ pub struct Chunks(Source);
 #[derive(Clone)]
 enum Source {
     Held(Arc<Vec<Bytes>>),
+    Arrived(Arc<Mutex<Option<Arrival>>>),
     Logged {
         log: seglog::Log,
         history: Arc<History>,
@@ -53,26 +54,43 @@ enum Source {
 
 impl Chunks {
     /// The chunks in order, each made when it is asked for. Equal snapshots of equal replicas have
-    /// equal chunks, so a transfer that broke can be resumed by passing over those that arrived.
-    /// Blocks on the disk.
+    /// equal chunks, so a transfer that broke goes on where its receiver says. Blocks on the disk.
     pub fn iter(&self) -> Box<dyn Iterator<Item = Result<Bytes, Fault>> + Send> {
+        self.iter_from(Cursor::default())
+    }
+
+    /// The chunks from where a receiver says that they go on. Of chunks that have arrived here, there
+    /// are none.
+    pub fn iter_from(
+        &self,
+        cursor: Cursor,
+    ) -> Box<dyn Iterator<Item = Result<Bytes, Fault>> + Send> {
         match &self.0 {
+            Source::Arrived(_) => Box::new(std::iter::empty()),
             Source::Held(chunks) => {
                 let chunks = Arc::clone(chunks);
-                Box::new((0..chunks.len()).map(move |number| Ok(chunks[number].clone())))
+                let first = cursor.chunk as usize;
+                Box::new((first..chunks.len()).map(move |number| Ok(chunks[number].clone())))
             }
             Source::Logged { log, history } => {
                 let rows = Sequence::new(log.clone(), History::clone(history));
                 Box::new(Sending {
                     rows,
-                    sent: rows::snapshot::read(),
+                    sent: Reader::at(cursor),
                 })
             }
         }
     }
 }
 
-/// Chunks that have arrived.
+/// Rows that have arrived, and the bodies that they refer to.
+impl From<Arrival> for Chunks {
+    fn from(arrival: Arrival) -> Self {
+        Self(Source::Arrived(Arc::new(Mutex::new(Some(arrival)))))
+    }
+}
+
+/// Chunks that are held in memory.
 impl From<Vec<Bytes>> for Chunks {
     fn from(chunks: Vec<Bytes>) -> Self {
         Self(Source::Held(Arc::new(chunks)))
@@ -83,6 +101,7 @@ impl fmt::Debug for Chunks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Source::Held(chunks) => write!(f, "{} chunks", chunks.len()),
+            Source::Arrived(_) => f.write_str("chunks that have arrived"),
             Source::Logged { history, .. } => {
                 write!(
                     f,
@@ -115,19 +134,14 @@ impl Iterator for Sending {
     }
 }
 
-fn damaged(error: SnapshotError) -> Fault {
-    Fault::Store(error.to_string())
-}
-
 impl Replica {
-    /// A checkpoint as a snapshot: of what is applied now, or a little later. Makes it if there is
-    /// none yet. Blocks on the disk.
+    /// The last checkpoint as a snapshot. Makes one if there is none yet, of what is applied now.
+    /// Blocks on the disk.
     ///
     /// # Errors
     /// The [`Fault`] that stopped the replica.
     pub fn snapshot(&self) -> Result<Snapshot, Fault> {
-        let wanted = self.applied().last;
-        while self.checkpointed() < wanted {
+        while self.checkpointed().is_none() && self.applied().last.is_some() {
             if let Some(fault) = self.fault() {
                 return Err(fault);
             }
@@ -155,7 +169,7 @@ impl Replica {
     /// # Errors
     /// [`Fault::Store`] if the chunks are not whole: then nothing has changed. The [`Fault`] that
     /// stopped the replica, now or before (R3).
-    pub fn install(&self, snapshot: Snapshot) -> Result<(), Fault> {
+    pub fn install(self: &Arc<Self>, snapshot: Snapshot) -> Result<(), Fault> {
         let mut keep = self.keep.lock();
         let applied = {
             let state = self.state.read();
@@ -168,30 +182,16 @@ impl Replica {
         else {
             return Ok(());
         };
-        let fresh = self.indexes.fresh(self.id)?;
-        let mut base = Incoming {
-            replica: self,
-            writer: self.base_writer(at),
-            written: Vec::new(),
-        };
-        let digest = match base.receive(&snapshot.chunks, fresh.as_ref()) {
-            Ok(digest) => digest,
-            Err(fault) => {
-                self.discard(fresh.as_ref());
-                return Err(fault);
-            }
-        };
+        let arrival = self.arrived(at, snapshot)?;
         // What is under way is below the snapshot, and from here on there is no way back to it.
-        let (unput, unknown) = keep.abandon();
-        let membership = snapshot.membership;
-        let mark = Mark {
-            at,
-            membership,
-            digest,
-            places: Digest::EMPTY,
-        };
-        let (run, mark) = base
-            .finish(fresh.as_ref(), unput, unknown, mark)
+        let (mut own, unknown) = keep.abandon();
+        own.extend(self.places_of(unknown));
+        let Arrived {
+            run,
+            mark,
+            index: fresh,
+        } = arrival
+            .finish(own)
             .map_err(|fault| self.stop(&mut self.state.write(), fault))?;
         keep.history = History {
             base: Some(run),
@@ -227,8 +227,23 @@ impl Replica {
         Ok(())
     }
 
-    fn base_writer(&self, at: LogId) -> RunWriter {
-        RunWriter::new(self.id, RunKind::Base, at)
+    /// The rows of a snapshot, all of them.
+    fn arrived(self: &Arc<Self>, at: LogId, snapshot: Snapshot) -> Result<Arrival, Fault> {
+        if let Source::Arrived(slot) = &snapshot.chunks.0 {
+            let arrival = slot.lock().take().filter(|arrival| arrival.at() == at);
+            return arrival.ok_or_else(|| Fault::Store("installed twice".to_owned()));
+        }
+        let mut arrival = Arrival::begin(self, at, snapshot.membership)?;
+        for chunk in snapshot.chunks.iter() {
+            arrival.push(&chunk?)?;
+        }
+        arrival.digest().map(|_| arrival)
+    }
+
+    /// Where bodies are found on this node: its index, and Raft's log.
+    pub(super) fn holds(&self) -> (Arc<dyn Index>, Option<Arc<dyn Entries>>) {
+        let index = Arc::clone(self.state.read().layers.index());
+        (index, self.entries.read().clone())
     }
 
     /// The places of entries that no checkpoint covers yet: these, and those applied since. One
@@ -246,7 +261,7 @@ impl Replica {
     }
 
     /// Appends records and waits until they are written.
-    fn append(&self, records: Vec<Record>, sync: Sync) -> Result<Vec<Written>, Fault> {
+    pub(super) fn append(&self, records: Vec<Record>, sync: Sync) -> Result<Vec<Written>, Fault> {
         let ticket = loop {
             match Ticket::append(&self.log, &self.bell, records.clone(), sync)? {
                 Some(ticket) => break ticket,
@@ -261,76 +276,9 @@ impl Replica {
         }
     }
 
-    fn discard(&self, index: &dyn Index) {
+    pub(super) fn discard(&self, index: &dyn Index) {
         if let Err(fault) = self.indexes.discard(index) {
             tracing::warn!(group = self.group.0, index = index.name(), %fault, "index not freed");
         }
-    }
-}
-
-/// The base that a snapshot becomes, while it arrives.
-struct Incoming<'a> {
-    replica: &'a Replica,
-    writer: RunWriter,
-    written: Vec<Written>,
-}
-
-impl Incoming<'_> {
-    /// Takes the rows in, and puts them into an index; answers their digest. Without its end the
-    /// base does not exist.
-    fn receive(&mut self, chunks: &Chunks, index: &dyn Index) -> Result<Digest, Fault> {
-        let mut reader = rows::snapshot::read();
-        for chunk in chunks.iter() {
-            let rows = reader.push(&chunk?).map_err(damaged)?;
-            for (key, value) in &rows {
-                self.writer.push(key, Some(value));
-            }
-            index.put_sorted(&mut puts(rows.into_iter().map(Ok)))?;
-            self.write_full()?;
-        }
-        reader.finish().map_err(damaged)
-    }
-
-    /// Adds the places of the bodies that this node has, and ends the base. When this returns it is
-    /// durable.
-    fn finish(
-        mut self,
-        index: &dyn Index,
-        unput: Vec<Row>,
-        unknown: Vec<LogId>,
-        mut mark: Mark,
-    ) -> Result<(Run, Mark), Fault> {
-        let old = Arc::clone(self.replica.state.read().layers.index());
-        let recent = unput
-            .into_iter()
-            .chain(self.replica.places_of(unknown))
-            .map(Ok);
-        for row in old.scan(LOCAL_FROM, LOCAL_TO)?.chain(recent) {
-            let (key, value) = row?;
-            self.writer.push(&key, Some(&value));
-            mark.places.add(&key, &value);
-            index.put_sorted(&mut std::iter::once(Ok((key, Some(value)))))?;
-            self.write_full()?;
-        }
-        let records = self.writer.finish(&mark);
-        self.written
-            .extend(self.replica.append(records, Sync::Required)?);
-        let records = self.written.iter().map(RecordAt::from).collect();
-        Ok((
-            Run {
-                at: mark.at,
-                records,
-            },
-            mark,
-        ))
-    }
-
-    fn write_full(&mut self) -> Result<(), Fault> {
-        if self.writer.ready_bytes() >= self.replica.bounds.merge_step_bytes {
-            let records = self.writer.take();
-            self.written
-                .extend(self.replica.append(records, Sync::Lazy)?);
-        }
-        Ok(())
     }
 }

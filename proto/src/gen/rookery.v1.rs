@@ -1659,6 +1659,104 @@ pub struct PeerTransferReply {
     pub refused: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotFrame {
+    #[prost(oneof = "snapshot_frame::Frame", tags = "1, 2")]
+    pub frame: ::core::option::Option<snapshot_frame::Frame>,
+}
+/// Nested message and enum types in `SnapshotFrame`.
+pub mod snapshot_frame {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Frame {
+        #[prost(message, tag = "1")]
+        Begin(super::SnapshotBegin),
+        /// Rows, as the replicas know them.
+        #[prost(bytes, tag = "2")]
+        Chunk(::prost::bytes::Bytes),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotBegin {
+    #[prost(message, optional, tag = "1")]
+    pub route: ::core::option::Option<PeerRoute>,
+    #[prost(message, optional, tag = "2")]
+    pub vote: ::core::option::Option<PeerVote>,
+    /// The last entry applied.
+    #[prost(message, optional, tag = "3")]
+    pub last: ::core::option::Option<PeerLogId>,
+    /// The members after it, and the entry that made them, if one did.
+    #[prost(message, optional, tag = "4")]
+    pub membership: ::core::option::Option<PeerMembership>,
+    #[prost(message, optional, tag = "5")]
+    pub membership_id: ::core::option::Option<PeerLogId>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotReply {
+    #[prost(oneof = "snapshot_reply::Reply", tags = "1, 2, 3, 4")]
+    pub reply: ::core::option::Option<snapshot_reply::Reply>,
+}
+/// Nested message and enum types in `SnapshotReply`.
+pub mod snapshot_reply {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Reply {
+        #[prost(message, tag = "1")]
+        Resume(super::SnapshotCursor),
+        /// It holds; the vote that the receiver knows.
+        #[prost(message, tag = "2")]
+        Done(super::PeerVote),
+        /// It is not taken now.
+        #[prost(string, tag = "3")]
+        Refused(::prost::alloc::string::String),
+        /// Something of it came, or a body did: not done yet.
+        #[prost(message, tag = "4")]
+        Progress(super::SnapshotProgress),
+    }
+}
+/// How far the chunks of a snapshot have come.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotCursor {
+    #[prost(uint32, tag = "1")]
+    pub chunk: u32,
+    /// The last key.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub after: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "3")]
+    pub rows: u64,
+    /// Of the rows, 16 bytes.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub digest: ::prost::bytes::Bytes,
+    /// What their row of the digest says, 16 bytes.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub kept: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotProgress {
+    #[prost(uint64, tag = "1")]
+    pub rows: u64,
+    #[prost(uint64, tag = "2")]
+    pub bodies: u64,
+    #[prost(uint64, tag = "3")]
+    pub body_bytes: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BodiesRequest {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub ids: ::prost::alloc::vec::Vec<PeerLogId>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BodiesFrame {
+    #[prost(message, repeated, tag = "1")]
+    pub bodies: ::prost::alloc::vec::Vec<PeerBody>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerBody {
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<PeerLogId>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub body: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WelcomeRequest {
     /// The cluster's id, 16 bytes.
     #[prost(bytes = "bytes", tag = "1")]
@@ -1834,6 +1932,51 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("rookery.v1.Peer", "TransferLeader"));
             self.inner.unary(req, path, codec).await
         }
+        /// A checkpoint for a follower whose next entries are purged. The first frame says which one, the
+        /// receiver answers where its chunks go on, and in the end that it holds them.
+        pub async fn snapshot(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::SnapshotFrame>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SnapshotReply>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/rookery.v1.Peer/Snapshot");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Peer", "Snapshot"));
+            self.inner.streaming(req, path, codec).await
+        }
+        /// The bodies of entries, for a replica that lacks them; those that are not here are left out.
+        pub async fn bodies(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BodiesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::BodiesFrame>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/rookery.v1.Peer/Bodies");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Peer", "Bodies"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// A member of a cluster tells a new node which replica of the directory it holds from now on.
         pub async fn welcome(
             &mut self,
@@ -1894,6 +2037,29 @@ pub mod peer_server {
             tonic::Response<super::PeerTransferReply>,
             tonic::Status,
         >;
+        /// Server streaming response type for the Snapshot method.
+        type SnapshotStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SnapshotReply, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// A checkpoint for a follower whose next entries are purged. The first frame says which one, the
+        /// receiver answers where its chunks go on, and in the end that it holds them.
+        async fn snapshot(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::SnapshotFrame>>,
+        ) -> std::result::Result<tonic::Response<Self::SnapshotStream>, tonic::Status>;
+        /// Server streaming response type for the Bodies method.
+        type BodiesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::BodiesFrame, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The bodies of entries, for a replica that lacks them; those that are not here are left out.
+        async fn bodies(
+            &self,
+            request: tonic::Request<super::BodiesRequest>,
+        ) -> std::result::Result<tonic::Response<Self::BodiesStream>, tonic::Status>;
         /// A member of a cluster tells a new node which replica of the directory it holds from now on.
         async fn welcome(
             &self,
@@ -2103,6 +2269,98 @@ pub mod peer_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Peer/Snapshot" => {
+                    #[allow(non_camel_case_types)]
+                    struct SnapshotSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::StreamingService<super::SnapshotFrame>
+                    for SnapshotSvc<T> {
+                        type Response = super::SnapshotReply;
+                        type ResponseStream = T::SnapshotStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::SnapshotFrame>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::snapshot(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SnapshotSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Peer/Bodies" => {
+                    #[allow(non_camel_case_types)]
+                    struct BodiesSvc<T: Peer>(pub Arc<T>);
+                    impl<
+                        T: Peer,
+                    > tonic::server::ServerStreamingService<super::BodiesRequest>
+                    for BodiesSvc<T> {
+                        type Response = super::BodiesFrame;
+                        type ResponseStream = T::BodiesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BodiesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::bodies(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BodiesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -11,7 +11,7 @@ use node::replica::index::{Indexes, MemoryIndexes};
 use node::replica::limits::Bounds;
 use node::replica::{
     Applied, Applying, At, BodyPlace, Due, Entries, GroupId, Hint, Layers, LogId, Logged, Machine,
-    Opening, Progress, Replica, open,
+    Opening, Progress, Referred, Replica, open,
 };
 use parking_lot::Mutex;
 use rows::{Digest, END, Fault, Rows, Staged};
@@ -69,6 +69,26 @@ impl Machine for KeyValue {
             outcome: Bytes::from(format!("{} rows", rows.written())),
             hints,
         })
+    }
+
+    /// A value `@term.index.length` refers to the body of that entry.
+    fn referred(&self, _: &Bytes, value: &Bytes) -> Result<Option<Referred>, Fault> {
+        let Some(text) = value.strip_prefix(b"@") else {
+            return Ok(None);
+        };
+        let numbers: Vec<u64> = std::str::from_utf8(text)
+            .unwrap()
+            .split('.')
+            .map(|number| number.parse().unwrap())
+            .collect();
+        Ok(Some(Referred {
+            id: LogId {
+                term: numbers[0],
+                index: numbers[1],
+            },
+            length: numbers[2],
+            hash: None,
+        }))
     }
 
     fn next_due(&self, rows: &Layers) -> Option<u64> {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use node::replica::index::MemoryIndexes;
 use node::replica::limits::Bounds;
-use node::replica::{Chunks, Due, LogId, Replica, Snapshot};
+use node::replica::{Arrival, Chunks, Due, LogId, Opening, Replica, Snapshot, open};
 use rows::{Digest, Fault};
 
 use super::crash::command;
-use super::rig::{REPLICA, Rig, WriterThread, tight};
+use super::rig::{GROUP, KeyValue, REPLICA, Rig, WriterThread, options, tight};
 
 /// A replica with some history, in which rows changed and went.
 fn leader(rounds: usize) -> Rig {
@@ -134,6 +134,97 @@ fn own_bodies_are_kept() {
             "asked of another replica"
         );
     }
+}
+
+/// The bodies that the new rows refer to come along, but for those that are here (R4); and a
+/// transfer that breaks goes on where it was.
+#[test]
+fn bodies_come_along() {
+    let (mut leader, mut follower) = (Rig::new(), Rig::new());
+    let mut bodies = Vec::new();
+    for round in 0..40 {
+        let body = format!("body {round}").repeat(round + 1);
+        let brings = format!("put k{round} {}", "x".repeat(2000));
+        let id = leader.apply(&brings, body.as_bytes());
+        let refers = format!("put r{round} @{}.{}.{}", id.term, id.index, body.len());
+        leader.apply(&refers, b"");
+        if round < 15 {
+            // It was there for a while, and then away.
+            follower.apply(&brings, body.as_bytes());
+            follower.apply(&refers, b"");
+        }
+        bodies.push((id, body));
+    }
+    leader.checkpoint();
+    follower.checkpoint();
+    follower.raft.purge(u64::MAX);
+    let snapshot = leader.replica.snapshot().unwrap();
+    let writing = WriterThread::start(follower.writer);
+    let mut arrival = Arrival::begin(
+        &follower.replica,
+        snapshot.last.unwrap(),
+        snapshot.membership.clone(),
+    )
+    .unwrap();
+    let first = snapshot.chunks.iter().next().unwrap().unwrap();
+    assert!(!arrival.is_whole());
+    arrival.push(&first).unwrap();
+    for chunk in snapshot.chunks.iter_from(arrival.cursor().clone()) {
+        arrival.push(&chunk.unwrap()).unwrap();
+    }
+    assert!(arrival.is_whole());
+    let mut asked = Vec::new();
+    loop {
+        let wanted = arrival.wanted().unwrap();
+        if wanted.is_empty() {
+            break;
+        }
+        let found = wanted.iter().map(|referred| {
+            asked.push(referred.id);
+            (*referred, leader.replica.entry_body(referred.id).unwrap())
+        });
+        arrival.put(found.collect()).unwrap();
+    }
+    asked.sort();
+    let away: Vec<LogId> = bodies[15..].iter().map(|(id, _)| *id).collect();
+    assert_eq!(asked, away);
+    let arrived = Snapshot {
+        chunks: Chunks::from(arrival),
+        ..snapshot
+    };
+    follower.replica.install(arrived).unwrap();
+    follower.writer = writing.stop();
+    follower.check_against(&leader.model);
+    for (id, body) in &bodies {
+        assert_eq!(follower.replica.entry_body(*id).unwrap(), *body);
+    }
+    let (disk, indexes) = (follower.disk.clone(), follower.indexes.clone());
+    drop(follower);
+    disk.crash(|_| false);
+    let (log, _, recovered) = seglog::open(Arc::new(disk), options()).unwrap();
+    let opening = Opening::new(GROUP, REPLICA, log, indexes, Arc::new(KeyValue));
+    let reopened = open(opening, recovered.replicas.get(&REPLICA)).unwrap();
+    for (id, body) in &bodies {
+        assert_eq!(reopened.entry_body(*id).unwrap(), *body);
+    }
+}
+
+/// A snapshot that is given up leaves nothing behind.
+#[test]
+fn given_up() {
+    let leader = leader(80);
+    let snapshot = leader.replica.snapshot().unwrap();
+    let mut follower = Rig::new();
+    follower.apply("put mine 1", b"my body");
+    follower.checkpoint();
+    let mut arrival = Arrival::begin(&follower.replica, snapshot.last.unwrap(), None).unwrap();
+    let first = snapshot.chunks.iter().next().unwrap().unwrap();
+    arrival.push(&first).unwrap();
+    assert_eq!(follower.indexes.of(REPLICA).unwrap().len(), 2);
+    drop(arrival);
+    assert_eq!(follower.indexes.of(REPLICA).unwrap().len(), 1);
+    follower.check();
+    follower.check_bodies();
 }
 
 /// Chunks that are not whole change nothing.

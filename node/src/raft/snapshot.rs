@@ -1,0 +1,366 @@
+//! Snapshots between nodes: a follower whose next entries are purged is brought to a checkpoint.
+//!
+//! ```text
+//!   leader                                    follower
+//!     begin (route, vote, C)       ---->        what it has of C already
+//!                                  <----        resume at this chunk
+//!     chunk, chunk, ..             ---->        rows, into an index beside its own
+//!                                  <----        which bodies it lacks (Bodies), from any member
+//!                                  <----        done: installed
+//! ```
+//!
+//! Bodies that the follower holds are not sent again, so a node that was away fetches what it missed.
+//! When the stream breaks, what came is kept, and the next one goes on with it, if it is of the same
+//! checkpoint; bodies are asked for one by one, so they are never fetched twice whoever leads.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message as _;
+use proto::v1;
+use proto::v1::snapshot_frame::Frame;
+use proto::v1::snapshot_reply::Reply;
+use rows::Digest;
+use rows::snapshot::Cursor;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::convert::{self, Route};
+use super::group::Group;
+use super::limits::{BODIES_FRAME_BYTES, SNAPSHOT_SILENCE_MAX};
+use super::machine;
+use super::peer::Peers;
+use super::serve::{CallerNode, PeerService};
+use super::types::{Vote, log_id, raft_log_id};
+use crate::replica::arrival::matches;
+use crate::replica::{Arrival, Chunks, LogId, Membership, Referred, Replica, Snapshot};
+
+/// Frames between who makes them and the socket.
+const FRAMES_QUEUED: usize = 4;
+
+/// Brings a replica to a checkpoint; answers the vote that it knows then.
+///
+/// # Errors
+///
+/// Why it was not done; the next try goes on where this one ended.
+pub(super) async fn send(
+    peers: &Peers,
+    node: u64,
+    route: Route,
+    vote: Vote,
+    snapshot: Snapshot,
+) -> anyhow::Result<Vote> {
+    let begin = begin(route, &vote, &snapshot)?;
+    let (frames, outgoing) = mpsc::channel(FRAMES_QUEUED);
+    frames.send(frame(Frame::Begin(begin))).await?;
+    let mut client = peers.bulk(node).await?;
+    let mut replies = client
+        .snapshot(ReceiverStream::new(outgoing))
+        .await?
+        .into_inner();
+    let mut frames = Some(frames);
+    loop {
+        let reply = tokio::time::timeout(SNAPSHOT_SILENCE_MAX, replies.message()).await??;
+        let reply = reply.and_then(|reply| reply.reply);
+        match reply.ok_or_else(|| anyhow::anyhow!("the stream ended"))? {
+            Reply::Resume(cursor) => {
+                let chunks = snapshot.chunks.clone();
+                if let Some(frames) = frames.take() {
+                    let cursor = cursor_from_wire(&cursor)?;
+                    tokio::task::spawn_blocking(move || feed(&chunks, cursor, &frames));
+                }
+            }
+            Reply::Progress(progress) => tracing::info!(
+                group = route.group.0,
+                to = node,
+                rows = progress.rows,
+                bodies = progress.bodies,
+                body_bytes = progress.body_bytes,
+                "snapshot"
+            ),
+            Reply::Done(vote) => return Ok(convert::vote_from_wire(&vote)),
+            Reply::Refused(why) => anyhow::bail!(why),
+        }
+    }
+}
+
+fn begin(route: Route, vote: &Vote, snapshot: &Snapshot) -> anyhow::Result<v1::SnapshotBegin> {
+    let (id, members) = match &snapshot.membership {
+        Some((id, bytes)) => (*id, Some(v1::PeerMembership::decode(bytes.clone())?)),
+        None => (None, None),
+    };
+    let to_wire = |id: LogId| convert::id_to_wire(&raft_log_id(id));
+    Ok(v1::SnapshotBegin {
+        route: Some(route.to_wire()),
+        vote: Some(convert::vote_to_wire(vote)),
+        last: snapshot.last.map(to_wire),
+        membership: members,
+        membership_id: id.map(to_wire),
+    })
+}
+
+fn frame(frame: Frame) -> v1::SnapshotFrame {
+    v1::SnapshotFrame { frame: Some(frame) }
+}
+
+/// Sends the chunks from `cursor` on, as fast as they are taken. Blocks on the disk.
+fn feed(chunks: &Chunks, cursor: Cursor, frames: &mpsc::Sender<v1::SnapshotFrame>) {
+    for chunk in chunks.iter_from(cursor) {
+        match chunk {
+            Ok(chunk) => {
+                if frames.blocking_send(frame(Frame::Chunk(chunk))).is_err() {
+                    return;
+                }
+            }
+            Err(fault) => {
+                tracing::error!(%fault, "a snapshot cannot be read");
+                return;
+            }
+        }
+    }
+}
+
+fn cursor_to_wire(cursor: &Cursor) -> v1::SnapshotCursor {
+    v1::SnapshotCursor {
+        chunk: cursor.chunk,
+        after: cursor.after.clone(),
+        rows: cursor.rows,
+        digest: Bytes::copy_from_slice(&cursor.digest.to_bytes()),
+        kept: Bytes::copy_from_slice(&cursor.kept.to_bytes()),
+    }
+}
+
+fn cursor_from_wire(wire: &v1::SnapshotCursor) -> anyhow::Result<Cursor> {
+    let digest = |bytes: &Bytes| -> anyhow::Result<Digest> {
+        Ok(Digest::from_bytes(bytes.as_ref().try_into()?))
+    };
+    Ok(Cursor {
+        chunk: wire.chunk,
+        after: wire.after.clone(),
+        rows: wire.rows,
+        digest: digest(&wire.digest)?,
+        kept: digest(&wire.kept)?,
+    })
+}
+
+type Replies = mpsc::Sender<Result<v1::SnapshotReply, Status>>;
+
+async fn reply(replies: &Replies, reply: Reply) -> anyhow::Result<()> {
+    let reply = v1::SnapshotReply { reply: Some(reply) };
+    Ok(replies.send(Ok(reply)).await?)
+}
+
+/// Takes a snapshot in, and says how it went.
+pub(super) async fn receive(
+    service: Arc<PeerService>,
+    caller: CallerNode,
+    frames: Streaming<v1::SnapshotFrame>,
+    replies: Replies,
+) {
+    let taken = take(&service, caller, frames, &replies).await;
+    let last = match taken {
+        Ok(vote) => Reply::Done(convert::vote_to_wire(&vote)),
+        Err(error) => {
+            tracing::info!(
+                from = caller.0,
+                error = format!("{error:#}"),
+                "snapshot not taken"
+            );
+            Reply::Refused(format!("{error:#}"))
+        }
+    };
+    drop(reply(&replies, last).await);
+}
+
+async fn take(
+    service: &PeerService,
+    caller: CallerNode,
+    mut frames: Streaming<v1::SnapshotFrame>,
+    replies: &Replies,
+) -> anyhow::Result<Vote> {
+    let first = frames.message().await?.and_then(|frame| frame.frame);
+    let Some(Frame::Begin(begin)) = first else {
+        anyhow::bail!("a snapshot begins with what it is of");
+    };
+    let route = Route::from_wire(begin.route.as_ref())?;
+    let group = service.group(caller, route).map_err(anyhow::Error::msg)?;
+    let (vote, at, membership) = read_begin(begin)?;
+    let kept = service.arrivals.lock().remove(&route.to);
+    let mut arrival = match kept.filter(|kept| kept.at() == at) {
+        Some(kept) => kept,
+        None => {
+            let replica = Arc::clone(group.rows());
+            blocking(move || Ok(Arrival::begin(&replica, at, membership)?)).await?
+        }
+    };
+    let brought = bring(service, caller, &group, &mut arrival, &mut frames, replies).await;
+    if let Err(error) = brought {
+        // What came is of use to the next stream.
+        service.arrivals.lock().insert(route.to, arrival);
+        return Err(error);
+    }
+    let snapshot = Snapshot {
+        last: Some(at),
+        membership: arrival.membership().cloned(),
+        chunks: Chunks::from(arrival),
+    };
+    let full = machine::full_snapshot(snapshot)?;
+    let installed = group.raft().install_full_snapshot(vote, full).await?;
+    tracing::info!(group = route.group.0, %at, "snapshot installed");
+    metrics::counter!("rookery_snapshots_installed_total").increment(1);
+    Ok(installed.vote)
+}
+
+fn read_begin(begin: v1::SnapshotBegin) -> anyhow::Result<(Vote, LogId, Option<Membership>)> {
+    let missing = || anyhow::anyhow!("a snapshot without vote or log id");
+    let from_wire = |id: &v1::PeerLogId| log_id(&convert::id_from_wire(id));
+    let vote = convert::vote_from_wire(begin.vote.as_ref().ok_or_else(missing)?);
+    let at = from_wire(begin.last.as_ref().ok_or_else(missing)?);
+    let membership = begin.membership.map(|members| {
+        let id = begin.membership_id.as_ref().map(from_wire);
+        (id, Bytes::from(members.encode_to_vec()))
+    });
+    Ok((vote, at, membership))
+}
+
+/// All rows, then all bodies that are not here.
+async fn bring(
+    service: &PeerService,
+    caller: CallerNode,
+    group: &Group,
+    arrival: &mut Arrival,
+    frames: &mut Streaming<v1::SnapshotFrame>,
+    replies: &Replies,
+) -> anyhow::Result<()> {
+    reply(replies, Reply::Resume(cursor_to_wire(arrival.cursor()))).await?;
+    while !arrival.is_whole() {
+        let next = tokio::time::timeout(SNAPSHOT_SILENCE_MAX, frames.message()).await??;
+        let Some(Frame::Chunk(chunk)) = next.and_then(|frame| frame.frame) else {
+            anyhow::bail!("the stream ended before the last chunk");
+        };
+        tokio::task::block_in_place(|| arrival.push(&chunk))?;
+    }
+    let mut progress = v1::SnapshotProgress {
+        rows: arrival.cursor().rows,
+        ..v1::SnapshotProgress::default()
+    };
+    loop {
+        let wanted = tokio::task::block_in_place(|| arrival.wanted())?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let bodies = fetch(service, caller, group, wanted).await?;
+        progress.bodies += bodies.len() as u64;
+        progress.body_bytes += bodies
+            .iter()
+            .map(|(_, body)| body.len() as u64)
+            .sum::<u64>();
+        tokio::task::block_in_place(|| arrival.put(bodies))?;
+        reply(replies, Reply::Progress(progress)).await?;
+    }
+}
+
+/// Bodies from whoever has them: the leader first, then the other members.
+async fn fetch(
+    service: &PeerService,
+    caller: CallerNode,
+    group: &Group,
+    wanted: Vec<Referred>,
+) -> anyhow::Result<Vec<(Referred, Bytes)>> {
+    let peers = service.groups.peers();
+    let mut nodes = vec![caller.0];
+    let members = group.status().voters;
+    nodes.extend(
+        members
+            .iter()
+            .filter(|replica| **replica != group.replica())
+            .filter_map(|replica| peers.node_of(*replica))
+            .filter(|node| *node != caller.0),
+    );
+    let mut missing = wanted;
+    let mut found = Vec::with_capacity(missing.len());
+    for node in nodes {
+        if missing.is_empty() {
+            break;
+        }
+        let request = v1::BodiesRequest {
+            group: group.id().0,
+            ids: missing
+                .iter()
+                .map(|referred| convert::id_to_wire(&raft_log_id(referred.id)))
+                .collect(),
+        };
+        if let Err(error) = fetch_from(peers, node, request, &mut missing, &mut found).await {
+            tracing::info!(node, error = format!("{error:#}"), "bodies not fetched");
+        }
+    }
+    match missing.first() {
+        None => Ok(found),
+        Some(first) => anyhow::bail!("no member has the body of entry {}", first.id),
+    }
+}
+
+async fn fetch_from(
+    peers: &Peers,
+    node: u64,
+    request: v1::BodiesRequest,
+    missing: &mut Vec<Referred>,
+    found: &mut Vec<(Referred, Bytes)>,
+) -> anyhow::Result<()> {
+    let mut frames = peers.bulk(node).await?.bodies(request).await?.into_inner();
+    while let Some(frame) = tokio::time::timeout(SNAPSHOT_SILENCE_MAX, frames.message()).await?? {
+        for body in frame.bodies {
+            let id = body.id.as_ref().map(convert::id_from_wire);
+            let id = id.map(|id| log_id(&id));
+            let at = missing.iter().position(|referred| Some(referred.id) == id);
+            if let Some(at) = at
+                && matches(&missing[at], &body.body)
+            {
+                found.push((missing.remove(at), body.body));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sends the bodies that this replica has. Blocks on the disk.
+pub(super) fn send_bodies(
+    replica: &Replica,
+    ids: &[v1::PeerLogId],
+    frames: &mpsc::Sender<Result<v1::BodiesFrame, Status>>,
+) {
+    let mut frame = v1::BodiesFrame::default();
+    let mut bytes = 0;
+    for wire in ids {
+        let id = log_id(&convert::id_from_wire(wire));
+        match replica.entry_body(id) {
+            Ok(body) => {
+                bytes += body.len();
+                frame.bodies.push(v1::PeerBody {
+                    id: Some(*wire),
+                    body,
+                });
+            }
+            Err(error) => tracing::info!(%error, "a body that another replica asks for"),
+        }
+        if bytes >= BODIES_FRAME_BYTES {
+            bytes = 0;
+            if frames
+                .blocking_send(Ok(std::mem::take(&mut frame)))
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+    if !frame.bodies.is_empty() {
+        drop(frames.blocking_send(Ok(frame)));
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await?
+}

@@ -1,0 +1,238 @@
+//! A snapshot on its way in.
+//!
+//! Chunks may come slowly, and the stream that brings them may break: an [`Arrival`] holds what came
+//! in an index beside that of the replica, which goes on meanwhile, and says where the next chunk
+//! begins. Then it says which of the bodies that the new rows refer to are not on this node, and
+//! takes those. Only [`Replica::install`] makes the new rows the replica's: one base in the log, whose
+//! last record is the switch. What is given up before leaves nothing but dead records.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rows::snapshot::{Cursor, Reader, SnapshotError};
+use rows::{Digest, END, Fault, Row};
+use seglog::{Record, Sync};
+
+use super::Replica;
+use super::bodies::Logged;
+use super::history::puts;
+use super::index::Index;
+use super::limits::{ARRIVED_BYTES_MAX, BODIES_WANTED_MAX};
+use super::machine::{LogId, Membership, Referred};
+use super::merge::Digests;
+use super::places::{self, LOCAL_FROM, LOCAL_TO};
+use super::run::{Mark, RecordAt, Run, RunKind, RunWriter};
+
+/// A snapshot on its way in. Everything blocks on the disk.
+pub struct Arrival {
+    replica: Arc<Replica>,
+    at: LogId,
+    membership: Option<Membership>,
+    index: Arc<dyn Index>,
+    reader: Reader,
+    /// The last row whose body was looked for.
+    looked: Bytes,
+    /// The index became the replica's.
+    installed: bool,
+}
+
+impl Arrival {
+    /// Begins to take in the rows of a checkpoint.
+    ///
+    /// # Errors
+    /// [`Fault::Store`] if no index can be made for them.
+    pub fn begin(
+        replica: &Arc<Replica>,
+        at: LogId,
+        membership: Option<Membership>,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            replica: Arc::clone(replica),
+            at,
+            membership,
+            index: replica.indexes.fresh(replica.id)?,
+            reader: rows::snapshot::read(),
+            looked: Bytes::new(),
+            installed: false,
+        })
+    }
+
+    /// The checkpoint that arrives.
+    #[must_use]
+    pub fn at(&self) -> LogId {
+        self.at
+    }
+
+    /// The members at that checkpoint.
+    #[must_use]
+    pub fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
+    }
+
+    /// Where the next chunk begins.
+    #[must_use]
+    pub fn cursor(&self) -> &Cursor {
+        self.reader.cursor()
+    }
+
+    /// Whether all rows have come.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.reader.is_done()
+    }
+
+    /// Takes the next chunk.
+    ///
+    /// # Errors
+    /// [`Fault::Store`] if it is not the next or not whole: then nothing has changed.
+    pub fn push(&mut self, chunk: &Bytes) -> Result<(), Fault> {
+        let rows = self.reader.push(chunk).map_err(damaged)?;
+        self.index.put_sorted(&mut puts(rows.into_iter().map(Ok)))
+    }
+
+    /// Bodies that the rows refer to and this node does not have: some of them, which are to be
+    /// brought before the next call; none when it has all.
+    ///
+    /// # Errors
+    /// A [`Fault`] if rows cannot be read.
+    pub fn wanted(&mut self) -> Result<Vec<Referred>, Fault> {
+        let (mut wanted, mut seen) = (Vec::new(), BTreeSet::new());
+        let (old, entries) = self.replica.holds();
+        let mut bytes = 0;
+        for row in self.index.scan(&self.looked, END)? {
+            let (key, value) = row?;
+            if key == self.looked {
+                continue;
+            }
+            if wanted.len() >= BODIES_WANTED_MAX || bytes >= ARRIVED_BYTES_MAX {
+                return Ok(wanted);
+            }
+            self.looked = key.clone();
+            let Some(referred) = self.replica.machine.referred(&key, &value)? else {
+                continue;
+            };
+            let id = referred.id;
+            let place = places::key(id);
+            let held = self.index.get(&place)?.is_some()
+                || old.get(&place)?.is_some()
+                || entries
+                    .as_ref()
+                    .is_some_and(|entries| entries.place(id.index, id.term).is_some());
+            if !held && seen.insert(id) {
+                bytes += referred.length;
+                wanted.push(referred);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Takes bodies in, each of which was checked: [`matches`].
+    ///
+    /// # Errors
+    /// [`Fault::Store`] if the log or the index cannot be written.
+    pub fn put(&mut self, bodies: Vec<(Referred, Bytes)>) -> Result<(), Fault> {
+        let record = |(referred, body): &(Referred, Bytes)| {
+            let id = (referred.id.term, referred.id.index);
+            Record::body(self.replica.id, id, vec![body.clone()])
+        };
+        let records = bodies.iter().map(record).collect();
+        let written = self.replica.append(records, Sync::Lazy)?;
+        let mut places: Vec<Row> = bodies
+            .iter()
+            .zip(written)
+            .map(|((referred, _), written)| {
+                let logged = Logged {
+                    place: written.place,
+                    checksum: written.checksum,
+                    skip: 0,
+                };
+                (places::key(referred.id), places::value(&logged))
+            })
+            .collect();
+        places.sort();
+        self.index.put_sorted(&mut puts(places.into_iter().map(Ok)))
+    }
+
+    /// The digest of the rows.
+    ///
+    /// # Errors
+    /// [`Fault::Store`] if some have not come.
+    pub(super) fn digest(&self) -> Result<Digest, Fault> {
+        match self.is_whole() {
+            true => Ok(self.cursor().digest),
+            false => Err(Fault::Store("the last chunk is missing".to_owned())),
+        }
+    }
+
+    /// Adds the places of bodies that this node had before, and writes all rows as a base. When this
+    /// returns it is durable.
+    pub(super) fn finish(mut self, own: Vec<Row>) -> Result<Arrived, Fault> {
+        let digest = self.digest()?;
+        let (old, _) = self.replica.holds();
+        self.index
+            .put_sorted(&mut puts(old.scan(LOCAL_FROM, LOCAL_TO)?))?;
+        self.index.put_sorted(&mut puts(own.into_iter().map(Ok)))?;
+        let mut writer = RunWriter::new(self.replica.id, RunKind::Base, self.at);
+        let mut digests = Digests::default();
+        let mut written = Vec::new();
+        for (from, to) in [(&[][..], END), (LOCAL_FROM, LOCAL_TO)] {
+            for row in self.index.scan(from, to)? {
+                let (key, value) = row?;
+                digests.add(&key, &value);
+                writer.push(&key, Some(&value));
+                if writer.ready_bytes() >= self.replica.bounds.merge_step_bytes {
+                    written.extend(self.replica.append(writer.take(), Sync::Lazy)?);
+                }
+            }
+        }
+        let mark = Mark {
+            at: self.at,
+            membership: self.membership.take(),
+            digest,
+            places: digests.local(),
+        };
+        // The index is believed because of this alone.
+        digests.check(&mark)?;
+        let records = writer.finish(&mark);
+        written.extend(self.replica.append(records, Sync::Required)?);
+        self.installed = true;
+        Ok(Arrived {
+            run: Run {
+                at: self.at,
+                records: written.iter().map(RecordAt::from).collect(),
+            },
+            mark,
+            index: Arc::clone(&self.index),
+        })
+    }
+}
+
+/// A snapshot that is durable.
+pub(super) struct Arrived {
+    /// Its base.
+    pub run: Run,
+    /// What it says.
+    pub mark: Mark,
+    /// Its index, which does not say yet what it holds.
+    pub index: Arc<dyn Index>,
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        if !self.installed {
+            self.replica.discard(self.index.as_ref());
+        }
+    }
+}
+
+/// Whether these are the bytes that a row refers to.
+#[must_use]
+pub fn matches(referred: &Referred, body: &[u8]) -> bool {
+    let hash = |expected: &[u8; 16]| mailbox::Hash16::of(body).0 == *expected;
+    body.len() as u64 == referred.length && referred.hash.as_ref().is_none_or(hash)
+}
+
+pub(super) fn damaged(error: SnapshotError) -> Fault {
+    Fault::Store(error.to_string())
+}
