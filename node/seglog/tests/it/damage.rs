@@ -102,11 +102,13 @@ fn a_bit_in_the_middle_is_damage() {
     check(&rig);
     assert_eq!(rig.log.scrub(1).unwrap().len(), 1);
     // A good copy mends it.
-    let copy = (third.position, entry(ONE, 7, 3, 100));
-    rig.log
-        .append_moved(vec![copy], Sync::Required, Box::new(|_| {}))
-        .unwrap();
-    rig.writer.step().unwrap();
+    let damaged = rig.recovered.damage[0].record.unwrap();
+    let bad = (damaged, vec![body(7, 4, 100)]);
+    let refused = rig
+        .log
+        .append_moved(vec![bad], Sync::Required, Box::new(|_| {}));
+    assert!(matches!(refused, Err(Error::Damaged { segment: 1, .. })));
+    rig.copy(vec![(damaged, entry(ONE, 7, 3, 100))]);
     let rig = rig.reopen();
     assert_eq!(rig.recovered.damage, []);
     assert_eq!(rig.indexes(ONE), (1..20).collect::<Vec<_>>());
@@ -281,14 +283,14 @@ fn a_newer_format_is_refused() {
     let disk = rig.disk.clone();
     drop(rig);
     let mut bytes = disk.contents(&segment_name(1)).unwrap();
-    bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
+    bytes[8..12].copy_from_slice(&3_u32.to_le_bytes());
     let checksum = crc32c::crc32c(&bytes[..12]);
     bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
     disk.put(&segment_name(1), bytes);
     let newer = Rig::open(&disk, options());
     assert!(matches!(
         newer,
-        Err(Error::NewerFormat { found: 2, known: 1 })
+        Err(Error::NewerFormat { found: 3, known: 2 })
     ));
 }
 
