@@ -37,6 +37,8 @@
 //! - **L4** After a failed write or sync the log accepts nothing. An `fsync` is never repeated
 //!   (the kernel may have dropped the pages); the process ends, and the next open writes what was
 //!   not proven durable once more before it trusts it.
+//! - **R4**, as far as it is kept here: a segment is freed only after all of its records to which
+//!   somebody refers have durable copies, and nothing durable names a place in it.
 //!
 //! The known limit: damage confined to the very last batch before a crash looks like a torn tail.
 //!

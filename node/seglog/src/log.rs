@@ -331,6 +331,9 @@ impl Log {
             // Where the log ends now; what is before that is sealed since.
             let end = Position(self.shared.counters.end.load(Relaxed));
             let sealed = number < end.segment();
+            if number > end.segment() {
+                break;
+            }
             let (bytes, file_bytes) = if sealed {
                 match self.while_held(number, |_, _, _| self.shared.files.extent(number)) {
                     Err(Error::Freed { .. }) => continue,

@@ -444,6 +444,7 @@ impl<'a> Recovering<'a> {
     }
 
     fn list(&mut self, segment: u64, offset: u32, header: &Header) {
+        self.replay.copied(header);
         let replica = self.replay.state.replicas.get(&header.replica);
         if replica.is_some_and(|replica| replica.needs(segment)) {
             self.replay.list(segment, offset, header);

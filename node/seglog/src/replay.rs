@@ -37,11 +37,15 @@ struct RowsPart {
 }
 
 impl Replay {
-    /// Lists a good record that stands in a segment whose effects the state has already.
-    pub fn list(&mut self, segment: u64, offset: u32, header: &Header) {
+    /// Takes note of a copy, which mends its original.
+    pub fn copied(&mut self, header: &Header) {
         if header.moved {
             self.copied.insert((header.replica, header.position));
         }
+    }
+
+    /// Lists a good record that stands in a segment whose effects the state has already.
+    pub fn list(&mut self, segment: u64, offset: u32, header: &Header) {
         let lists = match header.kind {
             Kind::Entry | Kind::Rows | Kind::Base => self.lists.entry(header.replica).or_default(),
             _ => return,
@@ -90,12 +94,13 @@ impl Replay {
     pub fn apply(&mut self, segment: u64, offset: u32, header: &Header, payload: &[u8]) {
         self.state
             .apply(segment, header, || Bytes::copy_from_slice(payload));
+        self.copied(header);
         self.list(segment, offset, header);
     }
 
     pub fn damaged(&mut self, damage: Damage) {
         if damage.what == What::Record {
-            self.state.damaged.insert(damage.segment);
+            self.state.damaged.entry(damage.segment).or_default();
         }
         self.damage.push(damage);
     }

@@ -79,7 +79,9 @@ impl Source<'_> {
     pub fn previous_end(&self, segment: u64) -> Result<Option<u32>, Error> {
         match self.read_fixed(segment) {
             Ok(block) => Ok(block.map(|block| block.previous_end)),
+            // It was freed, maybe at this moment.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(Error::NotALog { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -12,7 +12,9 @@
 //!   purged: u64 term, u64 index  last: u64
 //!   u32 truncations: u64 position, u64 from each
 //!   u32 ranges of segments needed: u64 first, u64 last each
-//! then, from format 2 on:   u32 ranges of segments freed: u64 first, u64 last each
+//! then, from format 2 on:
+//!   u32 ranges of segments freed: u64 first, u64 last each
+//!   for each damaged segment: u32 ranges of segments with copies: u64 first, u64 last each
 //! ```
 //!
 //! So whatever a vote, a commit mark, a purge, a truncation or the end of a replica said stands
@@ -33,9 +35,10 @@ use crate::record::{Kind, Position, ReplicaId};
 #[derive(Clone, Default, Debug)]
 pub(crate) struct State {
     pub replicas: BTreeMap<ReplicaId, Replica>,
-    /// Segments with damage that was reported: their indexes are read at every open, so that it
-    /// goes on being reported.
-    pub damaged: BTreeSet<u64>,
+    /// Segments with damage that was reported, and where copies of what was first written in them
+    /// are: all their indexes are read at every open, so that it goes on being reported until it
+    /// is mended.
+    pub damaged: BTreeMap<u64, BTreeSet<u64>>,
     /// Segments that are no more, although a file of that name may still be there.
     pub freed: Ranges,
 }
@@ -221,6 +224,11 @@ impl State {
         if replica.ended {
             return;
         }
+        if header.moved
+            && let Some(copies) = self.damaged.get_mut(&header.position.segment())
+        {
+            copies.insert(segment);
+        }
         match header.kind {
             Kind::Entry => replica.entry(segment, header),
             Kind::Rows => replica.rows(segment, header),
@@ -242,13 +250,19 @@ impl State {
     /// Whether anything in a segment older than the block is of use.
     pub fn needs(&self, segment: u64) -> bool {
         let mut replicas = self.replicas.values();
+        let mut damaged = self.damaged.iter();
         !self.freed.contains(segment)
-            && (self.damaged.contains(&segment) || replicas.any(|replica| replica.needs(segment)))
+            && (replicas.any(|replica| replica.needs(segment))
+                || damaged
+                    .any(|(damaged, copies)| *damaged == segment || copies.contains(&segment)))
     }
 
     fn free(&mut self, segment: u64) {
         self.freed.insert(segment);
         self.damaged.remove(&segment);
+        for copies in self.damaged.values_mut() {
+            copies.remove(&segment);
+        }
         for replica in self.replicas.values_mut() {
             replica.free(segment);
         }
@@ -258,7 +272,7 @@ impl State {
         let mut out = Vec::new();
         put_u32(&mut out, self.replicas.len());
         put_u32(&mut out, self.damaged.len());
-        for segment in &self.damaged {
+        for segment in self.damaged.keys() {
             put_u64(&mut out, *segment);
         }
         for (id, replica) in &self.replicas {
@@ -266,6 +280,9 @@ impl State {
             replica.encode(&mut out);
         }
         put_ranges(&mut out, &self.freed);
+        for copies in self.damaged.values() {
+            put_ranges(&mut out, &copies.iter().copied().collect());
+        }
         out
     }
 
@@ -275,7 +292,7 @@ impl State {
         let (replicas, damaged) = (input.u32()?, input.u32()?);
         let mut state = Self::default();
         for _ in 0..damaged {
-            state.damaged.insert(input.u64()?);
+            state.damaged.insert(input.u64()?, BTreeSet::new());
         }
         for _ in 0..replicas {
             let id = ReplicaId(input.u64()?);
@@ -284,6 +301,10 @@ impl State {
         // Format 1 ends here.
         if !input.0.is_empty() {
             state.freed = input.ranges()?;
+            for copies in state.damaged.values_mut() {
+                let ranges = input.ranges()?;
+                copies.extend(ranges.iter().flat_map(|(first, last)| first..=last));
+            }
         }
         input.0.is_empty().then_some(state)
     }

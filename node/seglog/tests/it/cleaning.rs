@@ -1,10 +1,10 @@
 //! Freeing segments, one behaviour a test. Random histories are in `crash`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use bytes::Bytes;
-use seglog::disk::{Disk, DiskFile, DiskLock};
+use seglog::disk::Disk;
 use seglog::sim::{Fault, Operation, SimDisk};
 use seglog::{
     Cleaned, Cleaner, Error, Live, Log, Options, Place, Record, RecordAt, Sync, What, Written,
@@ -68,7 +68,7 @@ impl Live for Refs {
 }
 
 /// Steps until nothing more happens; gives what did.
-fn clean(rig: &mut Rig, cleaner: &mut Cleaner, live: &Refs) -> Vec<Cleaned> {
+pub fn clean(rig: &mut Rig, cleaner: &mut Cleaner, live: &Refs) -> Vec<Cleaned> {
     let mut all = Vec::new();
     for _ in 0..200 {
         let cleaned = cleaner.step(live, &live.live_bytes(), 1000).unwrap();
@@ -95,7 +95,7 @@ fn numbers(log: &Log) -> Vec<u64> {
 }
 
 /// Rolls on, so that what was written before may be cleaned.
-fn roll(rig: &mut Rig, segments: u64) {
+pub fn roll(rig: &mut Rig, segments: u64) {
     let until = rig.log.active_segment() + segments;
     while rig.log.active_segment() < until {
         rig.write(vec![Record::commit(TWO, 1, 1, body(9, 9, 900))]);
@@ -254,6 +254,66 @@ fn runs_are_whole_after_they_moved_in_part() {
             rig.log.read(place, Some(checksum)).unwrap();
         }
     }
+}
+
+/// Copies of a base count for it, also while the next one is being written, and copies of that one
+/// count once it is complete.
+#[test]
+fn bases_that_move_while_one_is_written() {
+    for moved_before in [false, true] {
+        bases_that_move(moved_before);
+    }
+}
+
+fn bases_that_move(moved_before: bool) {
+    let mut rig = Rig::new();
+    let base = |index, n, last| Record::base(ONE, (1, index), last, vec![body(index, n, 700)]);
+    let live = Refs::default();
+    let shape = |rig: &Rig| -> Vec<(u64, bool)> {
+        let base = &rig.recovered.replicas[&ONE].base;
+        let in_place = |at: &seglog::RowsAt| at.place.segment == at.position.segment();
+        base.iter().map(|at| (at.index, in_place(at))).collect()
+    };
+    // Half of a segment each, the other half dies.
+    let write = |rig: &mut Rig, record| {
+        let written = rig.write(vec![record, entry(TWO, 1, 1, 900), entry(TWO, 1, 1, 900)]);
+        live.add(&written[..1]);
+        roll(rig, 2);
+    };
+    let all = |rig: &mut Rig| {
+        let mut cleaner = Cleaner::new(rig.log.clone());
+        clean(rig, &mut cleaner, &live);
+        roll(rig, 2);
+    };
+    write(&mut rig, base(5, 1, false));
+    write(&mut rig, base(5, 2, true));
+    if moved_before {
+        all(&mut rig);
+    }
+    write(&mut rig, base(9, 1, false));
+    if !moved_before {
+        all(&mut rig);
+    }
+    // Nothing of the new one counts after a restart.
+    let disk = rig.disk.clone();
+    drop(rig);
+    let copied = Rig::open(&disk, options()).unwrap();
+    assert_eq!(shape(&copied), [(5, false), (5, false)]);
+    let mut rig = copied;
+    write(&mut rig, base(12, 1, false));
+    write(&mut rig, base(12, 2, false));
+    all(&mut rig);
+    write(&mut rig, base(12, 3, true));
+    rig.write((1..=10).map(|n| entry(TWO, 2, n, 700)).collect());
+    let mut rig = rig.crash();
+    assert_eq!(shape(&rig), [(12, false), (12, false), (12, true)]);
+    for at in rig.recovered.replicas[&ONE].base.clone() {
+        rig.log.read(at.place, Some(at.checksum)).unwrap();
+    }
+    all(&mut rig);
+    let rig = rig.crash();
+    assert_eq!(shape(&rig), [(12, false), (12, false), (12, false)]);
+    assert_eq!(rig.recovered.damage, []);
 }
 
 /// Truncations and purges go on hiding copies after the segments in which they stood are gone.
@@ -541,122 +601,5 @@ fn a_file_that_stays() {
         assert_eq!(rig.recovered.damage, []);
         assert!(!numbers(&rig.log).contains(&1));
         assert_eq!(disk.contents(&segment_name(1)), None);
-    }
-}
-
-type Hook = Box<dyn FnOnce() + Send>;
-
-/// A disk that does something else in the middle of a read.
-#[derive(Clone)]
-struct Hooked {
-    disk: SimDisk,
-    hook: Arc<Mutex<Option<Hook>>>,
-}
-
-struct HookedFile(Arc<dyn DiskFile>, Hooked);
-
-impl Disk for Hooked {
-    fn create(&self, name: &str) -> std::io::Result<Arc<dyn DiskFile>> {
-        self.disk.create(name)
-    }
-
-    fn open(&self, name: &str) -> std::io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(HookedFile(self.disk.open(name)?, self.clone())))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> std::io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn list(&self) -> std::io::Result<Vec<String>> {
-        self.disk.list()
-    }
-
-    fn sync_dir(&self) -> std::io::Result<()> {
-        self.disk.sync_dir()
-    }
-
-    fn lock(&self) -> std::io::Result<Box<dyn DiskLock>> {
-        self.disk.lock()
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.disk.path(name)
-    }
-}
-
-impl DiskFile for HookedFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
-        let hook = self.1.hook.lock().unwrap().take();
-        if let Some(hook) = hook {
-            hook();
-        }
-        self.0.read_at(buffer, offset)
-    }
-
-    fn write_vectored_at(
-        &self,
-        slices: &[std::io::IoSlice<'_>],
-        offset: u64,
-    ) -> std::io::Result<usize> {
-        self.0.write_vectored_at(slices, offset)
-    }
-
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
-    }
-}
-
-/// A read goes on undisturbed while its segment is freed and the log rolls over what is recycled.
-#[test]
-fn a_reader_keeps_its_file() {
-    for scrubbing in [false, true] {
-        let hooked = Hooked {
-            disk: SimDisk::new(),
-            hook: Arc::default(),
-        };
-        let (log, writer, recovered) = seglog::open(Arc::new(hooked.clone()), options()).unwrap();
-        let mut rig = Rig {
-            disk: hooked.disk.clone(),
-            log,
-            writer,
-            recovered,
-        };
-        let written = rig.write((1..=5).map(|at| entry(ONE, 1, at, 700)).collect());
-        roll(&mut rig, 3);
-        let log = rig.log.clone();
-        let recycled = Arc::new(Mutex::new(Vec::new()));
-        let told = recycled.clone();
-        let hook = move || {
-            let mut cleaner = Cleaner::new(rig.log.clone());
-            *told.lock().unwrap() = clean(&mut rig, &mut cleaner, &Refs::default());
-            roll(&mut rig, 4);
-            // The writer lives on.
-            std::mem::forget(rig);
-        };
-        *hooked.hook.lock().unwrap() = Some(Box::new(hook));
-        if scrubbing {
-            assert_eq!(log.scrub(1).unwrap(), []);
-        } else {
-            let read = log.read(written[0].place, Some(written[0].checksum));
-            assert_eq!(read.unwrap(), body(1, 1, 700));
-        }
-        let recycled = recycled.lock().unwrap();
-        let of = |number, recycled| Cleaned::Freed {
-            segment: number,
-            recycled,
-        };
-        assert!(recycled.contains(&of(1, false)), "{recycled:?}");
-        assert!(recycled.contains(&of(2, true)), "{recycled:?}");
-        let again = log.read(written[0].place, None);
-        assert!(matches!(again, Err(Error::Freed { segment: 1 })));
     }
 }

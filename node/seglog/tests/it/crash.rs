@@ -373,7 +373,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(6))]
+    #![proptest_config(config(4))]
 
     /// R4, L1: power goes off at every operation from the first one on that cleans, and once more
     /// in the life after. What is referred to is there, what was hidden stays hidden, nothing is
@@ -399,7 +399,6 @@ proptest! {
             story.crash(seed.rotate_right(at as u32));
             story.check(story.durable);
             if at % 8 == 0 {
-                eprintln!("STAT freed {} live {}", whole.freed, story.freed);
                 story.clean_up();
             }
         }

@@ -115,6 +115,25 @@ fn a_bit_in_the_middle_is_damage() {
     assert_eq!(rig.entries(ONE)[2].2, body(7, 3, 100));
 }
 
+/// Also if the log does not list it any more: only its body is needed.
+#[test]
+fn a_mended_body_of_a_purged_entry() {
+    let mut rig = Rig::new();
+    let written = rig.write((1..=3).map(|at| entry(ONE, 7, at, 100)).collect());
+    rig.write(vec![Record::purge(ONE, 7, 3)]);
+    let offset = u64::from(written[1].place.offset);
+    assert!(rig.disk.flip(&segment_name(1), offset, 4));
+    let mut rig = rig.reopen();
+    let damaged = rig.recovered.damage[0].record.unwrap();
+    rig.copy(vec![(damaged, entry(ONE, 7, 2, 100))]);
+    for round in 0..3 {
+        rig.write((1..10).map(|at| entry(TWO, round, at, 900)).collect());
+        rig = rig.reopen();
+        assert_eq!(rig.recovered.damage, []);
+        assert_eq!(rig.indexes(ONE), []);
+    }
+}
+
 #[test]
 fn a_damaged_header_hides_whose_record_it_was() {
     let mut rig = Rig::new();

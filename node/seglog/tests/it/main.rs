@@ -9,6 +9,7 @@ mod directory;
 mod fixture;
 mod history;
 mod keeper;
+mod readers;
 mod rig;
 mod rolling;
 mod semantics;
