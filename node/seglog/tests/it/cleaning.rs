@@ -34,12 +34,12 @@ impl Refs {
         refs
     }
 
-    fn add(&self, written: &[Written]) {
+    pub fn add(&self, written: &[Written]) {
         let places = written.iter().map(|written| written.place);
         self.places.lock().unwrap().extend(places);
     }
 
-    fn live_bytes(&self) -> BTreeMap<u64, u64> {
+    pub fn live_bytes(&self) -> BTreeMap<u64, u64> {
         let mut live = BTreeMap::new();
         for place in self.places.lock().unwrap().iter() {
             *live.entry(place.segment).or_default() += place.record_bytes();
@@ -534,6 +534,45 @@ fn a_damaged_block_after_cleaning() {
     assert_eq!(whats, [What::Block, What::Record]);
     assert_eq!(rig.recovered.replicas[&ONE].vote, Some(Bytes::from("v")));
     assert_eq!(rig.recovered.replicas[&TWO].vote, Some(Bytes::from("w")));
+}
+
+/// If two blocks are damaged, what freed segments said of votes and marks is lost, and it is told
+/// that they are missed; one of which the file is still there is not missed, nor is its damage
+/// anybody's.
+#[test]
+fn two_damaged_blocks_after_cleaning() {
+    let mut rig = Rig::new();
+    let written = rig.write(vec![entry(ONE, 1, 1, 100), entry(ONE, 1, 2, 100)]);
+    rig.write(vec![Record::vote(ONE, Bytes::from("v"))]);
+    roll(&mut rig, 4);
+    let disk = rig.disk.clone();
+    let mut cleaner = Cleaner::new(rig.log.clone());
+    disk.fail(Operation::Rename, 0, Fault::Io);
+    let live = Refs::default();
+    while cleaner.step(&live, &BTreeMap::new(), 1000).is_ok() {
+        rig.writer.step().unwrap();
+    }
+    clean(&mut rig, &mut cleaner, &live);
+    drop(cleaner);
+    let last = rig.log.active_segment();
+    drop(rig);
+    let segments = disk.list().unwrap();
+    assert!(segments.contains(&segment_name(1)) && !segments.contains(&segment_name(2)));
+    assert!(disk.flip(&segment_name(1), u64::from(written[0].place.offset), 1));
+    for segment in [last - 1, last] {
+        assert!(disk.flip(&segment_name(segment), 20, 1));
+    }
+    let rig = Rig::open(&disk, options()).unwrap();
+    let missing = rig.recovered.damage.iter();
+    let missing = missing.filter(|damage| damage.what == What::Missing);
+    let missing: Vec<u64> = missing.map(|damage| damage.segment).collect();
+    assert_eq!(missing, (2..last - 1).collect::<Vec<_>>());
+    assert!(
+        rig.recovered
+            .damage
+            .iter()
+            .all(|damage| damage.segment != 1)
+    );
 }
 
 /// A segment that is lost is missed, between others that were freed.

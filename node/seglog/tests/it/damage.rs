@@ -159,6 +159,21 @@ fn a_damaged_header_hides_whose_record_it_was() {
     assert_eq!(rig.indexes(ONE), [1, 4, 5, 6]);
 }
 
+/// The rest of a run whose beginning is damaged is not the end of one that was given up before.
+#[test]
+fn a_run_without_its_beginning() {
+    let mut rig = Rig::new();
+    let rows = |index, last| Record::rows(ONE, (1, index), last, vec![body(1, index, 100)]);
+    rig.write(vec![rows(5, false)]);
+    let first = rig.write(vec![rows(6, false)])[0];
+    rig.write(vec![rows(6, true), rows(7, true)]);
+    assert!(rig.disk.flip(&segment_name(1), header(&first) + 9, 1));
+    let rig = rig.reopen();
+    assert_eq!(rig.recovered.damage.len(), 1);
+    let rows = &rig.recovered.replicas[&ONE].rows;
+    assert_eq!(rows.iter().map(|at| at.index).collect::<Vec<_>>(), [7]);
+}
+
 /// The limit that is told: the very last batch looks torn.
 #[test]
 fn damage_in_the_last_batch_looks_torn() {
