@@ -38,7 +38,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use crate::error::{Error, Poisoned};
-use crate::format::HEADER_BYTES;
+use crate::format::{HEADER_BYTES, record_bytes};
 use crate::limits::{CLEAN_ROOM_PART, CLEAN_WIN_PART, SETTLING_SEGMENTS_MAX};
 use crate::log::Log;
 use crate::record::{Done, Place, Position, RecordAt, Sync, Written};
@@ -380,7 +380,7 @@ impl Cleaner {
         let live_bytes_found = bytes_of(&todo);
         if todo.is_empty() {
             self.settle(segment);
-        } else if won(&extent, live_bytes_found) * CLEAN_WIN_PART < extent.file {
+        } else if won(&self.log, &extent, live_bytes_found) * CLEAN_WIN_PART < extent.file {
             let told = live_bytes.get(&segment).copied().unwrap_or_default();
             self.aside.insert(segment, Aside::Full(told));
             return Ok(Cleaned::Passed {
@@ -418,7 +418,7 @@ impl Cleaner {
                 Ok(extent) => extent,
                 Err(error) => return Err(self.put_aside(segment, error)),
             };
-            let won = won(&extent, told);
+            let won = won(&self.log, &extent, told);
             if told > 0 && won * CLEAN_WIN_PART < extent.file {
                 continue;
             }
@@ -491,9 +491,13 @@ impl Cleaner {
     }
 }
 
-/// Bytes of the file that hold nothing after cleaning and do now.
-fn won(extent: &Extent, live_bytes: u64) -> u64 {
-    extent.records.saturating_sub(live_bytes) + extent.unfilled
+/// Bytes that cleaning wins: dead records, and what was left unfilled when a crash sealed the
+/// segment. What any segment may leave because the next record was too large for it is not won:
+/// the next one leaves as much.
+fn won(log: &Log, extent: &Extent, live_bytes: u64) -> u64 {
+    let largest = record_bytes(log.shared.options.record_bytes_max) + HEADER_BYTES;
+    let unfilled = extent.unfilled.saturating_sub(u64::from(largest));
+    extent.records.saturating_sub(live_bytes) + unfilled
 }
 
 fn bytes_of(records: &[RecordAt]) -> u64 {

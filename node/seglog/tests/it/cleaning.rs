@@ -401,6 +401,34 @@ fn cleaning_comes_to_rest() {
     assert!(freed(&cleaned).contains(&1) && !freed(&cleaned).contains(&2));
 }
 
+/// Room that was left because the next record was too large for it is not worth copying: the next
+/// segment would leave as much. Room that a crash left is.
+#[test]
+fn unfilled_segments() {
+    for crashed in [false, true] {
+        let mut rig = Rig::new();
+        let count = if crashed { 1 } else { 3 };
+        let mut written = rig.write((1..=count).map(|at| entry(ONE, 1, at, 700)).collect());
+        if crashed {
+            // A tail that is torn seals the segment.
+            rig.queue(vec![entry(ONE, 1, 2, 700)], Sync::Lazy);
+            rig.writer.step().unwrap();
+            let end = written[0].place.offset + 704;
+            assert!(rig.disk.flip(&segment_name(1), u64::from(end) + 100, 1));
+            rig = rig.reopen();
+            assert!(rig.recovered.torn.is_some());
+        }
+        written.extend(rig.write(vec![entry(ONE, 1, 4, 1024)]));
+        assert_eq!(written.last().unwrap().place.segment, 2);
+        let live = Refs::to(&written);
+        roll(&mut rig, 2);
+        let mut cleaner = Cleaner::new(rig.log.clone());
+        let first = cleaner.step(&live, &live.live_bytes(), 1000).unwrap();
+        let chosen = matches!(first, Cleaned::Chose { segment: 1, .. });
+        assert_eq!(chosen, crashed, "{first:?}");
+    }
+}
+
 /// Cleaning needs room for copies and says so. Segments without life need none.
 #[test]
 fn a_full_disk() {
