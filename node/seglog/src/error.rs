@@ -57,6 +57,13 @@ pub enum Error {
         /// What does not fit.
         what: &'static str,
     },
+    /// The segment was freed: nobody refers to a place in it any more. Who still has one was late,
+    /// looks the record's place up again, and reads there.
+    #[error("segment {segment} was freed")]
+    Freed {
+        /// The segment's number.
+        segment: u64,
+    },
     /// The log has stopped for good. End the process.
     #[error(transparent)]
     Poisoned(#[from] Poisoned),

@@ -27,11 +27,14 @@
 //! number, those of record headers also with the header's offset: a header is valid only in the
 //! one place for which it was made. An index entry is the header again, with its offset in place
 //! of the header's checksum. The first 16 bytes of a segment keep their meaning in all formats.
+//!
+//! Format 2 has freed segments: the record kind 11, and their numbers at the end of the state. A
+//! segment of format 1 is read, and not gone on with.
 
-use crate::record::{Kind, Place, Position, ReplicaId};
+use crate::record::{Kind, Place, Position, RecordAt, ReplicaId};
 
 /// The format version written, and the newest one that is understood.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 pub(crate) const HEADER_BYTES: u32 = 56;
 pub(crate) const BLOCK_BYTES: u32 = 64;
@@ -48,7 +51,7 @@ const FLAG_DAMAGED: u8 = 4;
 const BLOCK_FLAG_ZEROED: u32 = 1;
 
 /// Bytes that a record of this payload takes in the file. Saturates, for lengths off the disk.
-pub(crate) fn record_bytes(length: u32) -> u32 {
+pub(crate) const fn record_bytes(length: u32) -> u32 {
     length.saturating_add(HEADER_BYTES + 7) & !7
 }
 
@@ -114,6 +117,22 @@ impl Header {
             segment,
             offset: offset + HEADER_BYTES,
             length: self.length,
+        }
+    }
+
+    /// The record as users of the log see it, the header standing at `offset`.
+    pub fn record_at(&self, segment: u64, offset: u32) -> RecordAt {
+        RecordAt {
+            replica: self.replica,
+            kind: self.kind,
+            term: self.term,
+            index: self.index,
+            first: self.first,
+            last: self.last,
+            position: self.position,
+            place: self.place(segment, offset),
+            checksum: self.checksum,
+            moved: self.moved,
         }
     }
 
@@ -243,6 +262,8 @@ impl Indexed {
 /// The fixed part of a segment's block.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(crate) struct Block {
+    /// The format of the segment; [`FORMAT_VERSION`] in what is written.
+    pub version: u32,
     pub log_id: u64,
     pub segment: u64,
     pub segment_bytes: u32,
@@ -268,7 +289,7 @@ impl Block {
     pub fn encode(&self) -> [u8; BLOCK_BYTES as usize] {
         let mut out = [0; BLOCK_BYTES as usize];
         out[..8].copy_from_slice(&MAGIC);
-        out[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out[8..12].copy_from_slice(&self.version.to_le_bytes());
         let prelude = crc32c::crc32c(&out[..12]);
         out[12..16].copy_from_slice(&prelude.to_le_bytes());
         out[16..24].copy_from_slice(&self.log_id.to_le_bytes());
@@ -297,6 +318,7 @@ impl Block {
             return Opening::Unreadable;
         }
         Opening::Block(Self {
+            version,
             log_id: u64_at(bytes, 16),
             segment: u64_at(bytes, 24),
             segment_bytes: u32_at(bytes, 32),

@@ -9,6 +9,8 @@
 //!        \    |    ---->  queue of batches  ---step->  pwritev ... fdatasync ... every Done
 //!                                                          |
 //!   read(place)  <-------------------------------  segments 1, 2, 3 .. active    spares
+//!                                                     |  copies ^              ^
+//!   Live  <--- refers? moved, settled? ---  Cleaner --+---------+--- freed ----+
 //!
 //!   a segment:  [ block: magic, version, number, log id | state of every replica at opening ]
 //!               [ header | payload ][ header | payload ] ...      (aligned to 8 bytes)
@@ -35,38 +37,48 @@
 //! - **L4** After a failed write or sync the log accepts nothing. An `fsync` is never repeated
 //!   (the kernel may have dropped the pages); the process ends, and the next open writes what was
 //!   not proven durable once more before it trusts it.
+//! - **R4**, as far as it is kept here: a segment is freed only after all of its records to which
+//!   somebody refers have durable copies, and nothing durable names a place in it.
 //!
 //! The known limit: damage confined to the very last batch before a crash looks like a torn tail.
 //!
+//! A segment is freed by a [`Cleaner`]: it copies what somebody still needs of it into the one
+//! stream, waits until nothing durable names a place in it, and writes a note that it is freed.
+//! Only then the file goes, or is recycled. The number is never used again.
+//!
 //! What this crate does not do: no threads, no clock, no runtime, no knowledge of Raft or mail.
-//! Nothing frees segments yet; the format carries what a cleaner needs (moved records, spares
-//! with old contents).
+//! The cleaner copies records of one replica side by side; there are no segments of their own for
+//! the mail of one partition, since each further stream would have a tail to be torn.
 //!
 //! Read on: `record` for what goes in, `log` for the queue and reads, `writer` for the step that
-//! makes it durable, `segment` and `spare` for the files, `format` for the bytes, `state` for
-//! what each segment repeats, `recover`, `scan` and `replay` for what an open does, [`disk`] and
-//! [`sim`] for the two kinds of disk.
+//! makes it durable, `clean` for what frees segments, `segment`, `spare` and `files` for the
+//! files, `format` for the bytes, `state` for what each segment repeats, `recover`, `source`,
+//! `scan` and `replay` for what an open does, [`disk`] and [`sim`] for the two kinds of disk.
 
+mod clean;
 pub mod disk;
 mod error;
+mod files;
 mod format;
 pub mod limits;
 mod log;
+mod ranges;
 mod record;
 mod recover;
 mod replay;
 mod scan;
 mod segment;
+mod shared;
 pub mod sim;
+mod source;
 mod spare;
 mod state;
 mod writer;
 
+pub use clean::{Cleaned, Cleaner, Live};
 pub use error::{Error, Poisoned};
 pub use format::FORMAT_VERSION;
-pub use log::{Log, Options, Stats, open};
-pub use record::{Done, Kind, Place, Position, Record, ReplicaId, Sync, Written};
-pub use recover::{
-    Damage, DamagedRecord, EntryAt, Recovered, RecoveredReplica, RowsAt, Torn, What,
-};
+pub use log::{Log, Options, Segment, Stats, open};
+pub use record::{Done, Kind, Place, Position, Record, RecordAt, ReplicaId, Sync, Written};
+pub use recover::{Damage, EntryAt, Records, Recovered, RecoveredReplica, RowsAt, Torn, What};
 pub use writer::{Step, Writer};

@@ -29,7 +29,24 @@ pub const SPARE_SEGMENTS_DEFAULT: usize = 1;
 /// Most spare segments: a bound on disk space that holds nothing.
 pub const SPARE_SEGMENTS_MAX: usize = 64;
 
-/// Segment files kept open for reading: well below the usual 1,024 descriptors of a process.
+/// Spare segments beyond the wanted ones that are taken from what is freed: so the next one
+/// rarely has to be filled.
+pub const RECYCLED_SEGMENTS_MAX: usize = 1;
+
+/// A segment is cleaned if this part of its file would be won (one over this number): dead
+/// records, or room that was never filled because a crash sealed the segment early. Small enough
+/// that little is wasted, large enough that copying wins more than it writes in blocks and notes.
+pub const CLEAN_WIN_PART: u64 = 8;
+
+/// A cleaner copies only if this part of a segment (one over this number) stays free behind the
+/// copies, for votes, marks and checkpoints, without which nothing could be freed.
+pub const CLEAN_ROOM_PART: u64 = 8;
+
+/// Segments of which all is copied and that wait for a checkpoint: they take space twice.
+pub const SETTLING_SEGMENTS_MAX: usize = 8;
+
+/// Segment files kept open for reading: well below the usual 1,024 descriptors of a process. More
+/// only while more are being read.
 pub const OPEN_FILES_MAX: usize = 256;
 
 /// Vectors in one `pwritev` (`IOV_MAX` on Linux).

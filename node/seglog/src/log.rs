@@ -1,22 +1,23 @@
 //! The log as its users hold it: appending to the queue, and reading.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex};
 
 use bytes::Bytes;
 
-use crate::disk::{Disk, DiskFile, DiskLock, read_exact};
-use crate::error::{Error, Poisoned};
+use crate::disk::{Disk, read_exact};
+use crate::error::Error;
+use crate::files::Files;
 use crate::format::{HEADER_BYTES, Header, Name, Seed};
 use crate::limits::{
-    MARK_BYTES_MAX, OPEN_FILES_MAX, QUEUE_BYTES_MAX_DEFAULT, RECORD_BYTES_MAX_DEFAULT,
-    RECORD_SEGMENT_PART_MAX, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
-    SPARE_SEGMENTS_DEFAULT, SPARE_SEGMENTS_MAX,
+    MARK_BYTES_MAX, QUEUE_BYTES_MAX_DEFAULT, RECORD_BYTES_MAX_DEFAULT, RECORD_SEGMENT_PART_MAX,
+    SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SPARE_SEGMENTS_DEFAULT,
+    SPARE_SEGMENTS_MAX,
 };
-use crate::record::{Done, Kind, Place, Position, Record, Sync};
-use crate::recover::{self, Damage, Recovered};
+use crate::record::{Done, Kind, Place, Position, Record, RecordAt, Sync};
+use crate::recover::{self, Damage, Records, Recovered};
+use crate::shared::{Batch, Counters, Origin, Prepared, Queue, Shared, held};
 use crate::spare::Spares;
 use crate::writer::Writer;
 
@@ -105,20 +106,25 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<(Log, Writer, Recov
         false => Some(recover::recover(disk.as_ref(), options.log_id, &segments)?),
     };
     let spares = Spares::open(disk.as_ref(), &names, options.segment_bytes)?;
+    let freed = recovery
+        .as_ref()
+        .map(|recovery| recovery.state.freed.clone());
+    let files = Files::new(
+        disk.clone(),
+        options.log_id,
+        &segments,
+        freed.unwrap_or_default(),
+    );
     let shared = Arc::new(Shared {
         disk,
         options,
         queue: Mutex::new(Queue::default()),
         wake: Condvar::new(),
-        readers: Mutex::new(Readers::default()),
+        files,
         spares,
         counters: Counters::default(),
         _lock: lock,
     });
-    shared
-        .counters
-        .segments
-        .store(segments.len() as u64, Relaxed);
     let (writer, recovered) = Writer::open(shared.clone(), recovery)?;
     Ok((Log { shared }, writer, recovered))
 }
@@ -146,6 +152,23 @@ pub struct Stats {
     pub spare_segments: u64,
     /// Bytes of payload that wait to be written or synced.
     pub queued_bytes: u64,
+    /// Bytes of records that a cleaner copied; they are in `bytes` too.
+    pub copied_bytes: u64,
+    /// Bytes of the files of segments that a cleaner freed.
+    pub freed_bytes: u64,
+}
+
+/// A segment of the log.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Segment {
+    /// Its number.
+    pub number: u64,
+    /// Bytes of records in it, headers and payloads, whether or not anybody needs them.
+    pub bytes: u64,
+    /// Bytes of its file.
+    pub file_bytes: u64,
+    /// It is written no more.
+    pub sealed: bool,
 }
 
 impl Log {
@@ -163,28 +186,33 @@ impl Log {
         self.enqueue(records.collect::<Result<_, _>>()?, sync, done)
     }
 
-    /// Queues good copies of entries that are damaged, each with the position at which the
-    /// original was written: after the next open they stand for the originals.
+    /// Queues good copies of entries, rows or base records, of damaged ones or to free the
+    /// segment that they are in. A copy keeps position, term, index and its part in a run; after
+    /// the next open it stands for the original. What hid the original hides the copy.
     ///
     /// # Errors
-    /// As [`Log::append`]; [`Error::Misuse`] also for other kinds than entries and for positions
-    /// that were not written yet.
+    /// As [`Log::append`]; [`Error::Misuse`] also for other kinds and for positions that were not
+    /// written yet, [`Error::Damaged`] if a payload does not have its record's checksum.
     pub fn append_moved(
         &self,
-        records: Vec<(Position, Record)>,
+        copies: Vec<(RecordAt, Vec<Bytes>)>,
         sync: Sync,
         done: Done,
     ) -> Result<(), Error> {
-        let end = self.shared.counters.end.load(Relaxed);
-        let moved = records.into_iter().map(|(position, record)| {
-            if record.kind != Kind::Entry || position.0 >= end {
-                return Err(Error::Misuse(
-                    "only entries that were written before are moved",
-                ));
-            }
-            self.prepare_record(record, Some(position))
-        });
-        self.enqueue(moved.collect::<Result<_, _>>()?, sync, done)
+        let copies = copies.into_iter();
+        let prepared = copies.map(|(original, payload)| self.prepare_copy(&original, payload));
+        self.enqueue(prepared.collect::<Result<_, _>>()?, sync, done)
+    }
+
+    /// Queues the note that a segment is freed, behind all that was appended before.
+    pub(crate) fn append_freed(&self, segment: u64, done: Done) -> Result<(), Error> {
+        let note = Prepared {
+            record: Record::freed(segment),
+            moved: None,
+            length: 0,
+            checksum: 0,
+        };
+        self.enqueue(vec![note], Sync::Required, done)
     }
 
     /// Whether the queue would take this many bytes of payload, and there is a next segment as
@@ -262,26 +290,74 @@ impl Log {
     }
 
     /// Reads a sealed segment whole and checks every record, the block and the index. Reports
-    /// damage whether or not it was mended; nothing for the active segment.
+    /// damage whether or not it was mended; nothing for the active segment and freed ones.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::NotALog`], [`Error::NewerFormat`].
+    /// [`Error::Io`], [`Error::NotALog`], [`Error::NewerFormat`], and [`Error::Damaged`] if the
+    /// file is missing.
     pub fn scrub(&self, segment: u64) -> Result<Vec<Damage>, Error> {
         if segment >= self.active_segment() {
             return Ok(Vec::new());
         }
-        recover::scrub(
-            self.shared.disk.as_ref(),
-            self.shared.options.log_id,
-            segment,
-            segment + 1,
-        )
+        match self.while_held(segment, recover::scrub) {
+            Err(Error::Freed { .. }) => Ok(Vec::new()),
+            scrubbed => scrubbed,
+        }
+    }
+
+    /// What a sealed segment holds, by its index; payloads are not read. In memory about 100 bytes
+    /// a record.
+    ///
+    /// # Errors
+    /// [`Error::Freed`], [`Error::OutOfRange`] if it is not sealed, and those of [`Log::scrub`].
+    pub fn records(&self, segment: u64) -> Result<Records, Error> {
+        if segment >= self.active_segment() {
+            return Err(Error::OutOfRange {
+                segment,
+                offset: 0,
+                length: 0,
+            });
+        }
+        self.while_held(segment, recover::records)
+    }
+
+    /// The segments that are not freed, in order. Reads a little of each the first time.
+    ///
+    /// # Errors
+    /// Those of [`Log::scrub`].
+    pub fn segments(&self) -> Result<Vec<Segment>, Error> {
+        let mut segments = Vec::new();
+        for number in self.shared.files.numbers() {
+            // Where the log ends now; what is before that is sealed since.
+            let end = Position(self.shared.counters.end.load(Relaxed));
+            let sealed = number < end.segment();
+            if number > end.segment() {
+                break;
+            }
+            let (bytes, file_bytes) = if sealed {
+                match self.while_held(number, |_, _, _| self.shared.files.extent(number)) {
+                    Err(Error::Freed { .. }) => continue,
+                    extent => extent.map(|extent| (extent.records, extent.file))?,
+                }
+            } else {
+                let start = self.shared.files.source().records_start(number)?;
+                let bytes = u64::from(end.offset().saturating_sub(start));
+                (bytes, u64::from(self.shared.options.segment_bytes))
+            };
+            segments.push(Segment {
+                number,
+                bytes,
+                file_bytes,
+                sealed,
+            });
+        }
+        Ok(segments)
     }
 
     /// The number of the segment that is being written; those below it are sealed.
     #[must_use]
     pub fn active_segment(&self) -> u64 {
-        Position(self.shared.counters.end.load(Relaxed)).segment()
+        self.shared.active()
     }
 
     /// Counters and gauges.
@@ -289,13 +365,15 @@ impl Log {
     pub fn stats(&self) -> Stats {
         let counters = &self.shared.counters;
         Stats {
-            segments: counters.segments.load(Relaxed),
+            segments: self.shared.files.count(),
             bytes: counters.bytes.load(Relaxed),
             records: counters.records.load(Relaxed),
             syncs: counters.syncs.load(Relaxed),
             batches: counters.batches.load(Relaxed),
             spare_segments: self.shared.spares.count() as u64,
             queued_bytes: counters.queued_bytes.load(Relaxed),
+            copied_bytes: counters.copied_bytes.load(Relaxed),
+            freed_bytes: counters.freed_bytes.load(Relaxed),
         }
     }
 
@@ -305,10 +383,50 @@ impl Log {
         held(&self.shared.queue).poisoned.is_some()
     }
 
-    fn prepare_record(&self, record: Record, moved: Option<Position>) -> Result<Prepared, Error> {
+    fn prepare_copy(&self, original: &RecordAt, payload: Vec<Bytes>) -> Result<Prepared, Error> {
+        let RecordAt {
+            replica,
+            kind,
+            term,
+            index,
+            first,
+            last,
+            position,
+            ..
+        } = *original;
+        let movable = matches!(kind, Kind::Entry | Kind::Rows | Kind::Base);
+        if !movable || position.0 >= self.shared.counters.end.load(Relaxed) {
+            return Err(Error::Misuse(
+                "only entries, rows and base records that were written before are moved",
+            ));
+        }
+        let record = Record {
+            replica,
+            kind,
+            term,
+            index,
+            last,
+            payload,
+        };
+        let prepared = self.prepare_record(record, Some(Origin { position, first }))?;
+        if prepared.checksum != original.checksum {
+            return Err(Error::Damaged {
+                segment: position.segment(),
+                offset: position.offset(),
+                what: "the copy is not what was written",
+            });
+        }
+        Ok(prepared)
+    }
+
+    fn prepare_record(&self, record: Record, moved: Option<Origin>) -> Result<Prepared, Error> {
         let bytes: u64 = record.payload.iter().map(|part| part.len() as u64).sum();
         let max = match record.kind {
-            Kind::Moved => return Err(Error::Misuse("moved records are made by append_moved")),
+            Kind::Moved | Kind::Freed => {
+                return Err(Error::Misuse(
+                    "this kind of record is made by the log itself",
+                ));
+            }
             Kind::Vote | Kind::Commit => MARK_BYTES_MAX.min(self.shared.options.record_bytes_max),
             _ => self.shared.options.record_bytes_max,
         };
@@ -363,8 +481,33 @@ impl Log {
         Ok(())
     }
 
+    /// Reads a segment's file by its name while it is held open, so that it is not recycled.
+    fn while_held<T>(
+        &self,
+        segment: u64,
+        read: impl FnOnce(&dyn Disk, u64, u64) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let place = Place {
+            segment,
+            offset: 0,
+            length: 0,
+        };
+        let files = &self.shared.files;
+        let _held = files.reader(place, self.shared.active())?;
+        let result = read(
+            self.shared.disk.as_ref(),
+            self.shared.options.log_id,
+            segment,
+        );
+        match result {
+            // Its name went meanwhile.
+            Err(_) if files.is_freed(segment) => Err(Error::Freed { segment }),
+            result => result,
+        }
+    }
+
     fn read_bytes(&self, place: Place, offset: u32, length: u32) -> Result<Bytes, Error> {
-        let (file, size) = self.shared.reader(place)?;
+        let (file, size) = self.shared.files.reader(place, self.shared.active())?;
         if u64::from(offset) + u64::from(length) > size {
             let Place {
                 segment,
@@ -384,136 +527,4 @@ impl Log {
         })?;
         Ok(bytes.into())
     }
-}
-
-/// What log and writer share.
-pub(crate) struct Shared {
-    pub disk: Arc<dyn Disk>,
-    pub options: Options,
-    pub queue: Mutex<Queue>,
-    /// Signalled when the queue was empty and is no more.
-    pub wake: Condvar,
-    readers: Mutex<Readers>,
-    pub spares: Spares,
-    pub counters: Counters,
-    _lock: Box<dyn DiskLock>,
-}
-
-#[derive(Default)]
-pub(crate) struct Queue {
-    pub batches: Vec<Batch>,
-    pub poisoned: Option<Poisoned>,
-}
-
-/// One append on its way.
-pub(crate) struct Batch {
-    pub records: Vec<Prepared>,
-    pub written: Vec<crate::record::Written>,
-    pub bytes: u64,
-    pub sync: Sync,
-    pub done: Done,
-}
-
-/// A record that was found to be in order, with the sums that its header will hold.
-pub(crate) struct Prepared {
-    pub record: Record,
-    pub moved: Option<Position>,
-    pub length: u32,
-    pub checksum: u32,
-}
-
-#[derive(Default)]
-pub(crate) struct Counters {
-    /// The position of the log's end.
-    pub end: AtomicU64,
-    pub segments: AtomicU64,
-    pub bytes: AtomicU64,
-    pub records: AtomicU64,
-    pub syncs: AtomicU64,
-    pub batches: AtomicU64,
-    pub queued_bytes: AtomicU64,
-}
-
-/// Open files, the one unused for longest goes first.
-#[derive(Default)]
-struct Readers {
-    files: BTreeMap<u64, Reader>,
-    uses: u64,
-}
-
-struct Reader {
-    file: Arc<dyn DiskFile>,
-    size: u64,
-    used: u64,
-}
-
-impl Readers {
-    fn get(&mut self, segment: u64) -> Option<(Arc<dyn DiskFile>, u64)> {
-        self.uses += 1;
-        let reader = self.files.get_mut(&segment)?;
-        reader.used = self.uses;
-        Some((reader.file.clone(), reader.size))
-    }
-
-    fn insert(&mut self, segment: u64, file: Arc<dyn DiskFile>, size: u64) {
-        if self.files.len() >= OPEN_FILES_MAX {
-            let oldest = self.files.iter().min_by_key(|(_, reader)| reader.used);
-            if let Some(oldest) = oldest.map(|(segment, _)| *segment) {
-                self.files.remove(&oldest);
-            }
-        }
-        self.files.insert(
-            segment,
-            Reader {
-                file,
-                size,
-                used: self.uses,
-            },
-        );
-    }
-}
-
-impl Shared {
-    pub fn prepare(&self) -> Result<bool, Error> {
-        self.spares
-            .prepare(self.disk.as_ref(), self.options.spare_segments)
-    }
-
-    fn reader(&self, place: Place) -> Result<(Arc<dyn DiskFile>, u64), Error> {
-        let Place {
-            segment,
-            offset,
-            length,
-        } = place;
-        if let Some(found) = held(&self.readers).get(segment) {
-            return Ok(found);
-        }
-        if segment > Position(self.counters.end.load(Relaxed)).segment() {
-            return Err(Error::OutOfRange {
-                segment,
-                offset,
-                length,
-            });
-        }
-        let name = Name::Segment(segment).text();
-        let opened = self
-            .disk
-            .open(&name)
-            .and_then(|file| Ok((file.len()?, file)));
-        let (size, file) = opened.map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => Error::Damaged {
-                segment,
-                offset: 0,
-                what: "the file is missing",
-            },
-            _ => Error::io("open", self.disk.path(&name), source),
-        })?;
-        held(&self.readers).insert(segment, file.clone(), size);
-        Ok((file, size))
-    }
-}
-
-/// Locks. A panic elsewhere leaves nothing half done under these locks.
-pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

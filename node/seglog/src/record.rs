@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::error::Poisoned;
+use crate::format;
 
 /// A replica of a Raft group on this node. Given out by the directory, never used twice (R5).
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
@@ -53,6 +54,15 @@ pub struct Place {
     pub length: u32,
 }
 
+impl Place {
+    /// Bytes that the record takes in its segment: header, payload and padding. The unit of
+    /// [`Cleaner::step`](crate::Cleaner::step)'s live bytes.
+    #[must_use]
+    pub const fn record_bytes(&self) -> u64 {
+        format::record_bytes(self.length) as u64
+    }
+}
+
 /// What a record says. The numbers are on disk and never change.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
 #[repr(u8)]
@@ -87,6 +97,9 @@ pub enum Kind {
     ReplicaEnd = 9,
     /// Fills space. Never listed.
     Pad = 10,
+    /// On disk only: the segment with the number `index` is no more, whether or not there is still
+    /// a file of its name. Made by [`Cleaner`](crate::Cleaner); of no replica.
+    Freed = 11,
     /// The body of an entry that this log never had, brought from another replica; `term` and
     /// `index` are the entry's. Never listed: who appended it knows its place.
     Body = 12,
@@ -105,6 +118,7 @@ impl Kind {
             8 => Self::Moved,
             9 => Self::ReplicaEnd,
             10 => Self::Pad,
+            11 => Self::Freed,
             12 => Self::Body,
             _ => return None,
         })
@@ -225,6 +239,11 @@ impl Record {
         Self::mark(replica, Kind::ReplicaEnd, 0, 0)
     }
 
+    /// The segment of this number is no more.
+    pub(crate) fn freed(segment: u64) -> Self {
+        Self::mark(ReplicaId(0), Kind::Freed, 0, segment)
+    }
+
     fn mark(replica: ReplicaId, kind: Kind, term: u64, index: u64) -> Self {
         Self {
             replica,
@@ -246,6 +265,31 @@ pub struct Written {
     pub place: Place,
     /// CRC-32C of the payload, equal on all nodes.
     pub checksum: u32,
+}
+
+/// A record that the log holds, and where it is now.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct RecordAt {
+    /// Whose it is.
+    pub replica: ReplicaId,
+    /// What it says; for a moved copy what the original said.
+    pub kind: Kind,
+    /// Term of its log id.
+    pub term: u64,
+    /// Index of its log id.
+    pub index: u64,
+    /// Begins a run of `Rows` or `Base`.
+    pub first: bool,
+    /// Ends a run of `Rows` or `Base`.
+    pub last: bool,
+    /// Where it was first written.
+    pub position: Position,
+    /// Where its payload is.
+    pub place: Place,
+    /// CRC-32C of its payload.
+    pub checksum: u32,
+    /// This is a copy that was made later.
+    pub moved: bool,
 }
 
 /// When a batch is done.

@@ -1,30 +1,33 @@
 //! What an open does: find the newest state, read what it still needs, scan the last segment.
 //!
 //! ```text
-//!  1 .. k      needed by some replica: index only     (not needed: not read at all)
-//!  k+1 .. n-1  only if their blocks are damaged: scanned whole
+//!  k .. n-1    only if their next blocks are damaged: scanned whole
 //!  n           the last one: scanned whole, damage told from a torn tail
+//!  1 .. k-1    needed by some replica: index only     (not needed: not read at all)
 //! ```
 //!
-//! Normally k + 1 is n: every block repeats the state of all replicas. A sealed segment whose
-//! index does not read well is scanned instead.
+//! Normally k is n: every block repeats the state of all replicas. A sealed segment whose index
+//! does not read well is scanned instead.
+//!
+//! A segment that is not there is damage, unless the state of block k or a record behind it says
+//! that it was freed. Then a file of its name, which a crash may leave, is not looked at either;
+//! the open gives it away when all is durable that said so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::disk::{Disk, DiskFile, read_exact};
+use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::format::{
-    BLOCK_BYTES, Block, FORMAT_VERSION, HEADER_BYTES, Header, Indexed, Name, Opening, Seed,
-    TRAILER_BYTES, Trailer, records_start,
+    BLOCK_BYTES, Block, FORMAT_VERSION, Header, Indexed, Name, Seed, TRAILER_BYTES, records_start,
 };
-use crate::limits::SEGMENT_BYTES_MAX;
-use crate::record::{Kind, Place, Position, ReplicaId};
+use crate::record::{Place, Position, RecordAt, ReplicaId};
 use crate::replay::Replay;
 use crate::scan::{Item, Verdict, find_header, judge, payload, scan};
 use crate::segment::is_indexed;
+use crate::source::{Source, check_index, read_trailer};
 use crate::state::State;
 
 /// What an open found.
@@ -104,7 +107,7 @@ pub struct Damage {
     pub what: What,
     /// The record, where its header could be read. Without it the damage counts for every replica
     /// that has records in the segment.
-    pub record: Option<DamagedRecord>,
+    pub record: Option<RecordAt>,
 }
 
 /// What is damaged.
@@ -120,23 +123,15 @@ pub enum What {
     Index,
 }
 
-/// A record whose payload is damaged and whose header is good.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub struct DamagedRecord {
-    /// Whose it is.
-    pub replica: ReplicaId,
-    /// What it said.
-    pub kind: Kind,
-    /// Term of its log id.
-    pub term: u64,
-    /// Index of its log id.
-    pub index: u64,
-    /// Where it was first written.
-    pub position: Position,
-    /// Where its payload should be.
-    pub place: Place,
-    /// CRC-32C that its payload should have.
-    pub checksum: u32,
+/// What a sealed segment holds, apart from what lives on in the state of later segments (votes
+/// and marks).
+#[derive(Clone, Default, Debug, Eq, PartialEq)]
+pub struct Records {
+    /// Entries, rows and base records, copies too, in the order of their places. Payloads were
+    /// not read.
+    pub records: Vec<RecordAt>,
+    /// What was found damaged when the segment was sealed, or now if it had to be scanned.
+    pub damage: Vec<Damage>,
 }
 
 /// An unsynced tail that was cut from the last segment.
@@ -153,6 +148,8 @@ pub struct Torn {
 /// What recovery hands to the writer.
 pub(crate) struct Recovery {
     pub recovered: Recovered,
+    /// Segments that were freed while their files are still there.
+    pub freed: Vec<u64>,
     pub state: State,
     pub tail: Tail,
 }
@@ -167,84 +164,97 @@ pub(crate) struct Tail {
     pub index: Vec<u8>,
     /// The bytes up to `end` that are not proven durable.
     pub unproven: Vec<u8>,
-    /// Nothing follows the end, and there is no damage: writing may go on here.
+    /// Nothing follows the end, there is no damage, and the format is the one that is written:
+    /// writing may go on here.
     pub clean: bool,
 }
 
 /// Most missing segments that are listed one by one.
-const MISSING_MAX: u64 = 1000;
+const MISSING_MAX: usize = 1000;
 
 /// Reads the log that consists of these segments, of which there is at least one, in order.
 pub(crate) fn recover(disk: &dyn Disk, log_id: u64, segments: &[u64]) -> Result<Recovery, Error> {
-    let mut source = Source {
-        disk,
-        log_id,
-        replay: Replay::default(),
-    };
-    let newest = source.newest_state(segments)?;
-    source.find_missing(segments);
+    let mut recovering = Recovering::new(disk, log_id);
+    let newest = recovering.newest_state(segments)?;
     let (last, sealed) = segments
         .split_last()
         .expect("there is at least one segment");
-    for (at, segment) in sealed.iter().enumerate() {
-        if newest.is_none_or(|newest| newest <= at) {
-            source.scan_sealed(*segment, segments[at + 1], Use::Apply)?;
-        } else if source.replay.state.needs(*segment) {
-            source.read_sealed(*segment, segments[at + 1])?;
-        }
+    let (known, unknown) = sealed.split_at(newest.unwrap_or(0));
+    for segment in unknown {
+        recovering.apply_sealed(*segment)?;
     }
-    let (tail, torn) = source.scan_last(*last)?;
-    if newest.is_none() && source.replay.state.replicas.is_empty() {
+    let (tail, torn) = recovering.scan_last(*last)?;
+    if newest.is_none() && recovering.replay.state.replicas.is_empty() {
         return Err(Error::NotALog {
             path: disk.path(&Name::Segment(*last).text()),
         });
     }
-    let (mut recovered, state) = source.replay.finish();
+    // What was freed is known only now.
+    recovering.find_missing(segments, newest.map_or(0, |newest| segments[newest]));
+    for segment in known {
+        if recovering.replay.state.needs(*segment) {
+            recovering.read_sealed(*segment)?;
+        }
+    }
+    let (mut recovered, state) = recovering.replay.finish();
     recovered.torn = torn;
+    let freed = segments.iter().copied();
     Ok(Recovery {
         recovered,
+        freed: freed
+            .filter(|segment| state.freed.contains(*segment))
+            .collect(),
         state,
         tail,
     })
 }
 
 /// Checks a sealed segment whole, for the scrubber: all of its damage, mended or not.
-pub(crate) fn scrub(
-    disk: &dyn Disk,
-    log_id: u64,
-    segment: u64,
-    next: u64,
-) -> Result<Vec<Damage>, Error> {
-    let mut source = Source {
-        disk,
-        log_id,
-        replay: Replay::default(),
-    };
-    source.scan_sealed(segment, next, Use::Nothing)?;
-    Ok(source.replay.take_damage())
+pub(crate) fn scrub(disk: &dyn Disk, log_id: u64, segment: u64) -> Result<Vec<Damage>, Error> {
+    let mut recovering = Recovering::new(disk, log_id);
+    for item in recovering.scan_sealed(segment)?.1 {
+        if !item.good {
+            recovering.damaged_item(segment, &item);
+        }
+    }
+    Ok(recovering.replay.take_damage())
 }
 
-/// What is done with the good records of a scan.
-#[derive(Copy, Clone, Eq, PartialEq)]
-enum Use {
-    /// Their effects are not in the state yet.
-    Apply,
-    /// The state has their effects; list what is still needed.
-    List,
-    Nothing,
+/// What a sealed segment holds, for the cleaner.
+pub(crate) fn records(disk: &dyn Disk, log_id: u64, segment: u64) -> Result<Records, Error> {
+    let mut records = Records::default();
+    for (offset, indexed) in Recovering::new(disk, log_id).sealed_items(segment)? {
+        match indexed {
+            Indexed::Record(header) => records.records.push(header.record_at(segment, offset)),
+            Indexed::Damage { length, header } => records.damage.push(Damage {
+                segment,
+                offset,
+                length,
+                what: What::Record,
+                record: header.map(|header| header.record_at(segment, offset)),
+            }),
+        }
+    }
+    Ok(records)
 }
 
-struct Source<'a> {
-    disk: &'a dyn Disk,
-    log_id: u64,
+struct Recovering<'a> {
+    source: Source<'a>,
     replay: Replay,
 }
 
-impl Source<'_> {
+impl<'a> Recovering<'a> {
+    fn new(disk: &'a dyn Disk, log_id: u64) -> Self {
+        Self {
+            source: Source { disk, log_id },
+            replay: Replay::default(),
+        }
+    }
+
     /// Takes the state of the newest readable block; gives its place in the list.
     fn newest_state(&mut self, segments: &[u64]) -> Result<Option<usize>, Error> {
         for (at, segment) in segments.iter().enumerate().rev() {
-            if let (_, Some(state)) = self.read_block(*segment)? {
+            if let (_, Some(state)) = self.source.read_block(*segment)? {
                 self.replay.state = state;
                 return Ok(Some(at));
             }
@@ -253,32 +263,43 @@ impl Source<'_> {
         Ok(None)
     }
 
-    fn find_missing(&mut self, segments: &[u64]) {
-        let mut missing: Vec<u64> = Vec::new();
-        for pair in segments.windows(2) {
-            missing.extend((pair[0] + 1..pair[1]).take(MISSING_MAX as usize));
+    /// Reports the segments that are neither there nor freed. From the one on whose block gave the
+    /// state, also freed ones are missed: what they said of votes and marks is not known.
+    fn find_missing(&mut self, segments: &[u64], newest: u64) {
+        let (mut missing, mut next) = (Vec::new(), 1);
+        for segment in segments {
+            while next < *segment && missing.len() < MISSING_MAX {
+                match self.replay.state.freed.last_of(next) {
+                    Some(last) if next < newest => next = (last + 1).min(newest),
+                    _ => {
+                        missing.push(next);
+                        next += 1;
+                    }
+                }
+            }
+            next = segment + 1;
         }
-        let first = segments.first().copied().unwrap_or_default();
-        for (from, to) in self.replay.state.needed() {
-            missing.extend((from..first.min(to.saturating_add(1))).take(MISSING_MAX as usize));
-        }
-        missing.sort_unstable();
-        missing.dedup();
-        for segment in missing.into_iter().take(MISSING_MAX as usize) {
+        for segment in missing {
             self.damaged(segment, 0, 0, What::Missing, None);
         }
     }
 
+    /// Takes up the effects of a sealed segment that the state does not cover, and lists it.
+    fn apply_sealed(&mut self, segment: u64) -> Result<(), Error> {
+        let (bytes, items) = self.scan_sealed(segment)?;
+        for item in items {
+            self.apply(segment, &item, &bytes);
+        }
+        Ok(())
+    }
+
     /// Lists what is needed of a sealed segment that the state covers.
-    fn read_sealed(&mut self, segment: u64, next: u64) -> Result<(), Error> {
-        let Some(index) = self.read_index(segment)? else {
-            return self.scan_sealed(segment, next, Use::List);
-        };
-        for (offset, item) in index {
+    fn read_sealed(&mut self, segment: u64) -> Result<(), Error> {
+        for (offset, item) in self.sealed_items(segment)? {
             match item {
                 Indexed::Record(header) => self.list(segment, offset, &header),
                 Indexed::Damage { length, header } => {
-                    let record = header.map(|header| record_at(segment, offset, &header));
+                    let record = header.map(|header| header.record_at(segment, offset));
                     self.damaged(segment, offset, length, What::Record, record);
                 }
             }
@@ -286,16 +307,27 @@ impl Source<'_> {
         Ok(())
     }
 
-    fn scan_sealed(&mut self, segment: u64, next: u64, mode: Use) -> Result<(), Error> {
-        let (_, bytes) = self.read_whole(segment)?;
-        let seed = Seed::new(self.log_id, segment);
+    /// What the index of a sealed segment lists, or should list if it is not readable.
+    fn sealed_items(&mut self, segment: u64) -> Result<Vec<(u32, Indexed)>, Error> {
+        if let Some(index) = self.source.read_index(segment)? {
+            return Ok(index);
+        }
+        let (_, items) = self.scan_sealed(segment)?;
+        let listed = items.iter().map(|item| Some((item.offset, indexed(item)?)));
+        Ok(listed.flatten().collect())
+    }
+
+    /// Reads a sealed segment whole. Reports what is wrong with its block and index.
+    fn scan_sealed(&mut self, segment: u64) -> Result<(Vec<u8>, Vec<Item>), Error> {
+        let (_, bytes) = self.source.read_whole(segment)?;
+        let seed = Seed::new(self.source.log_id, segment);
         let size = bytes.len() as u32;
         let trailer = read_trailer(&bytes, seed);
-        let mut end = trailer.map(|trailer| trailer.end);
-        if end.is_none() && next == segment + 1 {
-            end = self.read_block(next)?.0.map(|block| block.previous_end);
-        }
-        let (block, state) = self.read_block(segment)?;
+        let end = match trailer {
+            Some(trailer) => Some(trailer.end),
+            None => self.source.previous_end(segment + 1)?,
+        };
+        let (block, state) = self.source.read_block(segment)?;
         if state.is_none() {
             self.damaged(segment, 0, BLOCK_BYTES, What::Block, None);
         }
@@ -305,17 +337,15 @@ impl Source<'_> {
             self.damaged(segment, offset, size - offset, What::Index, None);
         }
         let start = self.start(segment, block, &bytes, seed, end.unwrap_or(size));
-        for item in scan(&bytes, seed, start, end) {
-            self.take(segment, &item, &bytes, mode);
-        }
-        Ok(())
+        let items = scan(&bytes, seed, start, end);
+        Ok((bytes, items))
     }
 
     fn scan_last(&mut self, segment: u64) -> Result<(Tail, Option<Torn>), Error> {
-        let (file, bytes) = self.read_whole(segment)?;
-        let seed = Seed::new(self.log_id, segment);
+        let (file, bytes) = self.source.read_whole(segment)?;
+        let seed = Seed::new(self.source.log_id, segment);
         let size = bytes.len() as u32;
-        let (block, state) = self.read_block(segment)?;
+        let (block, state) = self.source.read_block(segment)?;
         let start = self.start(segment, block, &bytes, seed, size);
         let Verdict {
             items,
@@ -325,8 +355,10 @@ impl Source<'_> {
         } = judge(scan(&bytes, seed, start, None), segment, start);
         let mut index = Vec::new();
         for item in &items {
-            index_item(item, &mut index);
-            self.take(segment, item, &bytes, Use::Apply);
+            if let Some(indexed) = indexed(item) {
+                indexed.encode(item.offset, &mut index);
+            }
+            self.apply(segment, item, &bytes);
         }
         let filled = block.filter(|block| block.zeroed);
         let rest = bytes.get(end as usize..).unwrap_or_default();
@@ -358,7 +390,8 @@ impl Source<'_> {
                 .get(proven as usize..end as usize)
                 .unwrap_or_default()
                 .to_vec(),
-            clean: stale_end == end
+            clean: block.is_some_and(|block| block.version == FORMAT_VERSION)
+                && stale_end == end
                 && trailer.is_none()
                 && state.is_some()
                 && items.iter().all(|item| item.good),
@@ -392,23 +425,26 @@ impl Source<'_> {
         start
     }
 
-    fn take(&mut self, segment: u64, item: &Item, bytes: &[u8], mode: Use) {
-        match (item.header, mode) {
-            (header, _) if !item.good => {
-                let record = header.map(|header| record_at(segment, item.offset, &header));
-                let length = item.next - item.offset;
-                self.damaged(segment, item.offset, length, What::Record, record);
-            }
-            (Some(header), Use::Apply) => {
+    fn apply(&mut self, segment: u64, item: &Item, bytes: &[u8]) {
+        match item.header {
+            Some(header) if item.good => {
                 let payload = payload(bytes, item.offset, &header);
                 self.replay.apply(segment, item.offset, &header, payload);
             }
-            (Some(header), Use::List) => self.list(segment, item.offset, &header),
-            _ => {}
+            _ => self.damaged_item(segment, item),
         }
     }
 
+    fn damaged_item(&mut self, segment: u64, item: &Item) {
+        let record = item
+            .header
+            .map(|header| header.record_at(segment, item.offset));
+        let length = item.next - item.offset;
+        self.damaged(segment, item.offset, length, What::Record, record);
+    }
+
     fn list(&mut self, segment: u64, offset: u32, header: &Header) {
+        self.replay.copied(header);
         let replica = self.replay.state.replicas.get(&header.replica);
         if replica.is_some_and(|replica| replica.needs(segment)) {
             self.replay.list(segment, offset, header);
@@ -421,7 +457,7 @@ impl Source<'_> {
         offset: u32,
         length: u32,
         what: What,
-        record: Option<DamagedRecord>,
+        record: Option<RecordAt>,
     ) {
         self.replay.damaged(Damage {
             segment,
@@ -433,126 +469,13 @@ impl Source<'_> {
     }
 }
 
-/// Reading files.
-impl Source<'_> {
-    fn open(&self, segment: u64) -> Result<(Arc<dyn DiskFile>, u64), Error> {
-        let name = Name::Segment(segment).text();
-        let failed = |source| Error::io("open", self.disk.path(&name), source);
-        let file = self.disk.open(&name).map_err(failed)?;
-        let size = file.len().map_err(failed)?;
-        if size > u64::from(SEGMENT_BYTES_MAX) {
-            return Err(Error::NotALog {
-                path: self.disk.path(&name),
-            });
-        }
-        Ok((file, size))
-    }
-
-    /// Reads `length` bytes at an offset, fewer at the end of the file.
-    fn read(&self, segment: u64, offset: u64, length: u64) -> Result<Vec<u8>, Error> {
-        let (file, size) = self.open(segment)?;
-        let length = length.min(size.saturating_sub(offset));
-        let mut bytes = vec![0; length as usize];
-        read_exact(file.as_ref(), &mut bytes, offset).map_err(|source| {
-            Error::io(
-                "read",
-                self.disk.path(&Name::Segment(segment).text()),
-                source,
-            )
-        })?;
-        Ok(bytes)
-    }
-
-    fn read_whole(&self, segment: u64) -> Result<(Arc<dyn DiskFile>, Vec<u8>), Error> {
-        let (file, size) = self.open(segment)?;
-        Ok((file, self.read(segment, 0, size)?))
-    }
-
-    /// The block's fixed part and the state in it, each if it is readable.
-    fn read_block(&self, segment: u64) -> Result<(Option<Block>, Option<State>), Error> {
-        let fixed = self.read(segment, 0, u64::from(BLOCK_BYTES))?;
-        if fixed.len() < BLOCK_BYTES as usize {
-            return Ok((None, None));
-        }
-        let block = match Block::decode(&fixed) {
-            Opening::Block(block) => block,
-            Opening::Unreadable => return Ok((None, None)),
-            Opening::Newer(found) => {
-                return Err(Error::NewerFormat {
-                    found,
-                    known: FORMAT_VERSION,
-                });
-            }
-        };
-        if block.log_id != self.log_id || block.segment != segment {
-            let path = self.disk.path(&Name::Segment(segment).text());
-            return Err(Error::NotALog { path });
-        }
-        let state = self.read(
-            segment,
-            u64::from(BLOCK_BYTES),
-            u64::from(block.state_bytes),
-        )?;
-        let good = crc32c::crc32c(&state) == block.state_checksum;
-        Ok((Some(block), if good { State::decode(&state) } else { None }))
-    }
-
-    /// The index of a sealed segment, if it is readable.
-    fn read_index(&self, segment: u64) -> Result<Option<Vec<(u32, Indexed)>>, Error> {
-        let (_, size) = self.open(segment)?;
-        let behind = size.saturating_sub(u64::from(TRAILER_BYTES));
-        let tail = self.read(segment, behind, u64::from(TRAILER_BYTES))?;
-        let Some(trailer) = read_trailer(&tail, Seed::new(self.log_id, segment)) else {
-            return Ok(None);
-        };
-        let length = u64::from(trailer.index_bytes).min(behind);
-        let mut bytes = self.read(segment, behind - length, length)?;
-        bytes.extend_from_slice(&tail);
-        Ok(check_index(&bytes, trailer))
-    }
-}
-
-fn record_at(segment: u64, offset: u32, header: &Header) -> DamagedRecord {
-    DamagedRecord {
-        replica: header.replica,
-        kind: header.kind,
-        term: header.term,
-        index: header.index,
-        position: header.position,
-        place: header.place(segment, offset),
-        checksum: header.checksum,
-    }
-}
-
-fn index_item(item: &Item, index: &mut Vec<u8>) {
+/// How the index of a sealed segment lists an item, if it does.
+fn indexed(item: &Item) -> Option<Indexed> {
     match item.header {
-        Some(header) if item.good => {
-            if is_indexed(header.kind) {
-                Indexed::Record(header).encode(item.offset, index);
-            }
-        }
-        header => {
-            let length = item.next - item.offset;
-            Indexed::Damage { length, header }.encode(item.offset, index);
-        }
+        Some(header) if item.good => is_indexed(header.kind).then_some(Indexed::Record(header)),
+        header => Some(Indexed::Damage {
+            length: item.next - item.offset,
+            header,
+        }),
     }
-}
-
-/// The trailer, of bytes that reach to the end of the file.
-fn read_trailer(bytes: &[u8], seed: Seed) -> Option<Trailer> {
-    Trailer::decode(bytes.last_chunk::<{ TRAILER_BYTES as usize }>()?, seed)
-}
-
-/// The index, of bytes that reach to the end of the file.
-fn check_index(bytes: &[u8], trailer: Trailer) -> Option<Vec<(u32, Indexed)>> {
-    let end = bytes.len().checked_sub(TRAILER_BYTES as usize)?;
-    let start = end.checked_sub(trailer.index_bytes as usize)?;
-    let index = &bytes[start..end];
-    if crc32c::crc32c(index) != trailer.index_checksum {
-        return None;
-    }
-    index
-        .chunks(HEADER_BYTES as usize)
-        .map(Indexed::decode)
-        .collect()
 }

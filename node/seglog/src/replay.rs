@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::format::Header;
-use crate::record::{Kind, Position, ReplicaId};
-use crate::recover::{Damage, DamagedRecord, EntryAt, Recovered, RecoveredReplica, RowsAt, What};
+use crate::record::{Kind, Position, RecordAt, ReplicaId};
+use crate::recover::{Damage, EntryAt, Recovered, RecoveredReplica, RowsAt, What};
 use crate::state::{Spans, State};
 
 #[derive(Default)]
@@ -37,11 +37,15 @@ struct RowsPart {
 }
 
 impl Replay {
-    /// Lists a good record that stands in a segment whose effects the state has already.
-    pub fn list(&mut self, segment: u64, offset: u32, header: &Header) {
+    /// Takes note of a copy, which mends its original.
+    pub fn copied(&mut self, header: &Header) {
         if header.moved {
             self.copied.insert((header.replica, header.position));
         }
+    }
+
+    /// Lists a good record that stands in a segment whose effects the state has already.
+    pub fn list(&mut self, segment: u64, offset: u32, header: &Header) {
         let lists = match header.kind {
             Kind::Entry | Kind::Rows | Kind::Base => self.lists.entry(header.replica).or_default(),
             _ => return,
@@ -90,12 +94,13 @@ impl Replay {
     pub fn apply(&mut self, segment: u64, offset: u32, header: &Header, payload: &[u8]) {
         self.state
             .apply(segment, header, || Bytes::copy_from_slice(payload));
+        self.copied(header);
         self.list(segment, offset, header);
     }
 
     pub fn damaged(&mut self, damage: Damage) {
         if damage.what == What::Record {
-            self.state.damaged.insert(damage.segment);
+            self.state.damaged.entry(damage.segment).or_default();
         }
         self.damage.push(damage);
     }
@@ -130,9 +135,9 @@ impl Replay {
         let copied = std::mem::take(&mut self.copied);
         let state = &self.state;
         self.damage.retain(|damage| {
-            damage
-                .record
-                .is_none_or(|record| !is_mended(&copied, state, &record))
+            let freed = damage.what != What::Missing && state.freed.contains(damage.segment);
+            let mended = |record| is_mended(&copied, state, &record);
+            !freed && !damage.record.is_some_and(mended)
         });
         recovered.damage = self.take_damage();
         (recovered, self.state)
@@ -157,11 +162,7 @@ fn newest_place(parts: &mut BTreeMap<Position, RowsPart>, part: RowsPart) {
 }
 
 /// A damaged record matters no more when a copy of it was appended, or its replica has ended.
-fn is_mended(
-    copied: &BTreeSet<(ReplicaId, Position)>,
-    state: &State,
-    record: &DamagedRecord,
-) -> bool {
+fn is_mended(copied: &BTreeSet<(ReplicaId, Position)>, state: &State, record: &RecordAt) -> bool {
     let ended = state
         .replicas
         .get(&record.replica)
@@ -184,7 +185,8 @@ fn base_and_rows(
 }
 
 /// The runs that have both ends, in log order. A run that another one interrupted, or that a
-/// crash cut short, never happened.
+/// crash cut short, never happened. Records of a run that is not needed any more may be gone in
+/// part: what is left of it is not taken for a part of the run before.
 fn complete_runs(parts: BTreeMap<Position, RowsPart>) -> Vec<Vec<RowsAt>> {
     let mut runs = Vec::new();
     let mut open: Option<Vec<RowsAt>> = None;
@@ -192,7 +194,15 @@ fn complete_runs(parts: BTreeMap<Position, RowsPart>) -> Vec<Vec<RowsAt>> {
         if part.first {
             open = Some(Vec::new());
         }
+        let at = (part.at.term, part.at.index);
         let Some(run) = &mut open else { continue };
+        if run
+            .first()
+            .is_some_and(|first| (first.term, first.index) != at)
+        {
+            open = None;
+            continue;
+        }
         run.push(part.at);
         if part.at.last {
             runs.extend(open.take());

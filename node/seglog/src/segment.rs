@@ -83,9 +83,13 @@ impl Active {
 
     /// Whether a record with a payload of this length fits, and after it the index.
     pub fn fits(&self, length: u32) -> bool {
-        let index = self.index.len() as u64 + u64::from(HEADER_BYTES + TRAILER_BYTES);
-        u64::from(self.end) + u64::from(record_bytes(length)) + index
-            <= u64::from(self.segment_bytes)
+        u64::from(record_bytes(length)) + u64::from(HEADER_BYTES) <= self.rest()
+    }
+
+    /// Bytes left for records and their index entries.
+    pub fn rest(&self) -> u64 {
+        let taken = u64::from(self.end) + self.index.len() as u64 + u64::from(TRAILER_BYTES);
+        u64::from(self.segment_bytes).saturating_sub(taken)
     }
 
     /// Takes up a record that goes to the end.

@@ -8,6 +8,9 @@
 //! part, and the name did not follow. If the next block is shorter, what it does not cover would
 //! look like a torn tail. So such a spare is read, and cleared where it is not zero, before it is
 //! used. That is done late, since it reads a whole segment: when it is needed or in `prepare`.
+//!
+//! The file of a freed segment may become a spare as it is, under a name of its own: what it
+//! holds was made for another segment, and its next block does not promise zeros.
 
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,7 +20,7 @@ use crate::disk::{Disk, DiskFile, read_exact, write_all};
 use crate::error::Error;
 use crate::format::Name;
 use crate::limits::FILL_SYNC_BYTES;
-use crate::log::held;
+use crate::shared::held;
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -95,6 +98,29 @@ impl Spares {
         }
         let spare = self.make(disk, &mut next)?;
         held(&self.ready).push(spare);
+        Ok(true)
+    }
+
+    /// Makes a spare of the file of a freed segment that nobody reads, unless there are `wanted`.
+    /// What it holds is never taken for records, since they were made for another segment.
+    pub fn recycle(&self, disk: &dyn Disk, segment: u64, wanted: usize) -> Result<bool, Error> {
+        if self.count() >= wanted {
+            return Ok(false);
+        }
+        let old = Name::Segment(segment);
+        let name = Name::Spare {
+            number: segment,
+            zeroed: false,
+        };
+        let failed = |source| io_error(disk, "recycle", old, source);
+        let file = disk.open(&old.text()).map_err(failed)?;
+        if file.len().map_err(failed)? != u64::from(self.segment_bytes) {
+            return Ok(false);
+        }
+        // It is not written to before the old name is gone for good.
+        disk.rename(&old.text(), &name.text()).map_err(failed)?;
+        disk.sync_dir().map_err(failed)?;
+        held(&self.ready).push(Spare { name, file });
         Ok(true)
     }
 

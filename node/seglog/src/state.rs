@@ -12,22 +12,35 @@
 //!   purged: u64 term, u64 index  last: u64
 //!   u32 truncations: u64 position, u64 from each
 //!   u32 ranges of segments needed: u64 first, u64 last each
+//! then, from format 2 on:
+//!   u32 ranges of segments freed: u64 first, u64 last each
+//!   for each damaged segment: u32 ranges of segments with copies: u64 first, u64 last each
 //! ```
+//!
+//! So whatever a vote, a commit mark, a purge, a truncation or the end of a replica said stands
+//! in every later block, and the record that said it is dead once its segment is sealed. A
+//! truncation stays in the state for as long as it hides anything: it goes only when another one
+//! that is newer hides all that it hid. A copy that was made later keeps the position of the
+//! original, so what hid the original hides the copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use crate::format::Header;
+use crate::ranges::Ranges;
 use crate::record::{Kind, Position, ReplicaId};
 
 /// All replicas that have records in the log.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct State {
     pub replicas: BTreeMap<ReplicaId, Replica>,
-    /// Segments with damage that was reported: their indexes are read at every open, so that it
-    /// goes on being reported.
-    pub damaged: BTreeSet<u64>,
+    /// Segments with damage that was reported, and where copies of what was first written in them
+    /// are: all their indexes are read at every open, so that it goes on being reported until it
+    /// is mended.
+    pub damaged: BTreeMap<u64, BTreeSet<u64>>,
+    /// Segments that are no more, although a file of that name may still be there.
+    pub freed: Ranges,
 }
 
 /// One replica. Changed only by [`State::apply`] and at the end of recovery.
@@ -50,8 +63,8 @@ pub(crate) struct Replica {
     /// The log id of the run that waits for its `last` record.
     open_rows: Option<(u64, u64)>,
     open_base: Option<(u64, u64)>,
-    /// Ranges of needed segments as a block gave them; only of meaning in recovery.
-    needed: Vec<(u64, u64)>,
+    /// Needed segments as a block gave them; only of meaning in recovery.
+    needed: Ranges,
 }
 
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -77,6 +90,10 @@ impl Spans {
         self.0.retain(|span| span.1 > index);
     }
 
+    fn free(&mut self, segment: u64) {
+        self.0.retain(|span| span.0 != segment);
+    }
+
     fn segments(&self) -> impl Iterator<Item = u64> {
         self.0.iter().map(|span| span.0)
     }
@@ -97,9 +114,7 @@ impl Replica {
 
     /// Whether records of this replica in a segment older than the block are of use.
     pub fn needs(&self, segment: u64) -> bool {
-        self.needed
-            .iter()
-            .any(|range| range.0 <= segment && segment <= range.1)
+        self.needed.contains(segment)
     }
 
     /// Sets what is in which segment, at the end of recovery. Runs that were open are gone.
@@ -117,7 +132,10 @@ impl Replica {
             }
             self.last = Some(header.index);
         }
-        self.entries.add(segment, header.index);
+        // The copy of a body that is needed beyond its entry is not read at open.
+        if !self.forgot(header.index, header.position) {
+            self.entries.add(segment, header.index);
+        }
     }
 
     fn truncate(&mut self, position: Position, from: u64) {
@@ -151,6 +169,7 @@ impl Replica {
 
     fn base(&mut self, segment: u64, header: &Header) {
         if header.moved {
+            // Of the newest base, or of the one that is being written.
             self.base.insert(segment);
         } else if header.first {
             self.base_run.clear();
@@ -169,19 +188,17 @@ impl Replica {
         }
     }
 
-    fn needed_ranges(&self) -> Vec<(u64, u64)> {
-        let mut segments: BTreeSet<u64> = self.entries.segments().collect();
-        segments.extend(self.rows.segments());
-        segments.extend(&self.base);
-        segments.extend(&self.base_run);
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
-        for segment in segments {
-            match ranges.last_mut() {
-                Some(range) if range.1 + 1 == segment => range.1 = segment,
-                _ => ranges.push((segment, segment)),
-            }
-        }
-        ranges
+    fn free(&mut self, segment: u64) {
+        self.entries.free(segment);
+        self.rows.free(segment);
+        self.base.remove(&segment);
+        self.base_run.remove(&segment);
+    }
+
+    fn needed_ranges(&self) -> Ranges {
+        let spans = self.entries.segments().chain(self.rows.segments());
+        let bases = self.base.iter().chain(&self.base_run).copied();
+        spans.chain(bases).collect()
     }
 }
 
@@ -198,12 +215,19 @@ impl State {
 
     /// Takes up a record that stands in `segment`; `payload` is asked for votes and commits.
     pub fn apply(&mut self, segment: u64, header: &Header, payload: impl FnOnce() -> Bytes) {
-        if header.kind == Kind::Pad {
-            return;
+        match header.kind {
+            Kind::Pad => return,
+            Kind::Freed => return self.free(header.index),
+            _ => {}
         }
         let replica = self.replicas.entry(header.replica).or_default();
         if replica.ended {
             return;
+        }
+        if header.moved
+            && let Some(copies) = self.damaged.get_mut(&header.position.segment())
+        {
+            copies.insert(segment);
         }
         match header.kind {
             Kind::Entry => replica.entry(segment, header),
@@ -219,33 +243,45 @@ impl State {
                     ..Replica::default()
                 }
             }
-            Kind::Moved | Kind::Pad | Kind::Body => {}
+            Kind::Moved | Kind::Pad | Kind::Freed | Kind::Body => {}
         }
     }
 
     /// Whether anything in a segment older than the block is of use.
     pub fn needs(&self, segment: u64) -> bool {
-        self.damaged.contains(&segment)
-            || self.replicas.values().any(|replica| replica.needs(segment))
+        let mut replicas = self.replicas.values();
+        let mut damaged = self.damaged.iter();
+        !self.freed.contains(segment)
+            && (replicas.any(|replica| replica.needs(segment))
+                || damaged
+                    .any(|(damaged, copies)| *damaged == segment || copies.contains(&segment)))
     }
 
-    /// All segments that are of use, for finding out which are missing.
-    pub fn needed(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.replicas
-            .values()
-            .flat_map(|replica| replica.needed.iter().copied())
+    fn free(&mut self, segment: u64) {
+        self.freed.insert(segment);
+        self.damaged.remove(&segment);
+        for copies in self.damaged.values_mut() {
+            copies.remove(&segment);
+        }
+        for replica in self.replicas.values_mut() {
+            replica.free(segment);
+        }
     }
 
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_u32(&mut out, self.replicas.len());
         put_u32(&mut out, self.damaged.len());
-        for segment in &self.damaged {
+        for segment in self.damaged.keys() {
             put_u64(&mut out, *segment);
         }
         for (id, replica) in &self.replicas {
             put_u64(&mut out, id.0);
             replica.encode(&mut out);
+        }
+        put_ranges(&mut out, &self.freed);
+        for copies in self.damaged.values() {
+            put_ranges(&mut out, &copies.iter().copied().collect());
         }
         out
     }
@@ -256,11 +292,19 @@ impl State {
         let (replicas, damaged) = (input.u32()?, input.u32()?);
         let mut state = Self::default();
         for _ in 0..damaged {
-            state.damaged.insert(input.u64()?);
+            state.damaged.insert(input.u64()?, BTreeSet::new());
         }
         for _ in 0..replicas {
             let id = ReplicaId(input.u64()?);
             state.replicas.insert(id, Replica::decode(&mut input)?);
+        }
+        // Format 1 ends here.
+        if !input.0.is_empty() {
+            state.freed = input.ranges()?;
+            for copies in state.damaged.values_mut() {
+                let ranges = input.ranges()?;
+                copies.extend(ranges.iter().flat_map(|(first, last)| first..=last));
+            }
         }
         input.0.is_empty().then_some(state)
     }
@@ -302,12 +346,7 @@ impl Replica {
             put_u64(out, cut.position.0);
             put_u64(out, cut.from);
         }
-        let needed = self.needed_ranges();
-        put_u32(out, needed.len());
-        for (first, last) in needed {
-            put_u64(out, first);
-            put_u64(out, last);
-        }
+        put_ranges(out, &self.needed_ranges());
     }
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
@@ -333,9 +372,7 @@ impl Replica {
             let (position, from) = (Position(input.u64()?), input.u64()?);
             replica.truncations.push(Truncation { position, from });
         }
-        for _ in 0..input.u32()? {
-            replica.needed.push((input.u64()?, input.u64()?));
-        }
+        replica.needed = input.ranges()?;
         Some(replica)
     }
 }
@@ -352,6 +389,14 @@ fn put_u64(out: &mut Vec<u8>, value: u64) {
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_u32(out, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+fn put_ranges(out: &mut Vec<u8>, ranges: &Ranges) {
+    put_u32(out, ranges.len());
+    for (first, last) in ranges.iter() {
+        put_u64(out, first);
+        put_u64(out, last);
+    }
 }
 
 struct Input<'a>(&'a [u8]);
@@ -373,6 +418,14 @@ impl Input<'_> {
 
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    fn ranges(&mut self) -> Option<Ranges> {
+        let mut ranges = Ranges::default();
+        for _ in 0..self.u32()? {
+            ranges.push(self.u64()?, self.u64()?);
+        }
+        Some(ranges)
     }
 
     /// A copy, so that a mark of a few bytes does not hold the block in memory.

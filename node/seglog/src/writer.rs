@@ -12,18 +12,18 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::disk::write_all;
 use crate::error::{Error, Poisoned};
-use crate::format::{Block, HEADER_BYTES, Header, Name, Seed, record_bytes};
-use crate::log::{Batch, Prepared, Shared, held};
+use crate::format::{Block, FORMAT_VERSION, HEADER_BYTES, Header, Name, Seed, record_bytes};
 use crate::record::{Position, Sync, Written};
 use crate::recover::{Recovered, Recovery};
 use crate::segment::Active;
+use crate::shared::{Batch, Prepared, Shared, held};
 use crate::spare::Spare;
 use crate::state::State;
 
@@ -137,6 +137,7 @@ impl Writer {
     ) -> Result<(Self, Recovered), Error> {
         let Some(Recovery {
             recovered,
+            freed,
             state,
             tail,
         }) = recovery
@@ -144,7 +145,9 @@ impl Writer {
             let state = State::default();
             let spare = shared.spares.take(shared.disk.as_ref())?;
             let active = open_segment(&shared, spare, 1, 0, &state)?;
-            return Ok((Self::with(shared, active, state), Recovered::default()));
+            let writer = Self::with(shared, active, state);
+            writer.acknowledge();
+            return Ok((writer, Recovered::default()));
         };
         let name = Name::Segment(tail.segment).text();
         let seed = Seed::new(shared.options.log_id, tail.segment);
@@ -164,14 +167,18 @@ impl Writer {
             let spare = writer.shared.spares.take(writer.shared.disk.as_ref())?;
             writer.roll(spare)?;
         }
+        // What says that they are freed is durable now.
+        for segment in freed {
+            writer.shared.discard(segment)?;
+        }
+        writer.acknowledge();
         Ok((writer, recovered))
     }
 
     fn with(shared: Arc<Shared>, active: Active, state: State) -> Self {
         let synced = active.position();
-        shared.counters.end.store(synced.0, Relaxed);
         let (pending, next, headers) = (Vec::new(), Cursor::default(), Vec::new());
-        Self {
+        let writer = Self {
             shared,
             active,
             state,
@@ -179,7 +186,24 @@ impl Writer {
             pending,
             next,
             headers,
-        }
+        };
+        writer.publish_end();
+        writer
+    }
+
+    /// Lets readers and cleaner see how far the log reaches.
+    fn publish_end(&self) {
+        let counters = &self.shared.counters;
+        counters.end.store(self.active.position().0, Relaxed);
+        counters.rest.store(self.active.rest(), Relaxed);
+    }
+
+    /// Lets the cleaner see up to where the waiters of all records were called: what it asks about
+    /// is known to those who wrote it.
+    fn acknowledge(&self) {
+        let waiting = self.pending.first().and_then(|batch| batch.written.first());
+        let upto = waiting.map_or(self.active.position(), |first| first.position);
+        self.shared.counters.acknowledged.store(upto.0, Release);
     }
 
     /// Writes until all is written, or no segment can be made: then gives the reason.
@@ -234,10 +258,7 @@ impl Writer {
         wrote.bytes += u64::from(self.active.end - offset);
         let mut slices = self.slices(from);
         write_all(self.active.file.as_ref(), &mut slices, u64::from(offset))?;
-        self.shared
-            .counters
-            .end
-            .store(self.active.position().0, Relaxed);
+        self.publish_end();
         Ok(())
     }
 
@@ -302,6 +323,7 @@ impl Writer {
             (batch.done)(Ok(batch.written));
         }
         self.next.batch = 0;
+        self.acknowledge();
     }
 
     /// Seals the active segment and goes on in the next.
@@ -313,7 +335,7 @@ impl Writer {
         let number = self.active.seed.segment + 1;
         self.active = open_segment(&self.shared, spare, number, self.active.end, &self.state)?;
         self.synced = self.active.position();
-        self.shared.counters.end.store(self.synced.0, Relaxed);
+        self.publish_end();
         Ok(())
     }
 
@@ -367,12 +389,17 @@ fn make_header(prepared: &Prepared, state: &State, active: &Active, synced: Posi
     Header {
         kind: record.kind,
         moved: prepared.moved.is_some(),
-        first: state.begins_run(record.replica, record.kind, (record.term, record.index)),
+        first: prepared.moved.map_or_else(
+            || state.begins_run(record.replica, record.kind, (record.term, record.index)),
+            |origin| origin.first,
+        ),
         last: record.last,
         replica: record.replica,
         term: record.term,
         index: record.index,
-        position: prepared.moved.unwrap_or(active.position()),
+        position: prepared
+            .moved
+            .map_or(active.position(), |origin| origin.position),
         synced,
         length: prepared.length,
         checksum: prepared.checksum,
@@ -400,6 +427,7 @@ fn open_segment(
         });
     }
     let block = Block {
+        version: FORMAT_VERSION,
         log_id: options.log_id,
         segment: number,
         segment_bytes: options.segment_bytes,
@@ -416,6 +444,6 @@ fn open_segment(
             Ok(active)
         })
         .map_err(|source| Error::io("begin", shared.disk.path(&name), source))?;
-    shared.counters.segments.fetch_add(1, Relaxed);
+    shared.files.begun(number);
     Ok(active)
 }

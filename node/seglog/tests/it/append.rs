@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use seglog::sim::{Fault, Operation, SimDisk};
-use seglog::{Error, Kind, Options, Place, Position, Record, Step, Sync};
+use seglog::{Error, Kind, Options, Place, Position, Record, Step, Sync, Written};
 
-use crate::rig::{ONE, Outcome, Rig, TWO, big_options, body, entry, options};
+use crate::rig::{ONE, Outcome, Rig, TWO, at, big_options, body, entry, options};
 
 #[test]
 fn what_was_written_is_read() {
@@ -247,9 +247,20 @@ fn what_is_refused() {
     )
     .unwrap();
     let append = |record| rig.log.append(vec![record], Sync::Lazy, Box::new(|_| {}));
-    let moved = |position, record| {
-        rig.log
-            .append_moved(vec![(position, record)], Sync::Lazy, Box::new(|_| {}))
+    let moved = |position: Position, record: Record| {
+        let place = Place {
+            segment: position.segment(),
+            offset: position.offset() + 56,
+            length: 1,
+        };
+        let written = Written {
+            position,
+            place,
+            checksum: 0,
+        };
+        let copy = (at(&record, &written), record.payload);
+        let done = Box::new(|_| {});
+        rig.log.append_moved(vec![copy], Sync::Lazy, done)
     };
     assert!(matches!(
         append(entry(ONE, 1, 1, 1025)),
@@ -269,6 +280,13 @@ fn what_is_refused() {
     ));
     assert!(matches!(
         moved(Position::new(1, 8), Record::end(ONE)),
+        Err(Error::Misuse(_))
+    ));
+    assert!(matches!(
+        append(Record {
+            kind: Kind::Freed,
+            ..entry(ONE, 1, 1, 1)
+        }),
         Err(Error::Misuse(_))
     ));
     append(entry(ONE, 1, 1, 1000)).unwrap();

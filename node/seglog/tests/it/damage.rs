@@ -102,15 +102,36 @@ fn a_bit_in_the_middle_is_damage() {
     check(&rig);
     assert_eq!(rig.log.scrub(1).unwrap().len(), 1);
     // A good copy mends it.
-    let copy = (third.position, entry(ONE, 7, 3, 100));
-    rig.log
-        .append_moved(vec![copy], Sync::Required, Box::new(|_| {}))
-        .unwrap();
-    rig.writer.step().unwrap();
+    let damaged = rig.recovered.damage[0].record.unwrap();
+    let bad = (damaged, vec![body(7, 4, 100)]);
+    let refused = rig
+        .log
+        .append_moved(vec![bad], Sync::Required, Box::new(|_| {}));
+    assert!(matches!(refused, Err(Error::Damaged { segment: 1, .. })));
+    rig.copy(vec![(damaged, entry(ONE, 7, 3, 100))]);
     let rig = rig.reopen();
     assert_eq!(rig.recovered.damage, []);
     assert_eq!(rig.indexes(ONE), (1..20).collect::<Vec<_>>());
     assert_eq!(rig.entries(ONE)[2].2, body(7, 3, 100));
+}
+
+/// Also if the log does not list it any more: only its body is needed.
+#[test]
+fn a_mended_body_of_a_purged_entry() {
+    let mut rig = Rig::new();
+    let written = rig.write((1..=3).map(|at| entry(ONE, 7, at, 100)).collect());
+    rig.write(vec![Record::purge(ONE, 7, 3)]);
+    let offset = u64::from(written[1].place.offset);
+    assert!(rig.disk.flip(&segment_name(1), offset, 4));
+    let mut rig = rig.reopen();
+    let damaged = rig.recovered.damage[0].record.unwrap();
+    rig.copy(vec![(damaged, entry(ONE, 7, 2, 100))]);
+    for round in 0..3 {
+        rig.write((1..10).map(|at| entry(TWO, round, at, 900)).collect());
+        rig = rig.reopen();
+        assert_eq!(rig.recovered.damage, []);
+        assert_eq!(rig.indexes(ONE), []);
+    }
 }
 
 #[test]
@@ -136,6 +157,21 @@ fn a_damaged_header_hides_whose_record_it_was() {
     let rig = rig.reopen();
     assert_eq!(rig.recovered.damage, [expected]);
     assert_eq!(rig.indexes(ONE), [1, 4, 5, 6]);
+}
+
+/// The rest of a run whose beginning is damaged is not the end of one that was given up before.
+#[test]
+fn a_run_without_its_beginning() {
+    let mut rig = Rig::new();
+    let rows = |index, last| Record::rows(ONE, (1, index), last, vec![body(1, index, 100)]);
+    rig.write(vec![rows(5, false)]);
+    let first = rig.write(vec![rows(6, false)])[0];
+    rig.write(vec![rows(6, true), rows(7, true)]);
+    assert!(rig.disk.flip(&segment_name(1), header(&first) + 9, 1));
+    let rig = rig.reopen();
+    assert_eq!(rig.recovered.damage.len(), 1);
+    let rows = &rig.recovered.replicas[&ONE].rows;
+    assert_eq!(rows.iter().map(|at| at.index).collect::<Vec<_>>(), [7]);
 }
 
 /// The limit that is told: the very last batch looks torn.
@@ -281,14 +317,14 @@ fn a_newer_format_is_refused() {
     let disk = rig.disk.clone();
     drop(rig);
     let mut bytes = disk.contents(&segment_name(1)).unwrap();
-    bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
+    bytes[8..12].copy_from_slice(&3_u32.to_le_bytes());
     let checksum = crc32c::crc32c(&bytes[..12]);
     bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
     disk.put(&segment_name(1), bytes);
     let newer = Rig::open(&disk, options());
     assert!(matches!(
         newer,
-        Err(Error::NewerFormat { found: 2, known: 1 })
+        Err(Error::NewerFormat { found: 3, known: 2 })
     ));
 }
 

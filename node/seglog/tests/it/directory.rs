@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use seglog::disk::{Directory, Disk};
-use seglog::{Error, Log, Options, Recovered, Sync, Writer};
+use seglog::{Cleaner, Error, Log, Options, Recovered, Sync, Writer, Written};
 
+use crate::cleaning::Refs;
 use crate::rig::{ONE, body, entry};
 
 fn open(path: &std::path::Path) -> Result<(Log, Writer, Recovered), Error> {
@@ -65,6 +66,75 @@ fn round_trip_with_a_thread() {
         );
     }
     assert_eq!(log.scrub(1).unwrap(), []);
+}
+
+/// Writer, cleaner and readers at once: every tenth entry lives, and reads well wherever it is.
+#[test]
+fn cleaning_while_others_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, mut writer, _) = open(dir.path()).unwrap();
+    let live = Arc::new(Refs::default());
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Relaxed) {
+                let _ = writer.wait(Duration::from_millis(5));
+                writer.step().unwrap();
+            }
+        });
+        let cleaner = scope.spawn(|| {
+            let mut cleaner = Cleaner::new(log.clone());
+            let mut step = || cleaner.step(&*live, &live.live_bytes(), 20_000);
+            while !stop.load(Relaxed) {
+                step().unwrap();
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    let places = live.places.lock().unwrap().clone();
+                    for place in places {
+                        match log.read(place, None) {
+                            Ok(payload) => assert_eq!(payload.len(), 3000),
+                            Err(Error::Freed { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                }
+            });
+        }
+        for at in 1..=600 {
+            let (sent, received) = std::sync::mpsc::channel();
+            let live = live.clone();
+            let done = Box::new(move |result: Result<Vec<Written>, _>| {
+                let written = result.unwrap();
+                if at % 10 == 0 {
+                    live.add(&written);
+                }
+                sent.send(()).unwrap();
+            });
+            log.append(vec![entry(ONE, 1, at, 3000)], Sync::Lazy, done)
+                .unwrap();
+            received.recv().unwrap();
+            if cleaner.is_finished() {
+                break;
+            }
+        }
+        let cleaned = || {
+            let stats = log.stats();
+            stats.freed_bytes > 0 && stats.copied_bytes > 0
+        };
+        while !cleaner.is_finished() && !cleaned() {
+            std::thread::yield_now();
+        }
+        stop.store(true, Relaxed);
+    });
+    drop((log, writer));
+    let (log, _writer, recovered) = open(dir.path()).unwrap();
+    assert_eq!((recovered.torn, recovered.damage.len()), (None, 0));
+    let places = live.places.lock().unwrap();
+    assert_eq!(places.len(), 60);
+    assert!(places.iter().all(|place| log.read(*place, None).is_ok()));
 }
 
 #[test]

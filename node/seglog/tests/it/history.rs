@@ -165,9 +165,50 @@ impl Model {
                 *replica = Replica::default();
                 replica.view.ended = true;
             }
-            Kind::Moved | Kind::Pad => unreachable!(),
+            Kind::Moved | Kind::Pad | Kind::Freed => unreachable!(),
         }
         replica.view.rows = replica.runs.concat();
+    }
+
+    /// A base of every replica that lives.
+    pub fn checkpoint(&mut self) -> Vec<Record> {
+        let living = self.replicas.iter().filter(|(_, known)| !known.view.ended);
+        let living: Vec<u64> = living.map(|(id, _)| id.0).collect();
+        let bases = living.into_iter().map(|id| {
+            let act = Act {
+                kind: 11,
+                replica: id as u8,
+                size: 0,
+                choice: 0,
+            };
+            match self.deed(&act) {
+                Deed::Append(records, _) => records,
+                Deed::Step | Deed::Prepare => Vec::new(),
+            }
+        });
+        bases.flatten().collect()
+    }
+
+    /// Payloads do not repeat in a later life.
+    pub fn stamp_after(&mut self, other: &Self) {
+        self.stamp = other.stamp;
+    }
+
+    pub fn entries(&self, id: ReplicaId) -> &[(u64, u64, Bytes)] {
+        let replica = self.replicas.get(&id);
+        replica.map_or(&[], |replica| &replica.view.entries)
+    }
+
+    /// Whether this is the payload of a record that is listed, or of a run that is open.
+    pub fn lists(&self, payload: &Bytes) -> bool {
+        self.replicas.values().any(|replica| {
+            let view = &replica.view;
+            let open = [&replica.open_rows, &replica.open_base];
+            let open = open.into_iter().flatten().flatten();
+            let mut parts = view.rows.iter().chain(&view.base).chain(open);
+            let mut entries = view.entries.iter();
+            entries.any(|entry| entry.2 == *payload) || parts.any(|part| part.2 == *payload)
+        })
     }
 
     /// The log was opened again: runs that were open never happened.

@@ -2,11 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod append;
+mod cleaning;
 mod crash;
 mod damage;
 mod directory;
 mod fixture;
 mod history;
+mod keeper;
+mod readers;
 mod rig;
 mod rolling;
 mod semantics;

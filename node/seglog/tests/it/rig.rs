@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use seglog::sim::SimDisk;
 use seglog::{
-    Error, Log, Options, Poisoned, Record, Recovered, ReplicaId, Step, Sync, Writer, Written,
+    Error, Log, Options, Poisoned, Record, RecordAt, Recovered, ReplicaId, Step, Sync, Writer,
+    Written,
 };
 
 pub const LOG_ID: u64 = 0x1234_5678_9abc_def0;
@@ -90,6 +91,18 @@ impl Rig {
         outcome.lock().unwrap().take().unwrap().unwrap()
     }
 
+    /// Appends copies, steps, and gives where they went.
+    pub fn copy(&mut self, copies: Vec<(RecordAt, Record)>) -> Vec<Written> {
+        let copies = copies.into_iter().map(|(at, record)| (at, record.payload));
+        let outcome = Outcome::default();
+        let slot = outcome.clone();
+        let done = Box::new(move |result| *slot.lock().unwrap() = Some(result));
+        let copies = copies.collect();
+        self.log.append_moved(copies, Sync::Required, done).unwrap();
+        self.writer.step().unwrap();
+        outcome.lock().unwrap().take().unwrap().unwrap()
+    }
+
     pub fn entries(&self, replica: ReplicaId) -> Vec<(u64, u64, Bytes)> {
         let entries = &self.recovered.replicas[&replica].entries;
         let read = |at: &seglog::EntryAt| self.log.read(at.place, Some(at.checksum)).unwrap();
@@ -105,6 +118,22 @@ impl Rig {
             .iter()
             .map(|at| at.index)
             .collect()
+    }
+}
+
+/// A record as a cleaner would find it.
+pub fn at(record: &Record, written: &Written) -> RecordAt {
+    RecordAt {
+        replica: record.replica,
+        kind: record.kind,
+        term: record.term,
+        index: record.index,
+        first: false,
+        last: record.last,
+        position: written.position,
+        place: written.place,
+        checksum: crc32c::crc32c(&record.payload.concat()),
+        moved: false,
     }
 }
 

@@ -1,9 +1,9 @@
 //! What the kinds mean at the next open.
 
 use bytes::Bytes;
-use seglog::{Kind, Record, Sync};
+use seglog::{Kind, Record};
 
-use crate::rig::{ONE, Rig, TWO, body, entry};
+use crate::rig::{ONE, Rig, TWO, at, body, entry};
 
 fn bytes(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
@@ -249,17 +249,11 @@ fn a_moved_entry_stands_for_its_original() {
         Record::purge(ONE, 1, 1),
     ]);
     // Copies of: a purged one, a live one, a truncated one.
-    let copies = [0, 1, 3].map(|at: usize| (written[at].position, entry(ONE, 1, at as u64 + 1, 8)));
-    rig.log
-        .append_moved(
-            copies.to_vec(),
-            Sync::Required,
-            Box::new(|done| {
-                done.unwrap();
-            }),
-        )
-        .unwrap();
-    rig.writer.step().unwrap();
+    let copies = [0, 1, 3].map(|copied: usize| {
+        let record = entry(ONE, 1, copied as u64 + 1, 8);
+        (at(&record, &written[copied]), record)
+    });
+    rig.copy(copies.to_vec());
     rig.write((5..30).map(|at| entry(ONE, 2, at, 300)).collect());
     let rig = rig.reopen();
     assert_eq!(rig.indexes(ONE), (2..30).collect::<Vec<_>>());

@@ -1,0 +1,534 @@
+//! Freeing segments, so that a node lives for years on a bounded disk.
+//!
+//! Most of what is written is soon needed no more, and some of it for years. The cleaner takes a
+//! segment, copies what is needed of it to the end of the log, and frees it:
+//!
+//! ```text
+//!   choose --> copy, batch by batch --> durable --> Live::moved --.   (nothing needed: at once)
+//!     ^                                                           v
+//!   freed <-- note is durable <-- note <-- nothing refers <-- Live::settled
+//! ```
+//!
+//! **What is alive** is known above: the records to which somebody refers. What votes, marks,
+//! truncations and ends of replicas say lives on in the state of every later block, so these
+//! records are dead once their segment is sealed. The newest sealed segment is left alone: should
+//! the block of the active one be damaged, the state is made of that one and its records.
+//!
+//! **The order that makes it safe.** Copies are durable before `moved` tells of them. The last
+//! look at a segment (does nobody refer to any record of it?) comes after `settled`. The note that
+//! it is freed goes behind all that was appended before that look, so what took the records is
+//! durable when the note is. The file is touched only after that. A crash before the note leaves
+//! a whole segment and copies of which recovery takes one; a crash after it leaves at most a file,
+//! which the next open gives away unread. What happened was never half of it.
+//!
+//! **Which segment.** By benefit over cost as Rosenblum and Ousterhout have it ("The design and
+//! implementation of a log-structured file system", 1992): `won * age / (size + live)`, the age
+//! counted in segments. One without live bytes costs nothing and comes first. One in which less
+//! than [`CLEAN_WIN_PART`] would be won is left alone, so that cleaning comes to rest.
+//!
+//! **Where the copies go**: into the one stream, those of a replica side by side in the order in
+//! which they were written first, so its mail moves together. Segments for each partition's mail
+//! would read better still, but each would have a tail of its own that can be torn.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+
+use crate::error::{Error, Poisoned};
+use crate::format::{HEADER_BYTES, record_bytes};
+use crate::limits::{CLEAN_ROOM_PART, CLEAN_WIN_PART, SETTLING_SEGMENTS_MAX};
+use crate::log::Log;
+use crate::record::{Done, Place, Position, RecordAt, Sync, Written};
+use crate::recover::{Damage, What};
+use crate::shared::held;
+use crate::source::Extent;
+
+/// What is alive: answered by the layer above, which keeps the places of what it refers to.
+///
+/// Implementers owe, for every record from the moment its append was done:
+///
+/// - `refers` is true as long as somebody would read it at exactly this place: an entry above the
+///   purge mark, an entry whose body a row names, all records of the newest complete base, of
+///   every complete run of rows that it does not replace (see [`Kind`](crate::Kind)), and of the
+///   runs that are being written. Of a run all records or none.
+/// - `refers` turns false only after what took the record was appended (a purge, a truncation, a
+///   base, the end of a replica), or after `moved` gave another place for it. Then it stays false.
+pub trait Live {
+    /// Whether somebody would read this record at this place.
+    fn refers(&self, record: &RecordAt) -> bool;
+
+    /// There are durable copies at these places: whoever refers to one of the records reads there
+    /// from now on. The old places go on to be readable until the segment is freed.
+    fn moved(&self, copies: &[(RecordAt, Place)]);
+
+    /// Whether nothing durable names a place in this segment any more: the newest durable
+    /// checkpoint of every replica has no such place, nor has one that is on its way.
+    fn settled(&self, segment: u64) -> bool;
+}
+
+/// What a step of the cleaner did. All bytes are those of records, with headers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Cleaned {
+    /// There is nothing worth cleaning.
+    Idle,
+    /// Something is under way: copies or a note in the log's queue, or a checkpoint above.
+    Waiting,
+    /// A segment was chosen.
+    Chose {
+        /// Its number.
+        segment: u64,
+        /// Bytes that have to be copied.
+        live_bytes: u64,
+    },
+    /// A segment was chosen and holds more live bytes than was told: too many to be worth it. It
+    /// is left alone until another number is told.
+    Passed {
+        /// Its number.
+        segment: u64,
+        /// Bytes that would have to be copied.
+        live_bytes: u64,
+    },
+    /// There is no room for what would have to be copied, even with more spares: the disk is full,
+    /// or a spare is being filled at this moment.
+    NoRoom {
+        /// The segment that was to be cleaned.
+        segment: u64,
+        /// Bytes that have to be copied.
+        live_bytes: u64,
+    },
+    /// Copies were queued.
+    Copying {
+        /// The segment that is cleaned.
+        segment: u64,
+        /// Bytes of the copies.
+        bytes: u64,
+    },
+    /// Copies are durable and were told.
+    Copied {
+        /// The segment that is cleaned.
+        segment: u64,
+        /// Bytes of the copies.
+        bytes: u64,
+    },
+    /// The note that a segment is freed was queued.
+    Noted {
+        /// Its number.
+        segment: u64,
+    },
+    /// A segment is freed.
+    Freed {
+        /// Its number.
+        segment: u64,
+        /// Its file became a spare.
+        recycled: bool,
+    },
+    /// A segment is damaged where somebody refers to it or may do so. It is kept, and not tried
+    /// again before [`Cleaner::retry`].
+    Kept {
+        /// Its number.
+        segment: u64,
+        /// What is to be mended.
+        damage: Vec<Damage>,
+    },
+}
+
+/// Frees segments, step by step. One per log. What it has begun is in memory only: after a restart
+/// it begins anew, and loses nothing but copies.
+pub struct Cleaner {
+    log: Log,
+    copying: Option<Copying>,
+    /// All that was needed is copied; waits for [`Live::settled`].
+    settling: BTreeSet<u64>,
+    noted: Option<(u64, Slot)>,
+    /// Segments that are not chosen.
+    aside: BTreeMap<u64, Aside>,
+    /// Damage without a readable header was dealt with.
+    mended: BTreeSet<u64>,
+}
+
+/// The segment that is being copied.
+struct Copying {
+    segment: u64,
+    /// Still to be copied, the next one last.
+    todo: Vec<RecordAt>,
+    queued: Option<(Vec<RecordAt>, Slot)>,
+}
+
+enum Aside {
+    Damaged,
+    /// It holds more than was told: this many bytes.
+    Full(u64),
+}
+
+/// Filled by the writer.
+type Slot = Arc<Mutex<Option<Result<Vec<Written>, Poisoned>>>>;
+
+impl Cleaner {
+    /// A cleaner that has nothing under way.
+    #[must_use]
+    pub fn new(log: Log) -> Self {
+        Self {
+            log,
+            copying: None,
+            settling: BTreeSet::new(),
+            noted: None,
+            aside: BTreeMap::new(),
+            mended: BTreeSet::new(),
+        }
+    }
+
+    /// Does one piece of work. `live_bytes` says how many bytes of each segment are alive, as
+    /// [`Place::record_bytes`] counts them; for the choice only, and none for segments that are
+    /// not named. At most `bytes_max` bytes are copied, though at least one record. Blocks on the
+    /// disk for the segment's index, for the reads of a batch, and if a spare has to be filled.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; if a segment could not be read, it is not tried again before
+    /// [`Cleaner::retry`]; if the file of a freed one could not be removed, the next open does it.
+    /// [`Error::Poisoned`] if the log has stopped.
+    pub fn step(
+        &mut self,
+        live: &dyn Live,
+        live_bytes: &BTreeMap<u64, u64>,
+        bytes_max: u64,
+    ) -> Result<Cleaned, Error> {
+        if let Some(cleaned) = self.free()? {
+            return Ok(cleaned);
+        }
+        if let Some(cleaned) = self.note(live)? {
+            return Ok(cleaned);
+        }
+        if let Some(cleaned) = self.end_copies(live)? {
+            return Ok(cleaned);
+        }
+        if self.copying.is_some() {
+            return self.copy(live, bytes_max);
+        }
+        self.choose(live, live_bytes)
+    }
+
+    /// A segment that was kept may be tried again. What was reported of it is mended, or nobody
+    /// needs it: damage of which no header was readable will not keep it once more.
+    pub fn retry(&mut self, segment: u64) {
+        self.aside.remove(&segment);
+        self.mended.insert(segment);
+    }
+
+    /// Gives away the file of which the log now says that it is freed.
+    fn free(&mut self) -> Result<Option<Cleaned>, Error> {
+        let Some((segment, slot)) = &self.noted else {
+            return Ok(None);
+        };
+        let Some(noted) = held(slot).take() else {
+            return Ok(None);
+        };
+        let segment = *segment;
+        self.noted = None;
+        noted?;
+        self.mended.remove(&segment);
+        let shared = &self.log.shared;
+        let file_bytes = shared.files.extent(segment).map_or(0, |extent| extent.file);
+        let recycled = shared.discard(segment)?;
+        let counters = &shared.counters;
+        counters.freed_bytes.fetch_add(file_bytes, Relaxed);
+        Ok(Some(Cleaned::Freed { segment, recycled }))
+    }
+
+    /// Looks at a settled segment for the last time and notes that it is freed.
+    fn note(&mut self, live: &dyn Live) -> Result<Option<Cleaned>, Error> {
+        if self.noted.is_some() {
+            return Ok(None);
+        }
+        let mut settling = self.settling.iter().copied();
+        let Some(segment) = settling.find(|segment| live.settled(*segment)) else {
+            return Ok(None);
+        };
+        self.settling.remove(&segment);
+        match self.inspect(segment, live)? {
+            Ok(needed) if needed.is_empty() => {}
+            // It will be chosen again.
+            Ok(_) => return Ok(None),
+            Err(damage) => return Ok(Some(self.keep(segment, damage))),
+        }
+        let (slot, done) = slot();
+        match self.log.append_freed(segment, done) {
+            Ok(()) => self.noted = Some((segment, slot)),
+            Err(Error::Overloaded { .. }) => {
+                self.settling.insert(segment);
+                return Ok(Some(Cleaned::Waiting));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Some(Cleaned::Noted { segment }))
+    }
+
+    /// Tells of copies that are durable.
+    fn end_copies(&mut self, live: &dyn Live) -> Result<Option<Cleaned>, Error> {
+        let Some(copying) = &mut self.copying else {
+            return Ok(None);
+        };
+        let Some((_, slot)) = &copying.queued else {
+            return Ok(None);
+        };
+        let Some(written) = held(slot).take() else {
+            return Ok(Some(Cleaned::Waiting));
+        };
+        let written = written?.into_iter().map(|written| written.place);
+        let (originals, _) = copying.queued.take().unwrap_or_default();
+        let copies: Vec<(RecordAt, Place)> = originals.into_iter().zip(written).collect();
+        live.moved(&copies);
+        let bytes = copies.iter().map(|(_, place)| place.record_bytes()).sum();
+        let counters = &self.log.shared.counters;
+        counters.copied_bytes.fetch_add(bytes, Relaxed);
+        let segment = copying.segment;
+        if copying.todo.is_empty() {
+            self.settle(segment);
+        }
+        Ok(Some(Cleaned::Copied { segment, bytes }))
+    }
+
+    /// Reads and queues the next batch.
+    fn copy(&mut self, live: &dyn Live, bytes_max: u64) -> Result<Cleaned, Error> {
+        let Some(copying) = &mut self.copying else {
+            return Ok(Cleaned::Idle);
+        };
+        let segment = copying.segment;
+        let live_bytes = bytes_of(&copying.todo);
+        if !make_room(&self.log, &copying.todo)? {
+            // Another segment may need less.
+            self.copying = None;
+            return Ok(Cleaned::NoRoom {
+                segment,
+                live_bytes,
+            });
+        }
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let read = |record: &RecordAt| self.log.read(record.place, Some(record.checksum));
+        while let Some(record) = copying.todo.pop() {
+            if !live.refers(&record) {
+                continue;
+            }
+            match read(&record) {
+                Ok(payload) => batch.push((record, vec![payload])),
+                Err(Error::Damaged { .. }) => {
+                    let damage = damage_of(record);
+                    return Ok(self.keep(segment, vec![damage]));
+                }
+                Err(error) => return Err(self.put_aside(segment, error)),
+            }
+            bytes += record.place.record_bytes();
+            let next = copying.todo.last().map_or(0, bytes_of_one);
+            if bytes + next > bytes_max {
+                break;
+            }
+        }
+        if batch.is_empty() {
+            self.settle(segment);
+            return Ok(Cleaned::Waiting);
+        }
+        self.queue(segment, batch, bytes)
+    }
+
+    fn queue(
+        &mut self,
+        segment: u64,
+        batch: Vec<(RecordAt, Vec<Bytes>)>,
+        bytes: u64,
+    ) -> Result<Cleaned, Error> {
+        let originals: Vec<RecordAt> = batch.iter().map(|(record, _)| *record).collect();
+        let (slot, done) = slot();
+        let appended = self.log.append_moved(batch, Sync::Required, done);
+        let Some(copying) = &mut self.copying else {
+            return Ok(Cleaned::Idle);
+        };
+        match appended {
+            Ok(()) => {
+                copying.queued = Some((originals, slot));
+                Ok(Cleaned::Copying { segment, bytes })
+            }
+            Err(Error::Overloaded { .. }) => {
+                copying.todo.extend(originals.into_iter().rev());
+                Ok(Cleaned::Waiting)
+            }
+            Err(error) => Err(self.put_aside(segment, error)),
+        }
+    }
+
+    /// Chooses the next segment, and looks at what it really holds.
+    fn choose(
+        &mut self,
+        live: &dyn Live,
+        live_bytes: &BTreeMap<u64, u64>,
+    ) -> Result<Cleaned, Error> {
+        let resting = match self.settling.is_empty() && self.noted.is_none() {
+            true => Cleaned::Idle,
+            false => Cleaned::Waiting,
+        };
+        if self.settling.len() >= SETTLING_SEGMENTS_MAX {
+            return Ok(resting);
+        }
+        let Some((segment, extent)) = self.best(live_bytes)? else {
+            return Ok(resting);
+        };
+        let mut todo = match self.inspect(segment, live)? {
+            Ok(todo) => todo,
+            Err(damage) => return Ok(self.keep(segment, damage)),
+        };
+        let live_bytes_found = bytes_of(&todo);
+        if todo.is_empty() {
+            self.settle(segment);
+        } else if won(&self.log, &extent, live_bytes_found) * CLEAN_WIN_PART < extent.file {
+            let told = live_bytes.get(&segment).copied().unwrap_or_default();
+            self.aside.insert(segment, Aside::Full(told));
+            return Ok(Cleaned::Passed {
+                segment,
+                live_bytes: live_bytes_found,
+            });
+        } else {
+            todo.sort_unstable_by_key(|record| Reverse((record.replica, record.position)));
+            self.copying = Some(Copying {
+                segment,
+                todo,
+                queued: None,
+            });
+        }
+        Ok(Cleaned::Chose {
+            segment,
+            live_bytes: live_bytes_found,
+        })
+    }
+
+    /// The segment whose cleaning wins most for least, of those for which there is room if there
+    /// are such.
+    fn best(&mut self, live_bytes: &BTreeMap<u64, u64>) -> Result<Option<(u64, Extent)>, Error> {
+        let shared = self.log.shared.clone();
+        // Behind this, not all records are known above, or they are needed with their block.
+        let end = Position(shared.counters.acknowledged.load(Acquire)).segment();
+        let room = shared.room();
+        let mut best = None;
+        for segment in shared.files.numbers() {
+            let told = live_bytes.get(&segment).copied().unwrap_or_default();
+            if segment + 1 >= end || !self.may_choose(segment, told) {
+                continue;
+            }
+            let extent = match shared.files.extent(segment) {
+                Ok(extent) => extent,
+                Err(error) => return Err(self.put_aside(segment, error)),
+            };
+            let won = won(&self.log, &extent, told);
+            if told > 0 && won * CLEAN_WIN_PART < extent.file {
+                continue;
+            }
+            let benefit = u128::from(won) * u128::from(end - segment);
+            let score = match told {
+                0 => u128::MAX,
+                told => (benefit << u32::BITS) / u128::from(extent.file + told),
+            };
+            let rank = (told <= room, score, Reverse(segment));
+            if best.as_ref().is_none_or(|(other, _)| *other < rank) {
+                best = Some((rank, extent));
+            }
+        }
+        Ok(best.map(|((_, _, Reverse(segment)), extent)| (segment, extent)))
+    }
+
+    fn may_choose(&self, segment: u64, told: u64) -> bool {
+        let busy = self.settling.contains(&segment)
+            || self
+                .noted
+                .as_ref()
+                .is_some_and(|(noted, _)| *noted == segment);
+        !busy
+            && match self.aside.get(&segment) {
+                None => true,
+                Some(Aside::Full(before)) => *before != told,
+                Some(Aside::Damaged) => false,
+            }
+    }
+
+    /// The records of a segment to which somebody refers, or the damage that may be such.
+    fn inspect(
+        &mut self,
+        segment: u64,
+        live: &dyn Live,
+    ) -> Result<Result<Vec<RecordAt>, Vec<Damage>>, Error> {
+        let mut found = match self.log.records(segment) {
+            Ok(found) => found,
+            Err(error) => return Err(self.put_aside(segment, error)),
+        };
+        let mended = self.mended.contains(&segment);
+        found.damage.retain(|damage| match &damage.record {
+            Some(record) => live.refers(record),
+            None => !mended,
+        });
+        if !found.damage.is_empty() {
+            return Ok(Err(found.damage));
+        }
+        found.records.retain(|record| live.refers(record));
+        Ok(Ok(found.records))
+    }
+
+    /// All that is needed of the segment is copied.
+    fn settle(&mut self, segment: u64) {
+        self.copying = None;
+        self.aside.remove(&segment);
+        self.settling.insert(segment);
+    }
+
+    fn keep(&mut self, segment: u64, damage: Vec<Damage>) -> Cleaned {
+        self.copying = None;
+        self.aside.insert(segment, Aside::Damaged);
+        Cleaned::Kept { segment, damage }
+    }
+
+    fn put_aside(&mut self, segment: u64, error: Error) -> Error {
+        self.copying = None;
+        self.aside.insert(segment, Aside::Damaged);
+        error
+    }
+}
+
+/// Bytes that cleaning wins: dead records, and what was left unfilled when a crash sealed the
+/// segment. What any segment may leave because the next record was too large for it is not won:
+/// the next one leaves as much.
+fn won(log: &Log, extent: &Extent, live_bytes: u64) -> u64 {
+    let largest = record_bytes(log.shared.options.record_bytes_max) + HEADER_BYTES;
+    let unfilled = extent.unfilled.saturating_sub(u64::from(largest));
+    extent.records.saturating_sub(live_bytes) + unfilled
+}
+
+fn bytes_of(records: &[RecordAt]) -> u64 {
+    records.iter().map(bytes_of_one).sum()
+}
+
+fn bytes_of_one(record: &RecordAt) -> u64 {
+    record.place.record_bytes()
+}
+
+/// Whether these records may be copied: behind them there has to be room for what frees the
+/// segment in the end.
+fn make_room(log: &Log, records: &[RecordAt]) -> Result<bool, Error> {
+    let index = records.len() as u64 * u64::from(HEADER_BYTES);
+    let margin = u64::from(log.shared.options.segment_bytes) / CLEAN_ROOM_PART;
+    log.shared.make_room(bytes_of(records) + index + margin)
+}
+
+fn damage_of(record: RecordAt) -> Damage {
+    Damage {
+        segment: record.place.segment,
+        offset: record.place.offset - HEADER_BYTES,
+        length: u32::try_from(record.place.record_bytes()).unwrap_or(u32::MAX),
+        what: What::Record,
+        record: Some(record),
+    }
+}
+
+fn slot() -> (Slot, Done) {
+    let slot = Slot::default();
+    let filled = slot.clone();
+    let done = Box::new(move |result| *held(&filled) = Some(result));
+    (slot, done)
+}
