@@ -394,10 +394,10 @@ impl Log {
             position,
             ..
         } = *original;
-        let movable = matches!(kind, Kind::Entry | Kind::Rows | Kind::Base);
+        let movable = matches!(kind, Kind::Entry | Kind::Rows | Kind::Base | Kind::Body);
         if !movable || position.0 >= self.shared.counters.end.load(Relaxed) {
             return Err(Error::Misuse(
-                "only entries, rows and base records that were written before are moved",
+                "only entries, rows, base records and bodies that were written before are moved",
             ));
         }
         let record = Record {

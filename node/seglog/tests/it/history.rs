@@ -165,6 +165,7 @@ impl Model {
                 *replica = Replica::default();
                 replica.view.ended = true;
             }
+            Kind::Body => {}
             Kind::Moved | Kind::Pad | Kind::Freed => unreachable!(),
         }
         replica.view.rows = replica.runs.concat();
