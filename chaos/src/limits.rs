@@ -32,7 +32,7 @@ pub const DRAIN_WAIT: Duration = Duration::from_secs(400);
 pub const STOP_WAIT: Duration = Duration::from_secs(20);
 
 /// How long nodes may take until what they need no more is purged from their logs.
-pub const PURGE_WAIT: Duration = Duration::from_secs(5);
+pub const PURGE_WAIT: Duration = Duration::from_secs(12);
 
 /// Between two looks at something that is waited for.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);

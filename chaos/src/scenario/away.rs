@@ -1,8 +1,8 @@
 //! A node that was away for long: `rookery-chaos away`.
 //!
-//! One node after the other is killed and stays down while mail goes on, until the others have purged
-//! entries that it lacks. Started again it cannot be served from their logs: it gets checkpoints, and
-//! the bodies that it misses, while mail still goes on.
+//! One node after the other is killed and stays down while mail goes on, until the others have
+//! purged entries that it lacks. Started again it cannot be served from their logs: it gets
+//! checkpoints, and the bodies that it misses, while mail still goes on.
 
 use anyhow::ensure;
 use tokio::time::{Instant, sleep};

@@ -1,4 +1,4 @@
-//! Which bodies rows refer to: for whoever brings rows to a node, and the bodies that it lacks (R4).
+//! Which bodies rows refer to: for whoever brings rows to a node, and bodies that it lacks (R4).
 
 use bytes::Bytes;
 use proto::v1::MailChunkRow;

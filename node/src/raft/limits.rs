@@ -63,4 +63,4 @@ pub const OFFER_KEPT: Duration = Duration::from_secs(120);
 pub const LOG_KEPT_ENTRIES: usize = 8192;
 
 /// Between two looks at which entries can be purged.
-pub const PURGE_EVERY: Duration = Duration::from_secs(2);
+pub const PURGE_EVERY: Duration = Duration::from_secs(5);

@@ -156,8 +156,8 @@ impl LogStore {
             .map_err(io::Error::other)
     }
 
-    /// The last entry up to `upto` that can be purged while `kept_bytes` of them stay, for a follower
-    /// that was away for a moment.
+    /// The last entry up to `upto` that can be purged while `kept_bytes` of them stay, for a
+    /// follower that was away for a moment.
     #[must_use]
     pub fn purgeable(&self, upto: u64, kept_bytes: u64) -> Option<u64> {
         let state = self.shared.state.lock();

@@ -149,7 +149,7 @@ impl RaftStateMachine<Types> for Machine {
         let kept = self.offered.lock().as_ref().map(|(_, kept)| kept.clone());
         let snapshot = match kept.filter(|_| again) {
             Some(kept) => kept,
-            None => self.on_disk(|replica| replica.snapshot()).await?,
+            None => self.on_disk(|replica| replica.last_checkpoint()).await?,
         };
         *self.offered.lock() = Some((Instant::now(), snapshot.clone()));
         full_snapshot(snapshot).map(Some)

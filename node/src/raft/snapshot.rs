@@ -9,9 +9,9 @@
 //!                                  <----        done: installed
 //! ```
 //!
-//! Bodies that the follower holds are not sent again, so a node that was away fetches what it missed.
-//! When the stream breaks, what came is kept, and the next one goes on with it, if it is of the same
-//! checkpoint; bodies are asked for one by one, so they are never fetched twice whoever leads.
+//! Bodies that the follower holds are not sent again, so a node that was away fetches what it
+//! missed. When the stream breaks, what came is kept, and the next one goes on with it, if it is of
+//! the same checkpoint; bodies are asked for one by one.
 
 use std::sync::Arc;
 

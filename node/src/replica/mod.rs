@@ -46,13 +46,12 @@
 //!   from somewhere else.
 //! * **I16** An index that was deleted, cut or changed costs time, never an answer.
 //!
-//! What it does not do: it frees no segment of the log (there is no cleaner yet), and it brings no
-//! bodies with a snapshot: those that this node lacks are read from a replica that has them.
+//! What it does not do: it frees no segment of the log, although the log could.
 //!
 //! Read on: [`machine`] for what applies entries, [`overlay`] for the rows that it sees, [`index`]
 //! for the cache beneath, [`run`] for the bytes of runs, [`history`] for reading them merged,
 //! [`checkpoint`] and [`merge`] for what is written when, [`keeper`] for who drives it,
-//! [`mod@open`] for the way back, [`snapshot`] and [`bodies`] for what others ask for,
+//! [`mod@open`] for the way back, [`snapshot`], [`arrival`] and [`bodies`] for what others ask for,
 //! [`partition`] and [`directory`] for the two machines.
 
 pub mod limits;

@@ -135,19 +135,22 @@ impl Iterator for Sending {
 }
 
 impl Replica {
-    /// The last checkpoint as a snapshot. Makes one if there is none yet, of what is applied now.
-    /// Blocks on the disk.
+    /// A checkpoint as a snapshot: of what is applied now, or a little later. Blocks on the disk.
     ///
     /// # Errors
     /// The [`Fault`] that stopped the replica.
     pub fn snapshot(&self) -> Result<Snapshot, Fault> {
-        while self.checkpointed().is_none() && self.applied().last.is_some() {
-            if let Some(fault) = self.fault() {
-                return Err(fault);
-            }
-            if self.step(Due::Now) == Progress::Waiting {
-                self.bell.wait(POLL_EVERY);
-            }
+        self.checkpoint_from(self.applied().last)?;
+        self.last_checkpoint()
+    }
+
+    /// The last checkpoint as a snapshot; makes one if there is none yet. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The [`Fault`] that stopped the replica.
+    pub fn last_checkpoint(&self) -> Result<Snapshot, Fault> {
+        if self.checkpointed().is_none() {
+            self.checkpoint_from(self.applied().last)?;
         }
         let keep = self.keep.lock();
         self.state.read().layers.check()?;
@@ -161,6 +164,19 @@ impl Replica {
             membership: mark.and_then(|mark| mark.membership.clone()),
             chunks: Chunks(source),
         })
+    }
+
+    /// Returns once there is a checkpoint of `wanted` or later.
+    fn checkpoint_from(&self, wanted: Option<LogId>) -> Result<(), Fault> {
+        while self.checkpointed() < wanted {
+            if let Some(fault) = self.fault() {
+                return Err(fault);
+            }
+            if self.step(Due::Now) == Progress::Waiting {
+                self.bell.wait(POLL_EVERY);
+            }
+        }
+        Ok(())
     }
 
     /// Takes the rows of a snapshot in place of its own; does nothing if it has applied as much

@@ -21,8 +21,9 @@ pub struct Body {
     pub checksum: u32,
 }
 
-/// Bodies of one replica. A checkpoint of all replicas, of which cleaning a segment needs one, takes
-/// less than cleaning one wins (an eighth of a segment), or cleaning would never come to rest.
+/// Bodies of one replica. A checkpoint of all replicas, of which cleaning a segment needs one,
+/// takes less than cleaning one wins (an eighth of a segment), or cleaning would never come to
+/// rest.
 const BODIES_MAX: usize = 2;
 
 pub struct Keeper(Mutex<Inner>);

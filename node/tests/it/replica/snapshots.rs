@@ -144,7 +144,7 @@ fn bodies_come_along() {
     let mut bodies = Vec::new();
     for round in 0..40 {
         let body = format!("body {round}").repeat(round + 1);
-        let brings = format!("put k{round} {}", "x".repeat(2000));
+        let brings = format!("put k{round} {}", "x".repeat(9000));
         let id = leader.apply(&brings, body.as_bytes());
         let refers = format!("put r{round} @{}.{}.{}", id.term, id.index, body.len());
         leader.apply(&refers, b"");
@@ -167,8 +167,8 @@ fn bodies_come_along() {
     )
     .unwrap();
     let first = snapshot.chunks.iter().next().unwrap().unwrap();
-    assert!(!arrival.is_whole());
     arrival.push(&first).unwrap();
+    assert!(!arrival.is_whole());
     for chunk in snapshot.chunks.iter_from(arrival.cursor().clone()) {
         arrival.push(&chunk.unwrap()).unwrap();
     }
