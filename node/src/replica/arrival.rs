@@ -127,7 +127,7 @@ impl Arrival {
         Ok(wanted)
     }
 
-    /// Takes bodies in, each of which was checked: [`matches`].
+    /// Takes bodies in, each of which was checked with [`matches()`].
     ///
     /// # Errors
     /// [`Fault::Store`] if the log or the index cannot be written.
