@@ -3,8 +3,8 @@
 //! Chunks may come slowly, and the stream that brings them may break: an [`Arrival`] holds what
 //! came in an index beside that of the replica, which goes on meanwhile, and says where the next
 //! chunk begins. Then it says which of the bodies that the new rows refer to are not on this node,
-//! and takes those. Only [`Replica::install`] makes the new rows the replica's: one base in the log,
-//! whose last record is the switch. What is given up before leaves nothing but dead records.
+//! and takes those. Only [`Replica::install`] makes the new rows the replica's: one base in the
+//! log, whose last record is the switch. What is given up before leaves nothing but dead records.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -165,8 +165,8 @@ impl Arrival {
         }
     }
 
-    /// Adds the places of bodies that this node had before, and writes all rows as a base. When this
-    /// returns it is durable.
+    /// Adds the places of bodies that this node had before, and writes all rows as a base. When
+    /// this returns it is durable.
     pub(super) fn finish(mut self, own: Vec<Row>) -> Result<Arrived, Fault> {
         let digest = self.digest()?;
         let (old, _) = self.replica.holds();

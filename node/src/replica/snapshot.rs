@@ -4,9 +4,9 @@
 //! while they are sent. Nothing of it is made in advance and checkpoints go on beside it. It
 //! travels in the chunks of [`rows::snapshot`], each of which is verified where it arrives.
 //!
-//! Installed, the rows become a base in the log of the receiver. The last record of that base is the
-//! switch: before it is durable the old rows hold, after it the new ones, whatever happens to the
-//! index ([`super::arrival`]).
+//! Installed, the rows become a base in the log of the receiver. The last record of that base is
+//! the switch: before it is durable the old rows hold, after it the new ones, whatever happens to
+//! the index ([`super::arrival`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -59,8 +59,8 @@ impl Chunks {
         self.iter_from(Cursor::default())
     }
 
-    /// The chunks from where a receiver says that they go on. Of chunks that have arrived here, there
-    /// are none.
+    /// The chunks from where a receiver says that they go on. Of chunks that have arrived here,
+    /// there are none.
     pub fn iter_from(
         &self,
         cursor: Cursor,

@@ -245,13 +245,17 @@ fn data_directories_that_are_not_ours() {
     let segment = data.join("log/0000000000000001.seg");
     let sealed = fs::read(&segment).unwrap();
     let mut newer = sealed.clone();
-    newer[8..12].copy_from_slice(&2u32.to_le_bytes());
+    let known = seglog::FORMAT_VERSION;
+    newer[8..12].copy_from_slice(&(known + 1).to_le_bytes());
     let checksum = crc32c(&newer[..12]);
     newer[12..16].copy_from_slice(&checksum.to_le_bytes());
     fs::write(&segment, &newer).unwrap();
     place.refuses(
         "a newer log",
-        "the log has format 2, this program knows up to 1",
+        &format!(
+            "the log has format {}, this program knows up to {known}",
+            known + 1
+        ),
     );
     fs::write(&segment, &sealed).unwrap();
     rewrite(&node, "log = \"", "log = \"f");
