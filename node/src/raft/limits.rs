@@ -56,8 +56,9 @@ pub const BODIES_FRAME_BYTES: usize = 1 << 20;
 /// install a large one.
 pub const SNAPSHOT_SILENCE_MAX: Duration = Duration::from_secs(120);
 
-/// How long a leader offers the same checkpoint to a follower that lost the stream.
-pub const OFFER_KEPT: Duration = Duration::from_secs(120);
+/// How long a leader offers the same checkpoint to a follower that lost the stream. So long no
+/// entry above it is purged.
+pub const OFFER_KEPT: Duration = Duration::from_secs(5);
 
 /// Entries below the checkpoint that are not purged, at most: each costs about 80 bytes of memory.
 pub const LOG_KEPT_ENTRIES: usize = 8192;

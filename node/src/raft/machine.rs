@@ -52,11 +52,13 @@ impl Machine {
     #[must_use]
     pub fn offered(&self) -> Option<LogId> {
         let mut offered = self.offered.lock();
-        if offered
-            .as_ref()
-            .is_some_and(|(asked, _)| asked.elapsed() > OFFER_KEPT)
-        {
-            *offered = None;
+        if let Some((asked, snapshot)) = &mut *offered {
+            if snapshot.chunks.are_shared() {
+                // It is on its way.
+                *asked = Instant::now();
+            } else if asked.elapsed() > OFFER_KEPT {
+                *offered = None;
+            }
         }
         offered.as_ref().and_then(|(_, snapshot)| snapshot.last)
     }

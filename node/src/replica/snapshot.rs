@@ -83,6 +83,18 @@ impl Chunks {
     }
 }
 
+impl Chunks {
+    /// Whether somebody else is reading them.
+    #[must_use]
+    pub fn are_shared(&self) -> bool {
+        match &self.0 {
+            Source::Held(chunks) => Arc::strong_count(chunks) > 1,
+            Source::Arrived(arrival) => Arc::strong_count(arrival) > 1,
+            Source::Logged { history, .. } => Arc::strong_count(history) > 1,
+        }
+    }
+}
+
 /// Rows that have arrived, and the bodies that they refer to.
 impl From<Arrival> for Chunks {
     fn from(arrival: Arrival) -> Self {
