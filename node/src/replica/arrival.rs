@@ -6,7 +6,7 @@
 //! and takes those. Only [`Replica::install`] makes the new rows the replica's: one base in the
 //! log, whose last record is the switch. What is given up before leaves nothing but dead records.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -92,12 +92,13 @@ impl Arrival {
     }
 
     /// Bodies that the rows refer to and this node does not have: some of them, which are to be
-    /// brought before the next call; none when it has all.
+    /// brought before the next call; none when it has all. Notes where those lie that only Raft's
+    /// log knows of, applied or not: it forgets them with the snapshot (R4).
     ///
     /// # Errors
     /// A [`Fault`] if rows cannot be read.
     pub fn wanted(&mut self) -> Result<Vec<Referred>, Fault> {
-        let (mut wanted, mut seen) = (Vec::new(), BTreeSet::new());
+        let (mut wanted, mut listed) = (BTreeMap::new(), BTreeMap::new());
         let (old, entries) = self.replica.holds();
         let mut bytes = 0;
         for row in self.index.scan(&self.looked, END)? {
@@ -106,7 +107,7 @@ impl Arrival {
                 continue;
             }
             if wanted.len() >= BODIES_WANTED_MAX || bytes >= ARRIVED_BYTES_MAX {
-                return Ok(wanted);
+                break;
             }
             self.looked = key.clone();
             let Some(referred) = self.replica.machine.referred(&key, &value)? else {
@@ -114,17 +115,21 @@ impl Arrival {
             };
             let id = referred.id;
             let place = places::key(id);
-            let held = self.index.get(&place)?.is_some()
-                || old.get(&place)?.is_some()
-                || entries
-                    .as_ref()
-                    .is_some_and(|entries| entries.place(id.index, id.term).is_some());
-            if !held && seen.insert(id) {
+            if self.index.get(&place)?.is_some() || old.get(&place)?.is_some() {
+                continue;
+            }
+            let logged = entries
+                .as_ref()
+                .and_then(|entries| entries.place(id.index, id.term));
+            if let Some(logged) = logged {
+                listed.insert(place, places::value(&logged));
+            } else if wanted.insert(id, referred).is_none() {
                 bytes += referred.length;
-                wanted.push(referred);
             }
         }
-        Ok(wanted)
+        self.index
+            .put_sorted(&mut puts(listed.into_iter().map(Ok)))?;
+        Ok(wanted.into_values().collect())
     }
 
     /// Takes bodies in, each of which was checked with [`matches()`].

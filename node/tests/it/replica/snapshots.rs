@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use node::replica::index::MemoryIndexes;
 use node::replica::limits::Bounds;
-use node::replica::{Arrival, Chunks, Due, LogId, Opening, Replica, Snapshot, open};
+use node::replica::{Arrival, Chunks, Due, LogId, Opening, Referred, Replica, Snapshot, open};
 use rows::{Digest, Fault};
 
 use super::crash::command;
@@ -206,6 +206,54 @@ fn bodies_come_along() {
     let reopened = open(opening, recovered.replicas.get(&REPLICA)).unwrap();
     for (id, body) in &bodies {
         assert_eq!(reopened.entry_body(*id).unwrap(), *body);
+    }
+}
+
+/// Bodies of entries that Raft has here, and that were not applied yet when the snapshot came, are
+/// here afterwards too, though Raft purges those entries (R4).
+#[test]
+fn bodies_not_applied_yet_are_kept() {
+    let (mut leader, mut follower) = (Rig::new(), Rig::new());
+    for round in 0..6 {
+        let body = format!("body {round}");
+        let id = leader.apply(&format!("put k{round} x"), body.as_bytes());
+        let refers = format!("put r{round} @{}.{}.{}", id.term, id.index, body.len());
+        leader.apply(&refers, b"");
+    }
+    leader.checkpoint();
+    follower.apply("put k0 x", b"body 0");
+    for entry in &leader.entries[1..8] {
+        follower.raft.append(&follower.log, REPLICA, entry);
+    }
+    follower.write();
+    let snapshot = leader.replica.snapshot().unwrap();
+    let writing = WriterThread::start(follower.writer);
+    let at = snapshot.last.unwrap();
+    let mut arrival = Arrival::begin(&follower.replica, at, None).unwrap();
+    for chunk in snapshot.chunks.iter() {
+        arrival.push(&chunk.unwrap()).unwrap();
+    }
+    let wanted = arrival.wanted().unwrap();
+    let missing: Vec<LogId> = leader.entries[8..]
+        .iter()
+        .step_by(2)
+        .map(|e| e.id)
+        .collect();
+    assert_eq!(
+        wanted.iter().map(|found| found.id).collect::<Vec<_>>(),
+        missing
+    );
+    let bring = |found: &Referred| (*found, leader.replica.entry_body(found.id).unwrap());
+    arrival.put(wanted.iter().map(bring).collect()).unwrap();
+    let arrived = Snapshot {
+        chunks: Chunks::from(arrival),
+        ..snapshot
+    };
+    follower.replica.install(arrived).unwrap();
+    follower.writer = writing.stop();
+    follower.raft.purge(u64::MAX);
+    for entry in leader.entries.iter().step_by(2) {
+        assert_eq!(follower.replica.entry_body(entry.id).unwrap(), entry.body);
     }
 }
 
