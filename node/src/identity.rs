@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -123,9 +124,29 @@ pub enum IdentityError {
     },
 }
 
-/// Takes the data directory for this process, until the file is dropped. One that is in use is
-/// waited for, for a second: who used it may be ending, and a process that is being started holds
-/// what its parent had open, for a moment.
+/// How often something that another process has locked is tried again: a process that is ending may
+/// have it, and one that is being started holds what its parent had open, for a moment.
+const LOCK_TRIES: u32 = 20;
+
+/// Between two such tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Locks a file, and waits a moment for whoever has it.
+///
+/// # Errors
+///
+/// As [`fs::File::try_lock`].
+pub fn lock_patiently(file: &fs::File) -> Result<(), fs::TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            ended => return ended,
+        }
+    }
+    file.try_lock()
+}
+
+/// Takes the data directory for this process, until the file is dropped.
 ///
 /// # Errors
 ///
@@ -141,13 +162,7 @@ pub fn lock(directory: &Path) -> Result<fs::File, IdentityError> {
         path: path.clone(),
         source,
     })?;
-    for _ in 0..20 {
-        if file.try_lock().is_ok() {
-            return Ok(file);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    match file.try_lock() {
+    match lock_patiently(&file) {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(IdentityError::Locked {
             path: directory.to_owned(),

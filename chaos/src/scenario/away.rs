@@ -11,7 +11,7 @@ use super::stage::{Setting, Stage, seconds};
 use crate::limits::PURGE_WAIT;
 use crate::load::{Crowd, Load};
 use crate::nemesis::{Campaign, wait_for_load};
-use crate::report::{Demands, Ending, report};
+use crate::report::{Demands, Ending};
 
 /// What can be chosen.
 #[derive(Clone, Debug)]
@@ -61,13 +61,10 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         );
     }
     load.stop().await?;
-    let verdict = stage.judge().await?;
     let demands = Demands {
         kills: options.rounds,
         full: 0,
         operations: u64::from(options.rounds) * options.operations,
     };
-    let (text, ending) = report(&demands, &campaign, &verdict);
-    print!("{text}");
-    Ok(ending)
+    stage.conclude(&demands, &campaign).await
 }

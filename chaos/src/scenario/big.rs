@@ -19,7 +19,7 @@ use crate::mail::imap::Imap;
 use crate::mail::lmtp::Lmtp;
 use crate::mail::message::{Content, Serial, message_of_size};
 use crate::nemesis::Campaign;
-use crate::report::{Demands, Ending, report};
+use crate::report::{Demands, Ending};
 
 /// What can be chosen.
 #[derive(Clone, Debug)]
@@ -66,15 +66,12 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
             seconds(began.elapsed())
         );
     }
-    let verdict = big.stage.judge().await?;
     let demands = Demands {
         kills: 2,
         full: 0,
         operations: 2,
     };
-    let (text, ending) = report(&demands, &campaign, &verdict);
-    print!("{text}");
-    Ok(ending)
+    big.stage.conclude(&demands, &campaign).await
 }
 
 struct Big {

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::stage::{Setting, Stage, seconds};
 use crate::load::{Crowd, Load};
 use crate::nemesis::{self, Strike};
-use crate::report::{Demands, Ending, report};
+use crate::report::{Demands, Ending};
 
 /// What can be chosen.
 #[derive(Clone, Debug)]
@@ -53,8 +53,6 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         "the load has ended after {}; reading everything",
         seconds(began.elapsed())
     );
-    let verdict = stage.judge().await?;
-
     let demands = Demands {
         kills: options.kills,
         full: steps
@@ -63,7 +61,5 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
             .sum(),
         operations: steps.iter().map(|step| step.after_operations).sum(),
     };
-    let (text, ending) = report(&demands, &campaign, &verdict);
-    print!("{text}");
-    Ok(ending)
+    stage.conclude(&demands, &campaign).await
 }

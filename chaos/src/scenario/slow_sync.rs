@@ -18,7 +18,7 @@ use crate::cluster::Cluster;
 use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
 use crate::load::{Crowd, Load};
 use crate::nemesis::{Campaign, wait_for_load};
-use crate::report::{Demands, Ending, report};
+use crate::report::{Demands, Ending};
 
 /// What can be chosen.
 #[derive(Clone, Debug)]
@@ -75,16 +75,13 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         ended.extend(led);
     }
     load.stop().await?;
-    let verdict = stage.judge().await?;
     let operations = u64::from(options.rounds) * OPERATIONS;
     let demands = Demands {
         kills: options.rounds,
         full: 0,
         operations,
     };
-    let (text, ending) = report(&demands, &campaign, &verdict);
-    print!("{text}");
-    Ok(ending)
+    stage.conclude(&demands, &campaign).await
 }
 
 /// Makes the node lead something; answers what it leads then and in which terms. `ended` are terms

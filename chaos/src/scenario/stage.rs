@@ -17,7 +17,9 @@ use crate::load::{Door, Scene};
 use crate::mail::Trouble;
 use crate::mail::imap::Imap;
 use crate::mail::message::Sizes;
+use crate::nemesis::Campaign;
 use crate::oracle::{Kind, Verdict, Violation, judge};
+use crate::report::{Demands, Ending, report};
 
 /// The history's name in the folder of a run.
 pub const HISTORY: &str = "history.jsonl";
@@ -93,7 +95,7 @@ impl Stage {
     /// # Errors
     ///
     /// When the cluster does not come to rest by itself, or cannot be read: findings too.
-    pub async fn judge(&self) -> anyhow::Result<Verdict> {
+    async fn judge(&self) -> anyhow::Result<Verdict> {
         let nodes: Vec<u64> = self.scene.nodes.iter().map(|door| door.node).collect();
         for node in &nodes {
             self.cluster.start(*node).await?;
@@ -120,6 +122,18 @@ impl Stage {
                 what,
             }));
         Ok(verdict)
+    }
+
+    /// Judges, prints the report, and says how the run ended.
+    ///
+    /// # Errors
+    ///
+    /// When the cluster does not come to rest by itself, or cannot be read: findings too.
+    pub async fn conclude(&self, demands: &Demands, campaign: &Campaign) -> anyhow::Result<Ending> {
+        let verdict = self.judge().await?;
+        let (text, ending) = report(demands, campaign, &verdict);
+        print!("{text}");
+        Ok(ending)
     }
 
     async fn read_everything(&self) -> anyhow::Result<()> {

@@ -20,6 +20,7 @@ use anyhow::{Context, bail, ensure};
 
 use super::ports::{self, Addresses, Ports};
 use crate::config::{self, Config};
+use crate::identity::lock_patiently;
 use crate::pki::{Authority, Making};
 
 /// What can be chosen when a cluster is made.
@@ -138,14 +139,7 @@ impl Plan {
 fn lock(dir: &Path) -> anyhow::Result<File> {
     let path = dir.join("lock");
     let lock = File::create(&path).with_context(|| path.display().to_string())?;
-    // A process that is being started holds what its parent had open, for a moment.
-    for _ in 0..20 {
-        if lock.try_lock().is_ok() {
-            return Ok(lock);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    match lock.try_lock() {
+    match lock_patiently(&lock) {
         Ok(()) => Ok(lock),
         Err(fs::TryLockError::WouldBlock) => bail!("{} is in use by another demo", dir.display()),
         Err(fs::TryLockError::Error(error)) => Err(error).context(path.display().to_string()),

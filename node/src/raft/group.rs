@@ -45,7 +45,6 @@ pub struct Group {
     id: GroupId,
     replica_id: u64,
     raft: Raft,
-    replica: Arc<Replica>,
     store: LogStore,
     machine: Machine,
     reads: mpsc::Sender<oneshot::Sender<Result<(), GroupError>>>,
@@ -87,7 +86,6 @@ impl Group {
             id,
             replica_id,
             raft,
-            replica: Arc::clone(machine.replica()),
             store,
             machine,
             reads,
@@ -109,7 +107,7 @@ impl Group {
     /// What the replica on this node has applied.
     #[must_use]
     pub fn rows(&self) -> &Arc<Replica> {
-        &self.replica
+        self.machine.replica()
     }
 
     /// openraft underneath; for this folder.
@@ -129,11 +127,11 @@ impl Group {
     ///
     /// When the group has stopped.
     pub async fn purge(&self, kept_bytes: u64) -> Result<(), GroupError> {
-        let Some(checkpoint) = self.replica.checkpointed() else {
+        let Some(checkpoint) = self.rows().checkpointed() else {
             return Ok(());
         };
         // A follower that is being brought to an older checkpoint goes on above that.
-        let offered = self.machine.offered();
+        let offered = self.machine.offered().and_then(|offered| offered.last);
         let upto = offered.map_or(checkpoint.index, |at| at.index.min(checkpoint.index));
         let Some(upto) = self.store.purgeable(upto, kept_bytes) else {
             return Ok(());

@@ -28,7 +28,7 @@ type FullSnapshot = RaftSnapshot<CommittedLeader, u64, openraft::impls::EmptyNod
 #[derive(Clone)]
 pub struct Machine {
     replica: Arc<Replica>,
-    /// The checkpoint that a follower is brought to, and since when it was not asked for.
+    /// The checkpoint that a follower is brought to, and when it was last asked for.
     offered: Arc<Mutex<Option<(Instant, Snapshot)>>>,
 }
 
@@ -50,7 +50,7 @@ impl Machine {
 
     /// The checkpoint that a follower is brought to: entries above it must stay.
     #[must_use]
-    pub fn offered(&self) -> Option<LogId> {
+    pub fn offered(&self) -> Option<Snapshot> {
         let mut offered = self.offered.lock();
         if let Some((asked, snapshot)) = &mut *offered {
             if snapshot.chunks.are_shared() {
@@ -60,7 +60,7 @@ impl Machine {
                 *offered = None;
             }
         }
-        offered.as_ref().and_then(|(_, snapshot)| snapshot.last)
+        offered.as_ref().map(|(_, snapshot)| snapshot.clone())
     }
 
     /// Does what waits for the disk where waiting holds up no other group.
@@ -147,10 +147,8 @@ impl RaftStateMachine<Types> for Machine {
             return Ok(None);
         }
         // The same again for whoever lost the stream: so it can go on where it was.
-        let again = self.offered().is_some();
-        let kept = self.offered.lock().as_ref().map(|(_, kept)| kept.clone());
-        let snapshot = match kept.filter(|_| again) {
-            Some(kept) => kept,
+        let snapshot = match self.offered() {
+            Some(offered) => offered,
             None => self.on_disk(|replica| replica.last_checkpoint()).await?,
         };
         *self.offered.lock() = Some((Instant::now(), snapshot.clone()));

@@ -94,18 +94,17 @@ fn caller<T>(request: &Request<T>) -> Result<CallerNode, Status> {
 type Reply = Pin<Box<dyn Future<Output = v1::PeerAppendReply> + Send>>;
 
 /// Starts one request and polls it once, which puts it into the queue of its group's core: so the
-/// order of arrival is the order of work.
+/// order of arrival is the order of work. The queue is longer than what links hold, so it has room;
+/// and the poll must not be put off to let other tasks run, or the next request would pass it.
 async fn begin(mut reply: Reply) -> Result<v1::PeerAppendReply, Reply> {
-    std::future::poll_fn(move |context| {
-        Poll::Ready(match reply.as_mut().poll(context) {
-            Poll::Ready(done) => Ok(done),
-            Poll::Pending => Err(std::mem::replace(
-                &mut reply,
-                Box::pin(std::future::pending()),
-            )),
-        })
-    })
-    .await
+    let first = std::future::poll_fn(|context| {
+        let polled = tokio::task::unconstrained(reply.as_mut());
+        Poll::Ready(std::pin::pin!(polled).poll(context))
+    });
+    match first.await {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => Err(reply),
+    }
 }
 
 fn refused(id: u64, reason: impl Into<String>) -> v1::PeerAppendReply {
@@ -330,4 +329,29 @@ impl PeerServer {
 
 fn stopped(error: impl std::error::Error) -> Status {
     Status::unavailable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::{Reply, begin, refused};
+
+    #[tokio::test]
+    async fn requests_are_begun_in_order() {
+        let (queue, mut queued) = mpsc::channel(4096);
+        let mut waiting = Vec::new();
+        for id in 0..1000 {
+            let queue = queue.clone();
+            let reply: Reply = Box::pin(async move {
+                queue.send(id).await.unwrap();
+                std::future::pending::<()>().await;
+                refused(id, "never")
+            });
+            waiting.push(begin(reply).await.unwrap_err());
+        }
+        let begun: Vec<u64> = std::iter::from_fn(|| queued.try_recv().ok()).collect();
+        assert_eq!(begun, (0..1000).collect::<Vec<u64>>());
+        drop(waiting);
+    }
 }

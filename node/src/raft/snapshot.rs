@@ -189,10 +189,7 @@ async fn take(
     let kept = service.arrivals.lock().remove(&route.to);
     let mut arrival = match kept.filter(|kept| kept.at() == at) {
         Some(kept) => kept,
-        None => {
-            let replica = Arc::clone(group.rows());
-            blocking(move || Ok(Arrival::begin(&replica, at, membership)?)).await?
-        }
+        None => tokio::task::block_in_place(|| Arrival::begin(group.rows(), at, membership))?,
     };
     let brought = bring(service, caller, &group, &mut arrival, &mut frames, replies).await;
     if let Err(error) = brought {
@@ -357,10 +354,4 @@ pub(super) fn send_bodies(
     if !frame.bodies.is_empty() {
         drop(frames.blocking_send(Ok(frame)));
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
-) -> anyhow::Result<T> {
-    tokio::task::spawn_blocking(work).await?
 }

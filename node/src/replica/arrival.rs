@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rows::snapshot::{Cursor, Reader, SnapshotError};
-use rows::{Digest, END, Fault, Row};
+use rows::{DIGEST_KEY, Digest, END, Fault, Row};
 use seglog::{Record, Sync};
 
 use super::Replica;
@@ -103,7 +103,7 @@ impl Arrival {
         let mut bytes = 0;
         for row in self.index.scan(&self.looked, END)? {
             let (key, value) = row?;
-            if key == self.looked {
+            if key == self.looked || key == DIGEST_KEY {
                 continue;
             }
             if wanted.len() >= BODIES_WANTED_MAX || bytes >= ARRIVED_BYTES_MAX {

@@ -224,7 +224,7 @@ pub struct PieceCache {
 
 impl Service {
     /// A part of a body: from the beginning of `range`, and at most to its end; shorter where a
-    /// chunk ends. From this node's replica if it has the bytes, else from the leader's.
+    /// chunk ends. From this node's replica if it has the bytes, else from another.
     ///
     /// # Errors
     ///
@@ -295,12 +295,7 @@ impl Service {
         wait: std::time::Duration,
     ) -> Result<Bytes, Failure> {
         let call = Call::Body { index, term, range };
-        let here = self.router().local().answer(group, call.clone()).await;
-        let answer = match here {
-            Ok(answer) => answer,
-            Err(_) => self.ask(group, call, wait).await?,
-        };
-        match answer {
+        match self.ask_any(group, call, wait).await? {
             Answer::Body(bytes) => Ok(bytes),
             _ => Err(Failure::Invalid("unexpected answer".into())),
         }

@@ -141,18 +141,34 @@ impl Service {
     ///
     /// See [`Router::ask`].
     pub async fn ask(&self, group: GroupId, call: Call, wait: Duration) -> Result<Answer, Failure> {
-        let holders: Vec<u64> = {
-            let view = self.shared.view.read();
-            view.group(directory::GroupId(group.0))
-                .map_or_else(Vec::new, |group| {
-                    group
-                        .replicas
-                        .iter()
-                        .map(|replica| replica.node.0)
-                        .collect()
-                })
-        };
+        let holders = self.holders(group);
         self.shared.router.ask(group, &holders, call, wait).await
+    }
+
+    /// Asks any replica of `group` for what is the same on all of them.
+    ///
+    /// # Errors
+    ///
+    /// See [`Router::ask_any`].
+    pub async fn ask_any(
+        &self,
+        group: GroupId,
+        call: Call,
+        wait: Duration,
+    ) -> Result<Answer, Failure> {
+        let holders = self.holders(group);
+        let router = &self.shared.router;
+        router.ask_any(group, &holders, call, wait).await
+    }
+
+    /// The nodes on which the directory placed replicas of `group`.
+    fn holders(&self, group: GroupId) -> Vec<u64> {
+        let view = self.shared.view.read();
+        let group = view.group(directory::GroupId(group.0));
+        group.map_or_else(Vec::new, |group| {
+            let nodes = group.replicas.iter().map(|replica| replica.node.0);
+            nodes.collect()
+        })
     }
 
     /// Changes something in a partition, exactly once.

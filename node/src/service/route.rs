@@ -76,13 +76,7 @@ impl Router {
         loop {
             let target = self.target(group, hint.take(), holders, tries);
             tries += 1;
-            let attempt = async {
-                match target {
-                    Target::Here => self.local.answer(group, call.clone()).await,
-                    Target::Node(node) => self.remote.ask(node, group, call.clone()).await,
-                    Target::Nobody => Err(Failure::NotLeader(None)),
-                }
-            };
+            let attempt = self.attempt(target, group, call.clone());
             let limit = deadline.min(Instant::now() + TRY_WAIT);
             match tokio::time::timeout_at(limit, attempt).await {
                 Ok(Ok(answer)) => return Ok(answer),
@@ -105,6 +99,60 @@ impl Router {
             if hint.is_none() {
                 tokio::time::sleep(TRY_PAUSE).await;
             }
+        }
+    }
+
+    /// Asks for what is the same on all replicas of `group`: this node first, then the leader, then
+    /// each of `holders`, until one has it, and again for up to `wait` while some do not answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotFound`] when all of them answered that they do not have it;
+    /// [`Failure::Busy`] when nobody who has it answered in that time.
+    pub async fn ask_any(
+        &self,
+        group: GroupId,
+        holders: &[u64],
+        call: Call,
+        wait: Duration,
+    ) -> Result<Answer, Failure> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let leader = match self.target(group, None, &[], 0) {
+                Target::Node(node) => Some(node),
+                Target::Here | Target::Nobody => None,
+            };
+            let mut order = vec![self.node];
+            order.extend(leader);
+            order.extend(holders.iter().filter(|node| **node != self.node));
+            let mut silent = false;
+            for (tried, node) in order.iter().enumerate() {
+                if order[..tried].contains(node) {
+                    continue;
+                }
+                let attempt = self.attempt(self.at(*node), group, call.clone());
+                let limit = deadline.min(Instant::now() + TRY_WAIT);
+                match tokio::time::timeout_at(limit, attempt).await {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(Failure::NotFound)) => {}
+                    Ok(Err(_)) | Err(_) => silent |= *node != self.node,
+                }
+            }
+            if !silent {
+                return Err(Failure::NotFound);
+            }
+            if Instant::now() >= deadline {
+                return Err(Failure::Busy("no replica that has it answers".into()));
+            }
+            tokio::time::sleep(TRY_PAUSE).await;
+        }
+    }
+
+    async fn attempt(&self, target: Target, group: GroupId, call: Call) -> Result<Answer, Failure> {
+        match target {
+            Target::Here => self.local.answer(group, call).await,
+            Target::Node(node) => self.remote.ask(node, group, call).await,
+            Target::Nobody => Err(Failure::NotLeader(None)),
         }
     }
 

@@ -12,7 +12,8 @@ use node::replica::directory::Directory;
 use node::replica::index::MemoryIndexes;
 use node::replica::partition::Partition;
 use node::replica::{
-    Applying, BodyError, Chunks, LogId, Machine, Opening, Replica, Snapshot, open,
+    Applying, Arrival, BodyError, Chunks, LogId, Machine, Opening, Referred, Replica, Snapshot,
+    open,
 };
 use parking_lot::RwLock;
 use seglog::sim::SimDisk;
@@ -255,7 +256,7 @@ fn mail_travels_in_a_snapshot() {
     let snapshot = mail.bench.replica.snapshot().unwrap();
     let follower = Bench::new(Arc::new(Partition));
     let writing = WriterThread::start(follower.writer);
-    follower.replica.install(snapshot).unwrap();
+    follower.replica.install(snapshot.clone()).unwrap();
     drop(writing.stop());
     assert_eq!(follower.replica.digest(), mail.bench.replica.digest());
     let found = messages(&follower.replica);
@@ -265,6 +266,34 @@ fn mail_travels_in_a_snapshot() {
         Err(BodyError::Missing(_))
     ));
     assert_eq!(follower.replica.next_due(), mail.bench.replica.next_due());
+
+    // With the bodies that its rows say are missing.
+    let follower = Bench::new(Arc::new(Partition));
+    let writing = WriterThread::start(follower.writer);
+    let at = snapshot.last.unwrap();
+    let mut arrival = Arrival::begin(&follower.replica, at, None).unwrap();
+    for chunk in snapshot.chunks.iter() {
+        arrival.push(&chunk.unwrap()).unwrap();
+    }
+    let wanted = arrival.wanted().unwrap();
+    assert_eq!(wanted.len(), found.len());
+    let bring = |missing: &Referred| {
+        let body = mail.bench.replica.entry_body(missing.id).unwrap();
+        (*missing, body)
+    };
+    arrival.put(wanted.iter().map(bring).collect()).unwrap();
+    assert_eq!(arrival.wanted().unwrap(), []);
+    let arrived = Snapshot {
+        chunks: Chunks::from(arrival),
+        ..snapshot
+    };
+    follower.replica.install(arrived).unwrap();
+    drop(writing.stop());
+    assert_eq!(follower.replica.digest(), mail.bench.replica.digest());
+    for message in &found {
+        let there = mail.bench.replica.body(&message.body).unwrap();
+        assert_eq!(follower.replica.body(&message.body).unwrap(), there);
+    }
 }
 
 /// Bytes that are no command of this version stop the replica, and nobody is answered.
