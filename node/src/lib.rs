@@ -19,6 +19,7 @@
 //! Beside them: [`config`], [`identity`] (what the data directory says), [`tls`], [`pki`],
 //! [`telemetry`], and [`demo`], which runs three nodes on one machine.
 
+mod book;
 pub mod config;
 pub mod demo;
 #[cfg(feature = "faults")]

@@ -17,8 +17,8 @@ use proto::v1;
 use seglog::{RecoveredReplica, ReplicaId};
 use tokio::sync::Notify;
 use tonic::Status;
-use tonic::transport::Channel;
 
+use crate::book::Book;
 use crate::config::Config;
 use crate::identity::{self, FEATURE_LEVEL, Identity, Membership, Peer};
 use crate::link::Dial;
@@ -26,7 +26,7 @@ use crate::raft::{Gate, Groups, LogStore, OnFatal, Peers, Timing};
 use crate::replica::directory::Directory;
 use crate::replica::index::{Indexes, SledIndexes};
 use crate::replica::partition::Partition;
-use crate::replica::{Checkpointer, GroupId, Hints, Machine, Opening};
+use crate::replica::{Checkpointer, Cleaning, GroupId, Hints, Machine, Opening};
 use crate::service::steward::Usher;
 use crate::service::{DIRECTORY, Hub, Local, Remote, Service};
 use crate::tls::Tls;
@@ -50,6 +50,7 @@ pub struct Node {
     recovered: Mutex<BTreeMap<ReplicaId, RecoveredReplica>>,
     indexes: Arc<dyn Indexes>,
     checkpointer: Arc<Checkpointer>,
+    cleaning: Arc<Cleaning>,
     hints: Hints,
     view: Arc<RwLock<View>>,
     book: Arc<Book>,
@@ -63,82 +64,12 @@ pub struct Node {
     starting: tokio::sync::Mutex<BTreeSet<GroupId>>,
 }
 
-/// Where nodes and replicas are.
-pub struct Book {
-    node: u64,
-    directory: std::path::PathBuf,
-    identity: Mutex<Identity>,
-    view: Arc<RwLock<View>>,
-    tls: Tls,
-}
-
-impl Book {
-    fn known(&self, found: impl Fn(&Peer) -> bool) -> Option<Peer> {
-        let identity = self.identity.lock();
-        identity
-            .cluster
-            .as_ref()?
-            .peers
-            .iter()
-            .find(|peer| found(peer))
-            .cloned()
-    }
-
-    fn address(&self, node: u64) -> Option<String> {
-        let view = self.view.read();
-        let known = view
-            .node(NodeId(node))
-            .map(|node| node.addresses.peer.clone());
-        drop(view);
-        known.or_else(|| {
-            self.known(|peer| peer.node == node)
-                .map(|peer| peer.address)
-        })
-    }
-
-    fn directory_replica(&self) -> Option<u64> {
-        Some(self.identity.lock().cluster.as_ref()?.directory_replica)
-    }
-
-    /// Durably belongs to a cluster from now on.
-    fn join(&self, membership: Membership) -> anyhow::Result<()> {
-        let mut identity = self.identity.lock();
-        let next = Identity {
-            cluster: Some(membership),
-            ..identity.clone()
-        };
-        next.write(&self.directory)?;
-        *identity = next;
-        Ok(())
-    }
-}
-
-impl Dial for Book {
-    fn dial(
-        &self,
-        node: u64,
-    ) -> Pin<Box<dyn Future<Output = anyhow::Result<Channel>> + Send + '_>> {
-        Box::pin(async move {
-            let address = self
-                .address(node)
-                .ok_or_else(|| anyhow::anyhow!("the address of node {node} is not known"))?;
-            Ok(self.tls.dial(&address, node).await?)
-        })
-    }
-
-    fn node_of(&self, replica: u64) -> Option<u64> {
-        let view = self.view.read();
-        let placed = view
-            .replica(directory::ReplicaId(replica))
-            .map(|(_, found)| found.node.0);
-        drop(view);
-        placed
-            .or_else(|| {
-                self.known(|peer| peer.replica == replica)
-                    .map(|peer| peer.node)
-            })
-            .or_else(|| (self.directory_replica() == Some(replica)).then_some(self.node))
-    }
+/// The replicas whose life has not ended.
+fn alive(
+    recovered: &BTreeMap<ReplicaId, RecoveredReplica>,
+) -> impl Iterator<Item = ReplicaId> + '_ {
+    let alive = recovered.iter().filter(|(_, found)| !found.ended);
+    alive.map(|(replica, _)| *replica)
 }
 
 /// What [`Node::open`] found.
@@ -149,6 +80,8 @@ pub struct Opened {
     pub writer: seglog::Writer,
     /// Takes checkpoints; to be driven by a thread.
     pub checkpointer: Arc<Checkpointer>,
+    /// Cleans the log; to be driven by a thread.
+    pub cleaning: Arc<Cleaning>,
 }
 
 impl Node {
@@ -205,6 +138,11 @@ impl Node {
         let groups = Groups::new(timing, peers, on_fatal)?;
         let hub = Hub::default();
         let checkpointer = Arc::new(Checkpointer::new());
+        let cleaning = Arc::new(Cleaning::new(
+            log.clone(),
+            Arc::clone(&checkpointer),
+            alive(&recovered.replicas),
+        ));
         let service = Service::new(
             config.node.id,
             identity.boot,
@@ -221,6 +159,7 @@ impl Node {
             recovered: Mutex::new(recovered.replicas),
             indexes,
             checkpointer: Arc::clone(&checkpointer),
+            cleaning: Arc::clone(&cleaning),
             hints: Arc::new(move |_, hints| hub.publish(hints)),
             view,
             book,
@@ -234,6 +173,7 @@ impl Node {
             node,
             writer,
             checkpointer,
+            cleaning,
         })
     }
 
@@ -247,6 +187,12 @@ impl Node {
     #[must_use]
     pub fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// What of the log is needed.
+    #[must_use]
+    pub fn cleaning(&self) -> &Arc<Cleaning> {
+        &self.cleaning
     }
 
     /// The log of this node.

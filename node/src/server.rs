@@ -18,7 +18,7 @@ use crate::front::lmtp::LmtpDoor;
 use crate::front::{Door, Shutdown};
 use crate::node::{Node, Opened};
 use crate::raft::{CallerNode, Gate, OnFatal, PeerServer, PeerService};
-use crate::replica::Checkpointer;
+use crate::replica::{Checkpointer, Cleaning};
 use crate::service::steward::{self, Usher};
 use crate::service::{StoreServer, limits::MESSAGE_BYTES_MAX};
 use crate::telemetry;
@@ -89,8 +89,9 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
         node,
         writer,
         checkpointer,
+        cleaning,
     } = opened;
-    spawn_threads(&node, writer, &checkpointer)?;
+    spawn_threads(&node, writer, &checkpointer, &cleaning)?;
 
     let (stop, shutdown) = Shutdown::channel();
     tokio::spawn(telemetry::endpoint::upkeep(metrics.clone()));
@@ -147,6 +148,7 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     // What was answered is durable in the log: nothing else needs to be written.
+    cleaning.stop();
     checkpointer.stop();
     Ok(())
 }
@@ -187,11 +189,12 @@ fn on_fatal() -> OnFatal {
     })
 }
 
-/// One thread writes the log, one fills spare segments, one takes checkpoints.
+/// One thread writes the log, one fills spare segments, one takes checkpoints, one cleans the log.
 fn spawn_threads(
     node: &Arc<Node>,
     mut writer: Writer,
     checkpointer: &Arc<Checkpointer>,
+    cleaning: &Arc<Cleaning>,
 ) -> anyhow::Result<()> {
     const IDLE: Duration = Duration::from_millis(200);
     let fatal = on_fatal();
@@ -230,6 +233,10 @@ fn spawn_threads(
     std::thread::Builder::new()
         .name("checkpoints".into())
         .spawn(move || checkpointer.run())?;
+    let cleaning = Arc::clone(cleaning);
+    std::thread::Builder::new()
+        .name("log-cleaner".into())
+        .spawn(move || cleaning.run())?;
     Ok(())
 }
 

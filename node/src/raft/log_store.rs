@@ -4,7 +4,7 @@
 //! (`RECENT_BYTES_MAX`); after that a slot of a few words says where each one lies. Order is the
 //! order of calls: openraft calls from one task, and `seglog` keeps it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
@@ -229,11 +229,13 @@ impl LogStore {
                 checksum,
             )
         };
-        let payload = self
-            .shared
-            .log
-            .read(place, Some(checksum))
-            .map_err(io::Error::other)?;
+        let payload = match self.shared.log.read(place, Some(checksum)) {
+            // It was moved since it was looked for.
+            Err(seglog::Error::Freed { .. }) if !self.lies_at(index, id.term, place) => {
+                return self.entry(index);
+            }
+            read => read.map_err(io::Error::other)?,
+        };
         let mut entry = convert::entry_from_log(id, &payload)?;
         if let EntryPayload::Normal(proposal) = &mut entry.payload
             && proposal.body.len() > BODY_INLINE_MAX as u64
@@ -361,7 +363,7 @@ impl Entries for LogStore {
         {
             return Some(proposal.body.place());
         }
-        self.place(index, term).map(BodyPlace::from)
+        self.place(index, term).map(BodyPlace::Logged)
     }
 
     fn place(&self, index: u64, term: u64) -> Option<Logged> {
@@ -383,6 +385,9 @@ impl Entries for LogStore {
             .shared
             .log
             .read_range(place, 0..convert::HEAD_BYTES.min(place.length));
+        if matches!(head, Err(seglog::Error::Freed { .. })) && !self.lies_at(index, term, place) {
+            return self.place(index, term);
+        }
         let skip = convert::skip_from_head(&head.ok()?)?;
         if let Some(slot) = self.shared.state.lock().slot_mut(index)
             && slot.term == term
@@ -405,6 +410,30 @@ impl Entries for LogStore {
             .take_while(|slot| slot.written.is_none())
             .count();
         state.next().saturating_sub(unwritten as u64 + 1)
+    }
+
+    fn lies_at(&self, index: u64, term: u64, place: Place) -> bool {
+        let state = self.shared.state.lock();
+        let slot = state.slot(index).filter(|slot| slot.term == term);
+        slot.and_then(|slot| slot.written)
+            .is_some_and(|(written, _)| written == place)
+    }
+
+    fn moved(&self, index: u64, term: u64, from: Place, to: Place) {
+        let mut state = self.shared.state.lock();
+        let slot = state.slot_mut(index).filter(|slot| slot.term == term);
+        if let Some((place, _)) = slot.and_then(|slot| slot.written.as_mut())
+            && *place == from
+        {
+            *place = to;
+        }
+    }
+
+    fn count_bytes(&self, by_segment: &mut BTreeMap<u64, u64>) {
+        let state = self.shared.state.lock();
+        for (place, _) in state.slots.iter().filter_map(|slot| slot.written) {
+            *by_segment.entry(place.segment).or_default() += place.record_bytes();
+        }
     }
 }
 

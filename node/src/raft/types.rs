@@ -6,7 +6,7 @@ use bytes::Bytes;
 use openraft::RaftTypeConfig;
 use openraft::impls;
 
-use crate::replica::{BodyPlace, LogId};
+use crate::replica::{BodyPlace, LogId, Logged};
 
 /// openraft's type parameters, for all groups.
 ///
@@ -122,11 +122,11 @@ impl Body {
                 place,
                 checksum,
                 skip,
-            } => BodyPlace::Logged {
+            } => BodyPlace::Logged(Logged {
                 place: *place,
                 checksum: *checksum,
                 skip: *skip,
-            },
+            }),
         }
     }
 }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use rows::snapshot::{Cursor, Reader, SnapshotError};
@@ -21,7 +22,7 @@ use super::index::Index;
 use super::limits::{ARRIVED_BYTES_MAX, BODIES_WANTED_MAX};
 use super::machine::{LogId, Membership, Referred};
 use super::merge::Digests;
-use super::places::{self, LOCAL_FROM, LOCAL_TO};
+use super::places::{self, Kept, LOCAL_FROM, LOCAL_TO};
 use super::run::{Mark, RecordAt, Run, RunKind, RunWriter};
 
 /// A snapshot on its way in. Everything blocks on the disk.
@@ -47,11 +48,13 @@ impl Arrival {
         at: LogId,
         membership: Option<Membership>,
     ) -> Result<Self, Fault> {
+        let index = replica.indexes.fresh(replica.id)?;
+        replica.arriving.fetch_add(1, Relaxed);
         Ok(Self {
             replica: Arc::clone(replica),
             at,
             membership,
-            index: replica.indexes.fresh(replica.id)?,
+            index,
             reader: rows::snapshot::read(),
             looked: Bytes::new(),
             installed: false,
@@ -122,7 +125,7 @@ impl Arrival {
                 .as_ref()
                 .and_then(|entries| entries.place(id.index, id.term));
             if let Some(logged) = logged {
-                listed.insert(place, places::value(&logged));
+                listed.insert(place, places::value(&uncounted(logged)));
             } else if wanted.insert(id, referred).is_none() {
                 bytes += referred.length;
             }
@@ -152,7 +155,7 @@ impl Arrival {
                     checksum: written.checksum,
                     skip: 0,
                 };
-                (places::key(referred.id), places::value(&logged))
+                (places::key(referred.id), places::value(&uncounted(logged)))
             })
             .collect();
         places.sort();
@@ -172,12 +175,11 @@ impl Arrival {
 
     /// Adds the places of bodies that this node had before, and writes all rows as a base. When
     /// this returns it is durable.
-    pub(super) fn finish(mut self, own: Vec<Row>) -> Result<Arrived, Fault> {
+    pub(super) fn finish(mut self) -> Result<Arrived, Fault> {
         let digest = self.digest()?;
-        let (old, _) = self.replica.holds();
+        let places = self.places()?;
         self.index
-            .put_sorted(&mut puts(old.scan(LOCAL_FROM, LOCAL_TO)?))?;
-        self.index.put_sorted(&mut puts(own.into_iter().map(Ok)))?;
+            .put_sorted(&mut puts(places.into_iter().map(Ok)))?;
         let mut writer = RunWriter::new(self.replica.id, RunKind::Base, self.at);
         let mut digests = Digests::default();
         let mut written = Vec::new();
@@ -209,7 +211,53 @@ impl Arrival {
             },
             mark,
             index: Arc::clone(&self.index),
+            kept_bytes: digests.kept_bytes,
         })
+    }
+
+    /// The places of all bodies to which the rows refer, and how many rows do; but for bodies that
+    /// nobody brought.
+    fn places(&self) -> Result<Vec<Row>, Fault> {
+        let mut references = BTreeMap::<(u64, u64), u32>::new();
+        for row in self.index.scan(&[], END)? {
+            let (key, value) = row?;
+            if key == DIGEST_KEY {
+                continue;
+            }
+            if let Some(LogId { term, index }) = self
+                .replica
+                .machine
+                .referred(&key, &value)?
+                .map(|referred| referred.id)
+            {
+                *references.entry((index, term)).or_default() += 1;
+            }
+        }
+        let (old, entries) = self.replica.holds();
+        let mut places = Vec::with_capacity(references.len());
+        for ((index, term), references) in references {
+            let id = LogId { term, index };
+            let mut kept = places::find(self.index.as_ref(), id)?;
+            if kept.is_none() {
+                kept = places::find(old.as_ref(), id)?;
+            }
+            let logged = kept
+                .map(|kept| kept.logged)
+                .or_else(|| entries.as_ref()?.place(index, term));
+            if let Some(logged) = logged {
+                let kept = Kept { logged, references };
+                places.push((places::key(id), places::value(&kept)));
+            }
+        }
+        Ok(places)
+    }
+}
+
+/// A place that is noted before it is counted how many rows refer to it.
+fn uncounted(logged: Logged) -> Kept {
+    Kept {
+        logged,
+        references: 0,
     }
 }
 
@@ -221,10 +269,13 @@ pub(super) struct Arrived {
     pub mark: Mark,
     /// Its index, which does not say yet what it holds.
     pub index: Arc<dyn Index>,
+    /// Bytes of the records of bodies that it keeps, by segment.
+    pub kept_bytes: BTreeMap<u64, u64>,
 }
 
 impl Drop for Arrival {
     fn drop(&mut self) {
+        self.replica.arriving.fetch_sub(1, Relaxed);
         if !self.installed {
             self.replica.discard(self.index.as_ref());
         }

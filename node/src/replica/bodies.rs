@@ -9,6 +9,7 @@
 //! whole is checked against the hash in its row besides. So damage is an error here, never bytes.
 //! Everything blocks on the disk.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -32,6 +33,15 @@ pub trait Entries: Send + Sync {
 
     /// The last index up to which all entries are durable in the log of this node.
     fn written_upto(&self) -> u64;
+
+    /// Whether the log lists the entry as lying at this place.
+    fn lies_at(&self, index: u64, term: u64, place: Place) -> bool;
+
+    /// There is a durable copy of the entry: what lay at `from` is read at `to` from now on.
+    fn moved(&self, index: u64, term: u64, from: Place, to: Place);
+
+    /// Adds the bytes of the records of all listed entries to those of their segments.
+    fn count_bytes(&self, by_segment: &mut BTreeMap<u64, u64>);
 }
 
 /// A body, or where it lies.
@@ -40,14 +50,7 @@ pub enum BodyPlace {
     /// The bytes.
     Held(Bytes),
     /// In the log of this node.
-    Logged {
-        /// Where the entry's payload lies.
-        place: Place,
-        /// CRC-32C of the payload.
-        checksum: u32,
-        /// Bytes of the payload that precede the body.
-        skip: u32,
-    },
+    Logged(Logged),
 }
 
 /// Where an entry lies in the log of this node.
@@ -59,21 +62,6 @@ pub struct Logged {
     pub checksum: u32,
     /// Bytes of the payload that precede the body.
     pub skip: u32,
-}
-
-impl From<Logged> for BodyPlace {
-    fn from(logged: Logged) -> Self {
-        let Logged {
-            place,
-            checksum,
-            skip,
-        } = logged;
-        Self::Logged {
-            place,
-            checksum,
-            skip,
-        }
-    }
 }
 
 /// Why a body was not read.
@@ -130,19 +118,29 @@ impl Replica {
     /// # Errors
     /// [`BodyError`].
     pub fn entry_body(&self, id: LogId) -> Result<Bytes, BodyError> {
-        match self.find(id)? {
-            None => Err(BodyError::Missing(id)),
-            Some(BodyPlace::Held(bytes)) => Ok(bytes),
-            Some(BodyPlace::Logged {
+        loop {
+            let Logged {
                 place,
                 checksum,
                 skip,
-            }) => {
-                let payload = self.log.read(place, Some(checksum));
-                let payload = payload.map_err(|error| BodyError::Damaged(id, error.to_string()))?;
-                Ok(payload.slice((skip as usize).min(payload.len())..))
+            } = match self.find(id)? {
+                None => return Err(BodyError::Missing(id)),
+                Some(BodyPlace::Held(bytes)) => return Ok(bytes),
+                Some(BodyPlace::Logged(logged)) => logged,
+            };
+            match self.log.read(place, Some(checksum)) {
+                Ok(payload) => return Ok(payload.slice((skip as usize).min(payload.len())..)),
+                // It was moved since it was looked for.
+                Err(seglog::Error::Freed { .. }) if self.has_moved(id, place)? => {}
+                Err(error) => return Err(BodyError::Damaged(id, error.to_string())),
             }
         }
+    }
+
+    /// Whether the body of an entry lies elsewhere now.
+    fn has_moved(&self, id: LogId, from: Place) -> Result<bool, BodyError> {
+        let found = self.find(id)?;
+        Ok(!matches!(found, Some(BodyPlace::Logged(logged)) if logged.place == from))
     }
 
     fn find(&self, id: LogId) -> Result<Option<BodyPlace>, BodyError> {
@@ -155,12 +153,8 @@ impl Replica {
         if let Some(place) = entries.and_then(|entries| entries.body(id.index, id.term)) {
             return Ok(Some(place));
         }
-        let key = places::key(id);
-        let row = index.get(&key)?;
-        Ok(row
-            .map(|value| places::parse(&key, &value))
-            .transpose()?
-            .map(BodyPlace::from))
+        let kept = places::find(index.as_ref(), id)?;
+        Ok(kept.map(|kept| BodyPlace::Logged(kept.logged)))
     }
 
     /// The entries that a body is made of, in order.

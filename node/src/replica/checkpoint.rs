@@ -9,13 +9,16 @@
 //! that goes over all replicas starts the checkpoints of all of them, and one sync completes them.
 //! Freezing fixes C, so a busy group cannot keep its own checkpoint from catching up.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rows::{Digest, Fault};
-use seglog::{Poisoned, Record, Sync, Written};
+use seglog::{Place, Poisoned, Record, Sync, Written};
+
+use super::bodies::{self, Entries};
 
 use super::history::History;
 use super::index::Change;
@@ -24,6 +27,7 @@ use super::limits::LOG_QUEUED_BYTES_MAX;
 use super::machine::LogId;
 use super::merge::Merging;
 use super::overlay::Overlay;
+use super::places::Kept;
 use super::run::{Mark, RecordAt, Run, RunKind, RunWriter};
 use super::{Replica, panic_text, places};
 
@@ -56,13 +60,26 @@ pub(crate) struct Keep {
     pub mark: Option<Mark>,
     /// The base that is being written.
     pub merging: Option<Merging>,
-    stage: Stage,
+    /// Bodies that were moved, and of which no checkpoint says so yet.
+    pub moves: BTreeMap<LogId, Move>,
+    /// Bytes of the records of bodies that the checkpoint keeps, by segment.
+    pub kept_bytes: BTreeMap<u64, u64>,
+    pub stage: Stage,
     /// Bytes put into the index since it was flushed.
     unflushed: usize,
 }
 
+/// A body lies elsewhere than the checkpoint says.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Move {
+    /// What the checkpoint says.
+    pub from: Place,
+    /// Where it is.
+    pub to: Place,
+}
+
 #[derive(Default)]
-enum Stage {
+pub(crate) enum Stage {
     #[default]
     Idle,
     Frozen(Frozen),
@@ -70,42 +87,72 @@ enum Stage {
 }
 
 /// What a checkpoint is made of.
-struct Frozen {
+pub(crate) struct Frozen {
     /// The digest of the places is still that of the checkpoint before.
     mark: Mark,
     rows: Arc<Overlay>,
-    /// Entries with a body.
-    bodies: Vec<LogId>,
+    references: BTreeMap<LogId, i64>,
 }
 
 /// A checkpoint on its way into the log.
-struct Logged {
-    mark: Mark,
+pub(crate) struct Logged {
+    pub mark: Mark,
     rows: Arc<Overlay>,
-    places: Vec<(Bytes, Bytes)>,
+    pub places: Vec<PlaceChange>,
     bytes: usize,
     ticket: Ticket,
 }
 
+/// A local row that a checkpoint changes.
+pub(crate) struct PlaceChange {
+    pub id: LogId,
+    before: Option<Kept>,
+    pub after: Option<Kept>,
+}
+
 impl Keep {
     /// What an open found.
-    pub fn new(history: History, mark: Option<Mark>) -> Self {
+    pub fn new(history: History, mark: Option<Mark>, kept_bytes: BTreeMap<u64, u64>) -> Self {
         Self {
             history,
             mark,
+            kept_bytes,
             ..Self::default()
         }
     }
 
-    /// Forgets whatever is under way, for rows that come from elsewhere. Answers the places that
-    /// are not in the index yet, and entries whose places are not known yet.
-    pub fn abandon(&mut self) -> (Vec<(Bytes, Bytes)>, Vec<LogId>) {
-        self.merging = None;
-        match std::mem::take(&mut self.stage) {
-            Stage::Idle => (Vec::new(), Vec::new()),
-            Stage::Frozen(frozen) => (Vec::new(), frozen.bodies),
-            Stage::Logged(logged) => (logged.places, Vec::new()),
+    /// Notes what a checkpoint changed in the places.
+    fn note_places(&mut self, places: &[PlaceChange]) {
+        for change in places {
+            for (kept, gained) in [(change.before, false), (change.after, true)] {
+                let Some(place) = kept.map(|kept| kept.logged.place) else {
+                    continue;
+                };
+                let bytes = self.kept_bytes.entry(place.segment).or_default();
+                *bytes = match gained {
+                    true => *bytes + place.record_bytes(),
+                    false => bytes.saturating_sub(place.record_bytes()),
+                };
+            }
+            if let Some(moved) = self.moves.get_mut(&change.id) {
+                match change.after {
+                    // It was moved again meanwhile.
+                    Some(kept) if kept.logged.place != moved.to => moved.from = kept.logged.place,
+                    _ => drop(self.moves.remove(&change.id)),
+                }
+            }
         }
+        self.kept_bytes.retain(|_, bytes| *bytes > 0);
+    }
+
+    /// Where a body lies of which the checkpoint says that it lies there.
+    fn place_now(&self, id: LogId, logged: bodies::Logged) -> bodies::Logged {
+        let moved = self
+            .moves
+            .get(&id)
+            .filter(|moved| moved.from == logged.place);
+        let place = moved.map_or(logged.place, |moved| moved.to);
+        bodies::Logged { place, ..logged }
     }
 
     /// The digest of the places in the newest checkpoint.
@@ -164,7 +211,10 @@ impl Replica {
         {
             let state = self.state.read();
             let full = state.layers.overlay_bytes() > self.bounds.overlay_bytes_max / 2;
-            if state.applied.last == known || (due == Due::IfFull && !full) {
+            let idle = state.applied.last == known;
+            // A base that is being written would take what says where bodies went with it.
+            let moved = !keep.moves.is_empty() && keep.merging.is_none();
+            if (idle && !moved) || (due == Due::IfFull && !full) {
                 return None;
             }
         }
@@ -175,11 +225,11 @@ impl Replica {
             digest: state.digest,
             places: keep.places(),
         };
-        let bodies = std::mem::take(&mut state.bodies);
+        let references = std::mem::take(&mut state.references);
         Some(Frozen {
             mark,
             rows: state.layers.freeze(),
-            bodies,
+            references,
         })
     }
 
@@ -192,21 +242,22 @@ impl Replica {
             return Ok(Progress::Waiting);
         };
         let mut mark = frozen.mark.clone();
-        let mut placed = Vec::with_capacity(frozen.bodies.len());
-        for id in &frozen.bodies {
-            let logged = entries.place(id.index, id.term).ok_or_else(|| {
-                Fault::invariant(format!("entry {id} is durable, and its place is not known"))
-            })?;
-            let (key, value) = (places::key(*id), places::value(&logged));
-            mark.places.add(&key, &value);
-            placed.push((key, value));
+        let placed = self.place_changes(keep, &frozen.references, entries.as_ref())?;
+        for PlaceChange { id, before, after } in &placed {
+            let key = places::key(*id);
+            if let Some(kept) = before {
+                mark.places.remove(&key, &places::value(kept));
+            }
+            if let Some(kept) = after {
+                mark.places.add(&key, &places::value(kept));
+            }
         }
         let mut writer = RunWriter::new(self.id, RunKind::Rows, at);
         for (key, value) in frozen.rows.rows() {
             writer.push(key, value.as_deref());
         }
-        for (key, value) in &placed {
-            writer.push(key, Some(value));
+        for (key, value) in placed.iter().map(PlaceChange::row) {
+            writer.push(&key, value.as_deref());
         }
         let records = writer.finish(&mark);
         let bytes = records
@@ -227,6 +278,51 @@ impl Replica {
             ticket,
         });
         Ok(Progress::Waiting)
+    }
+
+    /// What becomes of the local rows: references were made and dropped, bodies were moved.
+    fn place_changes(
+        &self,
+        keep: &Keep,
+        references: &BTreeMap<LogId, i64>,
+        entries: &dyn Entries,
+    ) -> Result<Vec<PlaceChange>, Fault> {
+        let index = Arc::clone(self.state.read().layers.index());
+        let checkpointed = keep.mark.as_ref().map_or(0, |mark| mark.at.index);
+        let changed = references.iter().filter(|(_, change)| **change != 0);
+        let mut ids: Vec<LogId> = changed.map(|(id, _)| *id).collect();
+        ids.extend(keep.moves.keys());
+        // As their keys are ordered.
+        ids.sort_unstable_by_key(|id| (id.index, id.term));
+        ids.dedup();
+        let mut changes = Vec::with_capacity(ids.len());
+        for id in ids {
+            let gained = references.get(&id).copied().unwrap_or_default();
+            let before = match id.index > checkpointed {
+                true => None,
+                false => places::find(index.as_ref(), id)?,
+            };
+            let logged = match before {
+                Some(kept) => Some(keep.place_now(id, kept.logged)),
+                None if gained > 0 => entries.place(id.index, id.term),
+                None => None,
+            };
+            if logged.is_none() && gained > 0 {
+                if id.index > checkpointed {
+                    let what = format!("entry {id} is durable, and its place is not known");
+                    return Err(Fault::invariant(what));
+                }
+                tracing::warn!(group = self.group.0, %id, "a body is not on this node");
+            }
+            let count = before.map_or(0, |kept| i64::from(kept.references)) + gained;
+            let after = logged
+                .zip(u32::try_from(count).ok().filter(|count| *count > 0))
+                .map(|(logged, references)| Kept { logged, references });
+            if before != after {
+                changes.push(PlaceChange { id, before, after });
+            }
+        }
+        Ok(changes)
     }
 
     /// The rows are durable: from here on they are in the checkpoint. Puts them into the index.
@@ -250,13 +346,18 @@ impl Replica {
         });
         keep.mark = Some(mark);
         let index = Arc::clone(self.state.read().layers.index());
-        let local = places.into_iter().map(|(key, value)| (key, Some(value)));
+        let local = places.iter().map(PlaceChange::row);
         let changed = rows
             .rows()
             .iter()
             .map(|(key, value)| (key.clone(), value.clone()));
         index.put_sorted(&mut changed.chain(local).map(Ok::<Change, Fault>))?;
         index.set_applied(at)?;
+        keep.note_places(&places);
+        keep.moves.retain(|id, moved| {
+            let kept = places::find(index.as_ref(), *id).ok().flatten();
+            kept.is_some_and(|kept| kept.logged.place == moved.from)
+        });
         keep.unflushed += bytes;
         if keep.unflushed > self.bounds.index_flush_bytes {
             self.flush_index(keep)?;
@@ -274,6 +375,13 @@ impl Replica {
         let index = Arc::clone(self.state.read().layers.index());
         keep.unflushed = 0;
         index.flush()
+    }
+}
+
+impl PlaceChange {
+    fn row(&self) -> Change {
+        let value = self.after.as_ref().map(places::value);
+        (places::key(self.id), value)
     }
 }
 

@@ -54,6 +54,7 @@ impl Machine for Directory {
         Ok(Applied {
             outcome: directory::codec::encode_outcome(&outcome),
             hints,
+            references: Vec::new(),
         })
     }
 

@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rows::{END, Fault, Row, Rows, Scan};
@@ -172,7 +173,7 @@ pub(crate) fn puts(
 /// left, as a snapshot does; any other walk begins again at the first row.
 pub struct Sequence {
     log: Log,
-    history: History,
+    history: Arc<History>,
     /// Where the last walk was left.
     left: RefCell<Option<Reader>>,
 }
@@ -180,7 +181,7 @@ pub struct Sequence {
 impl Sequence {
     /// Reads a history from the log.
     #[must_use]
-    pub fn new(log: Log, history: History) -> Self {
+    pub fn new(log: Log, history: Arc<History>) -> Self {
         Self {
             log,
             history,

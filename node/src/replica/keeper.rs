@@ -72,10 +72,15 @@ impl Checkpointer {
         self.replicas.lock().remove(&group);
     }
 
+    /// All replicas.
+    #[must_use]
+    pub fn replicas(&self) -> Vec<Arc<Replica>> {
+        self.replicas.lock().values().cloned().collect()
+    }
+
     /// One step of each replica; the furthest progress among them.
     pub fn round(&self, due: Due) -> Progress {
-        let replicas: Vec<_> = self.replicas.lock().values().cloned().collect();
-        replicas
+        self.replicas()
             .iter()
             .map(|replica| replica.step(due))
             .max()

@@ -55,6 +55,20 @@ pub const BODIES_WANTED_MAX: usize = 1024;
 /// Bytes of bodies that a snapshot asks for at a time, give or take one: what it holds of them.
 pub const ARRIVED_BYTES_MAX: u64 = 4 << 20;
 
+/// How often the cleaner of the log looks for something to do when it rests.
+pub const CLEAN_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the cleaner waits for a checkpoint or the log, of which nothing tells it.
+pub const CLEAN_POLL: Duration = Duration::from_millis(20);
+
+/// Bytes of records that the cleaner copies at a time: it delays entries by no more than their
+/// sync.
+pub const CLEAN_BATCH_BYTES: u64 = 1 << 20;
+
+/// Bytes a second that the cleaner copies: a part of what a plain disk writes, so that mail is
+/// written beside it; a disk of 1 TB is cleaned in half a day.
+pub const CLEAN_BYTES_PER_SECOND: u64 = 24 << 20;
+
 /// Rows that a scan of the index in memory takes at a time, between two looks at its lock.
 pub const MEMORY_SCAN_ROWS: usize = 64;
 

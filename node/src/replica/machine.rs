@@ -79,6 +79,8 @@ pub struct Applied {
     pub outcome: Bytes,
     /// What changed, for those who watch.
     pub hints: Vec<Hint>,
+    /// By how many the rows that refer to the bodies of entries became more, or fewer.
+    pub references: Vec<(LogId, i64)>,
 }
 
 /// Something changed in an account. Never truth: whoever hears it asks.

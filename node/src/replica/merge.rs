@@ -6,6 +6,8 @@
 //! does not exist; the digests counted over its rows are those of the checkpoint, or it is not
 //! finished.
 
+use std::collections::BTreeMap;
+
 use rows::{Digest, Fault};
 use seglog::{Record, Sync};
 
@@ -13,7 +15,8 @@ use super::Replica;
 use super::checkpoint::{Keep, Progress, Ticket};
 use super::history::{History, Merged};
 use super::limits::RUNS_MAX;
-use super::places::LOCAL_FROM;
+use super::machine::LogId;
+use super::places::{self, LOCAL_FROM};
 use super::run::{Mark, RecordAt, Run, RunKind, RunWriter};
 
 /// A base that is being written.
@@ -34,6 +37,8 @@ pub(crate) struct Merging {
 pub(crate) struct Digests {
     machine: Digest,
     local: Digest,
+    /// Bytes of the records whose places are told, by segment.
+    pub kept_bytes: BTreeMap<u64, u64>,
 }
 
 impl Digests {
@@ -41,6 +46,10 @@ impl Digests {
     pub fn add(&mut self, key: &[u8], value: &[u8]) {
         if key >= LOCAL_FROM {
             self.local.add(key, value);
+            if let Ok(kept) = places::parse(key, value) {
+                let place = kept.logged.place;
+                *self.kept_bytes.entry(place.segment).or_default() += place.record_bytes();
+            }
         } else if key != rows::DIGEST_KEY {
             self.machine.add(key, value);
         }
@@ -132,6 +141,11 @@ impl Replica {
 }
 
 impl Merging {
+    /// The checkpoint of which it is the base.
+    pub fn at(&self) -> LogId {
+        self.mark.at
+    }
+
     /// The next few MiB of the base, or its end.
     fn next_records(&mut self, bytes: usize) -> Result<Vec<Record>, Fault> {
         let Some(mut writer) = self.writer.take() else {

@@ -46,11 +46,14 @@
 //!   from somewhere else.
 //! * **I16** An index that was deleted, cut or changed costs time, never an answer.
 //!
-//! What it does not do: it frees no segment of the log, although the log could.
+//! **The log is cleaned** ([`clean`]): of what stands in it the replica still needs the entries
+//! that Raft lists, the bodies to which rows refer (local rows count how many), and the records of
+//! its newest base and the runs since. The cleaner of the log moves these and frees the rest;
+//! places that changed are in the next checkpoint before the old ones go.
 //!
 //! Read on: [`machine`] for what applies entries, [`overlay`] for the rows that it sees, [`index`]
 //! for the cache beneath, [`run`] for the bytes of runs, [`history`] for reading them merged,
-//! [`checkpoint`] and [`merge`] for what is written when, [`keeper`] for who drives it,
+//! [`checkpoint`] and [`merge`] for what is written when, [`keeper`] for who drives it, [`clean`],
 //! [`mod@open`] for the way back, [`snapshot`], [`arrival`] and [`bodies`] for what others ask for,
 //! [`partition`] and [`directory`] for the two machines.
 
@@ -59,6 +62,7 @@ pub mod limits;
 pub mod arrival;
 pub mod bodies;
 pub mod checkpoint;
+pub mod clean;
 pub mod directory;
 pub mod history;
 pub mod index;
@@ -72,9 +76,10 @@ mod places;
 pub mod run;
 pub mod snapshot;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock, RwLockUpgradableReadGuard};
@@ -85,6 +90,7 @@ use tokio::sync::Notify;
 pub use arrival::Arrival;
 pub use bodies::{BodyError, BodyPlace, Entries, Logged};
 pub use checkpoint::{Due, Progress};
+pub use clean::{Cleaning, SegmentUse, Storage};
 pub use keeper::{Bell, Checkpointer};
 pub use machine::{
     Applied, Applying, At, GroupId, Hint, Hints, LogId, Machine, Membership, Referred,
@@ -94,6 +100,7 @@ pub use overlay::Layers;
 pub use snapshot::{Chunks, Snapshot};
 
 use checkpoint::Keep;
+use history::History;
 use limits::Bounds;
 
 /// How far a replica has come.
@@ -128,6 +135,10 @@ pub struct Replica {
     keep: Mutex<Keep>,
     /// The last checkpoint; apart from `keep`, which is held while rows are put into the index.
     checkpointed: Mutex<Option<LogId>>,
+    /// Snapshots that are on their way in.
+    arriving: AtomicUsize,
+    /// Histories that somebody reads.
+    pinned: Mutex<Vec<Weak<History>>>,
 }
 
 /// What apply changes and reads see.
@@ -135,9 +146,9 @@ pub(crate) struct State {
     layers: Layers,
     applied: AppliedState,
     digest: Digest,
-    /// Entries with a body, applied since the last freeze: their places go into the next
-    /// checkpoint.
-    bodies: Vec<LogId>,
+    /// What the entries applied since the last freeze changed in how many rows refer to bodies:
+    /// it goes into the next checkpoint, with the places of these bodies.
+    references: BTreeMap<LogId, i64>,
 }
 
 impl Replica {
@@ -215,14 +226,11 @@ impl Replica {
             Err(fault) => return Err(self.stop(&mut state, fault)),
         };
         state.applied.last = Some(id);
-        match entry {
-            Applying::Membership(members) => {
-                state.applied.membership = Some((Some(id), members.clone()));
-            }
-            Applying::Command {
-                body_length: 1.., ..
-            } => state.bodies.push(id),
-            Applying::Command { .. } | Applying::Blank => {}
+        if let Applying::Membership(members) = entry {
+            state.applied.membership = Some((Some(id), members.clone()));
+        }
+        for (body, change) in applied.references {
+            *state.references.entry(body).or_default() += change;
         }
         state.commit(writes);
         self.note_bytes(&state);

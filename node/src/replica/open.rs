@@ -11,6 +11,7 @@
 //! the index already. Whether sled lost rows, kept old ones or invented some: either the rows are
 //! those of C, or the index is not used (I16). Entries above C are applied again by Raft.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -83,8 +84,8 @@ pub fn open(opening: Opening, recovered: Option<&RecoveredReplica>) -> Result<Ar
     let history = recovered.map(History::of).unwrap_or_default();
     let newest = history.newest();
     let mark = newest.map(|run| run.mark(&opening.log)).transpose()?;
-    let index = match &mark {
-        None => empty_index(&opening)?,
+    let (index, kept_bytes) = match &mark {
+        None => (empty_index(&opening)?, BTreeMap::new()),
         Some(mark) => proven_index(&opening, &history, mark)?,
     };
     let applied = AppliedState {
@@ -99,7 +100,7 @@ pub fn open(opening: Opening, recovered: Option<&RecoveredReplica>) -> Result<Ar
         layers,
         applied,
         digest,
-        bodies: Vec::new(),
+        references: BTreeMap::new(),
     };
     Ok(Arc::new(Replica {
         group: opening.group,
@@ -114,8 +115,10 @@ pub fn open(opening: Opening, recovered: Option<&RecoveredReplica>) -> Result<Ar
         state: RwLock::new(state),
         overlay_bytes: Default::default(),
         freed: Default::default(),
-        keep: Mutex::new(Keep::new(history, mark)),
+        keep: Mutex::new(Keep::new(history, mark, kept_bytes)),
         checkpointed: Mutex::new(checkpointed),
+        arriving: Default::default(),
+        pinned: Mutex::default(),
     }))
 }
 
@@ -128,13 +131,12 @@ fn empty_index(opening: &Opening) -> Result<Arc<dyn Index>, Fault> {
     opening.indexes.fresh(opening.replica)
 }
 
+/// An index, and the bytes of the bodies that its rows keep, by segment.
+type Proven = (Arc<dyn Index>, BTreeMap<u64, u64>);
+
 /// An index that holds the newest checkpoint, without doubt.
-fn proven_index(
-    opening: &Opening,
-    history: &History,
-    mark: &Mark,
-) -> Result<Arc<dyn Index>, Fault> {
-    let mut chosen: Option<Arc<dyn Index>> = None;
+fn proven_index(opening: &Opening, history: &History, mark: &Mark) -> Result<Proven, Fault> {
+    let mut chosen: Option<Proven> = None;
     let mut doubt = opening
         .indexes
         .put_aside()
@@ -146,7 +148,7 @@ fn proven_index(
             None => examine(opening, history, mark, index.as_ref()),
         };
         match verdict {
-            Ok(()) => chosen = Some(index),
+            Ok(kept_bytes) => chosen = Some((index, kept_bytes)),
             Err(why) => {
                 doubt = why;
                 if let Err(fault) = opening.indexes.discard(index.as_ref()) {
@@ -156,7 +158,7 @@ fn proven_index(
         }
     }
     match chosen {
-        Some(index) => Ok(index),
+        Some(proven) => Ok(proven),
         None => rebuild(opening, history, mark, &doubt),
     }
 }
@@ -168,8 +170,8 @@ fn examine(
     history: &History,
     mark: &Mark,
     index: &dyn Index,
-) -> Result<(), String> {
-    let examine = || -> Result<(), String> {
+) -> Result<BTreeMap<u64, u64>, String> {
+    let examine = || -> Result<BTreeMap<u64, u64>, String> {
         let fault = |fault: Fault| fault.to_string();
         let applied = index.applied().map_err(fault)?.ok_or("it is not whole")?;
         let above = history
@@ -194,7 +196,8 @@ fn examine(
         if kept.as_deref().unwrap_or(&Digest::EMPTY.to_bytes()) != expected {
             return Err("the row of the digest is wrong".to_owned());
         }
-        index.set_applied(mark.at).map_err(fault)
+        index.set_applied(mark.at).map_err(fault)?;
+        Ok(digests.kept_bytes)
     };
     // sled is guarded below; this is for whatever else strange rows may lead to.
     catch_unwind(AssertUnwindSafe(examine))
@@ -207,7 +210,7 @@ fn rebuild(
     history: &History,
     mark: &Mark,
     doubt: &str,
-) -> Result<Arc<dyn Index>, Fault> {
+) -> Result<Proven, Fault> {
     let index = opening.indexes.fresh(opening.replica)?;
     let mut digests = Digests::default();
     let mut count = 0_u64;
@@ -230,5 +233,5 @@ fn rebuild(
         "index rebuilt from the log"
     );
     metrics::counter!("rookery_index_rebuilds_total").increment(1);
-    Ok(index)
+    Ok((index, digests.kept_bytes))
 }

@@ -30,9 +30,14 @@ impl Machine for Partition {
             mailbox: event.mailbox.0,
             modseq: event.modseq.0,
         };
+        let reference = |body: &mailbox::BodyChange| {
+            let (term, index) = (body.term, body.index);
+            (LogId { term, index }, body.change)
+        };
         Ok(Applied {
             outcome: codec::encode_outcome(&applied.outcome),
             hints: applied.events.iter().map(hint).collect(),
+            references: applied.bodies.iter().map(reference).collect(),
         })
     }
 

@@ -1,21 +1,23 @@
 //! Local rows: where the bodies of entries lie in the log of this node (R4).
 //!
-//! Once Raft has purged an entry its log no longer knows where it was written. So each checkpoint
-//! carries a row for every entry with a body that it covers:
+//! Once Raft has purged an entry its log no longer knows where it was written. So a checkpoint has
+//! a row for every entry to whose body its rows refer, and says how many of them do:
 //!
 //! ```text
 //!   key    0xff 'p' | index u64 | term u64
-//!   value  segment u64 | offset u32 | length u32 | checksum u32 | skip u32
+//!   value  segment u64 | offset u32 | length u32 | checksum u32 | skip u32 | references u32
 //! ```
 //!
-//! Numbers are big endian. The keys sort above [`rows::END`], so that neither a machine nor a
-//! snapshot nor the digest meets them; they have a digest of their own in the checkpoint.
+//! Numbers are big endian. The row goes with the last reference: then nobody reads the body any
+//! more, and the cleaner lets it go. The keys sort above [`rows::END`], so that neither a machine
+//! nor a snapshot nor the digest meets them; they have a digest of their own in the checkpoint.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rows::Fault;
 use seglog::Place;
 
 use super::bodies::Logged;
+use super::index::Index;
 use super::machine::LogId;
 
 /// Where local rows begin.
@@ -33,21 +35,31 @@ pub fn key(id: LogId) -> Bytes {
     key.freeze()
 }
 
+/// The body of an entry to which rows refer.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Where it lies.
+    pub logged: Logged,
+    /// How many rows refer to it.
+    pub references: u32,
+}
+
 /// The value of an entry's row.
-pub fn value(logged: &Logged) -> Bytes {
-    let mut value = BytesMut::with_capacity(24);
+pub fn value(Kept { logged, references }: &Kept) -> Bytes {
+    let mut value = BytesMut::with_capacity(28);
     value.put_u64(logged.place.segment);
     value.put_u32(logged.place.offset);
     value.put_u32(logged.place.length);
     value.put_u32(logged.checksum);
     value.put_u32(logged.skip);
+    value.put_u32(*references);
     value.freeze()
 }
 
 /// Reads a value.
-pub fn parse(key: &[u8], mut value: &[u8]) -> Result<Logged, Fault> {
-    if value.len() != 24 {
-        return Err(Fault::row(key, "a place has 24 bytes"));
+pub fn parse(key: &[u8], mut value: &[u8]) -> Result<Kept, Fault> {
+    if value.len() != 28 {
+        return Err(Fault::row(key, "a place has 28 bytes"));
     }
     let (segment, offset, length) = (value.get_u64(), value.get_u32(), value.get_u32());
     let place = Place {
@@ -55,9 +67,18 @@ pub fn parse(key: &[u8], mut value: &[u8]) -> Result<Logged, Fault> {
         offset,
         length,
     };
-    Ok(Logged {
+    let logged = Logged {
         place,
         checksum: value.get_u32(),
         skip: value.get_u32(),
-    })
+    };
+    let references = value.get_u32();
+    Ok(Kept { logged, references })
+}
+
+/// What an index says of the body of an entry.
+pub fn find(index: &dyn Index, id: LogId) -> Result<Option<Kept>, Fault> {
+    let key = key(id);
+    let value = index.get(&key)?;
+    value.map(|value| parse(&key, &value)).transpose()
 }

@@ -13,18 +13,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rows::Fault;
 use rows::snapshot::{Cursor, Reader};
-use rows::{Fault, Row};
 use seglog::{Record, Sync, Written};
 
 use super::arrival::{Arrival, Arrived, damaged};
 use super::bodies::Entries;
-use super::checkpoint::{Due, Progress, Ticket};
+use super::checkpoint::{Due, Keep, Progress, Ticket};
 use super::history::{History, Sequence};
 use super::index::Index;
 use super::limits::POLL_EVERY;
 use super::machine::{LogId, Membership};
-use super::{AppliedState, Replica, places};
+use super::{AppliedState, Replica};
 
 /// The rows of a replica at a log id.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ impl Chunks {
                 Box::new((first..chunks.len()).map(move |number| Ok(chunks[number].clone())))
             }
             Source::Logged { log, history } => {
-                let rows = Sequence::new(log.clone(), History::clone(history));
+                let rows = Sequence::new(log.clone(), Arc::clone(history));
                 Box::new(Sending {
                     rows,
                     sent: Reader::at(cursor),
@@ -167,9 +167,13 @@ impl Replica {
         let keep = self.keep.lock();
         self.state.read().layers.check()?;
         let mark = keep.mark.as_ref();
+        let history = Arc::new(keep.history.clone());
+        let mut pinned = self.pinned.lock();
+        pinned.retain(|history| history.strong_count() > 0);
+        pinned.push(Arc::downgrade(&history));
         let source = Source::Logged {
             log: self.log.clone(),
-            history: Arc::new(keep.history.clone()),
+            history,
         };
         Ok(Snapshot {
             last: mark.map(|mark| mark.at),
@@ -212,20 +216,19 @@ impl Replica {
         };
         let arrival = self.arrived(at, snapshot)?;
         // What is under way is below the snapshot, and from here on there is no way back to it.
-        let (mut own, unknown) = keep.abandon();
-        own.extend(self.places_of(unknown));
         let Arrived {
             run,
             mark,
             index: fresh,
+            kept_bytes,
         } = arrival
-            .finish(own)
+            .finish()
             .map_err(|fault| self.stop(&mut self.state.write(), fault))?;
-        keep.history = History {
+        let history = History {
             base: Some(run),
             runs: Vec::new(),
         };
-        keep.mark = Some(mark.clone());
+        *keep = Keep::new(history, Some(mark.clone()), kept_bytes);
         *self.checkpointed.lock() = Some(at);
         // The base holds from here on; without its index the replica cannot go on.
         let ready = fresh.set_applied(at).and_then(|()| fresh.flush());
@@ -245,7 +248,7 @@ impl Replica {
             membership: mark.membership,
         };
         state.digest = mark.digest;
-        state.bodies.clear();
+        state.references.clear();
         if let Err(fault) = self.machine.loaded(&state.layers) {
             return Err(self.stop(&mut state, fault));
         }
@@ -272,20 +275,6 @@ impl Replica {
     pub(super) fn holds(&self) -> (Arc<dyn Index>, Option<Arc<dyn Entries>>) {
         let index = Arc::clone(self.state.read().layers.index());
         (index, self.entries.read().clone())
-    }
-
-    /// The places of entries that no checkpoint covers yet: these, and those applied since. One
-    /// that is not written yet is left out, and read from elsewhere later.
-    fn places_of(&self, mut unknown: Vec<LogId>) -> Vec<Row> {
-        unknown.extend(&self.state.read().bodies);
-        let Some(entries) = self.entries.read().clone() else {
-            return Vec::new();
-        };
-        let place = |id: LogId| {
-            let logged = entries.place(id.index, id.term)?;
-            Some((places::key(id), places::value(&logged)))
-        };
-        unknown.into_iter().filter_map(place).collect()
     }
 
     /// Appends records and waits until they are written.

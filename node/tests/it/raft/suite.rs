@@ -1,5 +1,6 @@
 //! openraft's own conformance suite, on a log on a disk and a replica with an index in sled.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -76,6 +77,14 @@ impl Entries for Elsewhere {
     fn written_upto(&self) -> u64 {
         u64::MAX
     }
+
+    fn lies_at(&self, _: u64, _: u64, _: seglog::Place) -> bool {
+        false
+    }
+
+    fn moved(&self, _: u64, _: u64, _: seglog::Place, _: seglog::Place) {}
+
+    fn count_bytes(&self, _: &mut BTreeMap<u64, u64>) {}
 }
 
 /// The machine, and before an entry that does not follow the last one as many blank entries as are

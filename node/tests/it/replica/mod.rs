@@ -7,6 +7,7 @@
 
 mod bodies;
 mod checkpoints;
+mod cleaning;
 mod crash;
 mod damage;
 mod faults;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use node::replica::{
 use parking_lot::Mutex;
 use rows::{Digest, END, Fault, Rows, Staged};
 use seglog::sim::SimDisk;
-use seglog::{Log, Options, Record, Recovered, ReplicaId, Sync, Writer};
+use seglog::{Log, Options, Place, Record, Recovered, ReplicaId, Sync, Writer};
 
 pub const GROUP: GroupId = GroupId(7);
 pub const REPLICA: ReplicaId = ReplicaId(70);
@@ -39,8 +39,42 @@ pub fn tight() -> Bounds {
     }
 }
 
-/// Keys and values. A command is lines of `put key value`, `del key`, `fault`, `panic`.
+/// Keys and values. A command is lines of `put key value`, `del key`, `fault`, `panic`. A value
+/// `@term.index.length` refers to the body of that entry; and each entry with a body to its own,
+/// for ever, but for those of [`Forgetful`].
 pub struct KeyValue;
+
+/// The same, but an entry's body is kept only by the rows that refer to it.
+pub struct Forgetful;
+
+impl Machine for Forgetful {
+    fn apply(
+        &self,
+        rows: &mut Staged<'_, Layers>,
+        at: At,
+        command: &Bytes,
+    ) -> Result<Applied, Fault> {
+        let at = At {
+            body_length: 0,
+            ..at
+        };
+        KeyValue.apply(rows, at, command)
+    }
+
+    fn referred(&self, key: &Bytes, value: &Bytes) -> Result<Option<Referred>, Fault> {
+        KeyValue.referred(key, value)
+    }
+
+    fn next_due(&self, rows: &Layers) -> Option<u64> {
+        KeyValue.next_due(rows)
+    }
+}
+
+/// By how much a row counts for the body that it refers to.
+fn reference(value: Option<Bytes>, change: i64) -> Option<(LogId, i64)> {
+    let referred = KeyValue.referred(&Bytes::new(), &value?).unwrap()?;
+    Some((referred.id, change))
+}
 
 impl Machine for KeyValue {
     fn apply(
@@ -50,10 +84,21 @@ impl Machine for KeyValue {
         command: &Bytes,
     ) -> Result<Applied, Fault> {
         let text = std::str::from_utf8(command).map_err(|_| Fault::Command("no text".into()))?;
+        let mut references = Vec::new();
+        if at.body_length > 0 {
+            let (term, index) = (at.term, at.index);
+            references.push((LogId { term, index }, 1));
+        }
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
+            if let ["put" | "del", key, ..] = words.as_slice() {
+                references.extend(reference(rows.get(key.as_bytes())?, -1));
+            }
             match words.as_slice() {
-                ["put", key, value] => rows.put(key.to_string(), value.to_string()),
+                ["put", key, value] => {
+                    references.extend(reference(Some(value.to_string().into()), 1));
+                    rows.put(key.to_string(), value.to_string());
+                }
                 ["del", key] => rows.remove(key.to_string()),
                 ["fault"] => return Err(Fault::invariant("as asked")),
                 ["panic"] => panic!("as asked"),
@@ -68,6 +113,7 @@ impl Machine for KeyValue {
         Ok(Applied {
             outcome: Bytes::from(format!("{} rows", rows.written())),
             hints,
+            references,
         })
     }
 
@@ -153,6 +199,7 @@ fn parse(id: LogId, payload: &Bytes) -> Entry {
 #[derive(Default)]
 pub struct RaftLog {
     slots: Mutex<BTreeMap<u64, Slot>>,
+    purged: AtomicU64,
 }
 
 struct Slot {
@@ -191,6 +238,7 @@ impl RaftLog {
     /// What Raft's purge does: the slots go, the bytes stay.
     pub fn purge(&self, upto: u64) {
         self.slots.lock().retain(|index, _| *index > upto);
+        self.purged.store(upto, Ordering::Relaxed);
     }
 }
 
@@ -206,8 +254,31 @@ impl Entries for RaftLog {
             .filter(|slot| slot.entry.id.term == term)?;
         // Even indexes are still held, for variety.
         match slot.logged {
-            Some(logged) if index % 2 == 1 => Some(logged.into()),
+            Some(logged) if index % 2 == 1 => Some(BodyPlace::Logged(logged)),
             _ => Some(BodyPlace::Held(slot.entry.body.clone())),
+        }
+    }
+
+    fn lies_at(&self, index: u64, term: u64, place: Place) -> bool {
+        let logged = self.place(index, term);
+        logged.is_some_and(|logged| logged.place == place)
+    }
+
+    fn moved(&self, index: u64, term: u64, from: Place, to: Place) {
+        let mut slots = self.slots.lock();
+        let slot = slots
+            .get_mut(&index)
+            .filter(|slot| slot.entry.id.term == term);
+        if let Some(logged) = slot.and_then(|slot| slot.logged.as_mut())
+            && logged.place == from
+        {
+            logged.place = to;
+        }
+    }
+
+    fn count_bytes(&self, by_segment: &mut BTreeMap<u64, u64>) {
+        for Logged { place, .. } in self.slots.lock().values().filter_map(|slot| slot.logged) {
+            *by_segment.entry(place.segment).or_default() += place.record_bytes();
         }
     }
 
@@ -222,7 +293,8 @@ impl Entries for RaftLog {
     fn written_upto(&self) -> u64 {
         let slots = self.slots.lock();
         let missing = slots.iter().find(|(_, slot)| slot.logged.is_none());
-        let last = slots.last_key_value().map_or(0, |(index, _)| *index);
+        let purged = self.purged.load(Ordering::Relaxed);
+        let last = slots.last_key_value().map_or(purged, |(index, _)| *index);
         missing.map_or(last, |(index, _)| index - 1)
     }
 }
@@ -239,6 +311,7 @@ pub struct Rig {
     pub entries: Vec<Entry>,
     pub model: Model,
     pub term: u64,
+    pub machine: Arc<dyn Machine>,
 }
 
 impl Rig {
@@ -257,6 +330,17 @@ impl Rig {
         bounds: Bounds,
         term: u64,
     ) -> Result<Self, Fault> {
+        Self::open_as(Arc::new(KeyValue), disk, indexes, bounds, term)
+    }
+
+    /// The same with another machine.
+    pub fn open_as(
+        machine: Arc<dyn Machine>,
+        disk: SimDisk,
+        indexes: Arc<dyn Indexes>,
+        bounds: Bounds,
+        term: u64,
+    ) -> Result<Self, Fault> {
         let (log, writer, recovered) = seglog::open(Arc::new(disk.clone()), options()).unwrap();
         assert!(recovered.damage.is_empty(), "{:?}", recovered.damage);
         let opening = Opening {
@@ -266,7 +350,7 @@ impl Rig {
                 REPLICA,
                 log.clone(),
                 indexes.clone(),
-                Arc::new(KeyValue),
+                Arc::clone(&machine),
             )
         };
         let replica = open(opening, recovered.replicas.get(&REPLICA))?;
@@ -284,6 +368,7 @@ impl Rig {
             entries,
             model,
             term,
+            machine,
         };
         rig.replay(&recovered);
         Ok(rig)
@@ -294,6 +379,9 @@ impl Rig {
             return;
         };
         let applied = self.replica.applied().last;
+        if let Some((_, upto)) = recovered.purged {
+            self.raft.purge(upto);
+        }
         for at in &recovered.entries {
             let payload = self.log.read(at.place, Some(at.checksum)).unwrap();
             let id = LogId {
@@ -318,7 +406,7 @@ impl Rig {
             self.entries.push(entry);
         }
         // R2: what a checkpoint covers is there, entry by entry.
-        let last = self.entries.last().map(|entry| entry.id);
+        let last = self.entries.last().map(|entry| entry.id).or(applied);
         assert_eq!(self.replica.applied().last, last);
     }
 
@@ -361,7 +449,8 @@ impl Rig {
 
     pub fn try_reopen(self) -> Result<Self, Fault> {
         let (indexes, bounds, term) = (self.indexes.clone(), self.bounds, self.term + 1);
-        Self::open(self.end(), indexes, bounds, term)
+        let machine = Arc::clone(&self.machine);
+        Self::open_as(machine, self.end(), indexes, bounds, term)
     }
 
     /// Ends this life, and lets go of log and indexes.
