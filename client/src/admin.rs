@@ -7,8 +7,8 @@ use proto::v1::admin_client::AdminClient;
 use proto::v1::{
     AdminAccount, AdminAccounts, AdminCreateAccountRequest, AdminDeleteAccountRequest,
     AdminInitReply, AdminInitRequest, AdminJoinRequest, AdminListAccountsRequest,
-    AdminSetPasswordRequest, AdminStatus, AdminStatusRequest, AdminTransferRequest,
-    AdminVerifyReply, AdminVerifyRequest,
+    AdminSetPasswordRequest, AdminStatus, AdminStatusRequest, AdminStorage, AdminStorageRequest,
+    AdminTransferRequest, AdminVerifyReply, AdminVerifyRequest,
 };
 use rustls::ClientConfig;
 use tonic::transport::Channel;
@@ -71,6 +71,20 @@ impl Admin {
             READ_WAIT,
             async |mut client, request| client.status(request).await,
             || AdminStatusRequest {},
+        )
+        .await
+    }
+
+    /// How the log of the node that answers uses its disk; give one endpoint alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unreachable`], [`Error::Refused`].
+    pub async fn storage(&self) -> Result<AdminStorage, Error> {
+        self.read(
+            READ_WAIT,
+            async |mut client, request| client.storage(request).await,
+            || AdminStorageRequest {},
         )
         .await
     }

@@ -1,5 +1,5 @@
-//! Where nodes and replicas are: as the directory says, and before it is there as the data directory
-//! remembers.
+//! Where nodes and replicas are: as the directory says, and before that is there, as the data
+//! directory remembers.
 
 use std::future::Future;
 use std::path::PathBuf;

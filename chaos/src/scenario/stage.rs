@@ -21,6 +21,9 @@ use crate::nemesis::Campaign;
 use crate::oracle::{Kind, Verdict, Violation, judge};
 use crate::report::{Demands, Ending, report};
 
+/// What a node says when its log has one segment less.
+const FREED: &str = "segment freed";
+
 /// The history's name in the folder of a run.
 pub const HISTORY: &str = "history.jsonl";
 
@@ -133,6 +136,11 @@ impl Stage {
         let verdict = self.judge().await?;
         let (text, ending) = report(demands, campaign, &verdict);
         print!("{text}");
+        let mut freed = 0;
+        for node in self.cluster.nodes() {
+            freed += self.cluster.told(node.id, FREED)?;
+        }
+        println!("cleaned      {freed} segments of the logs were freed");
         Ok(ending)
     }
 

@@ -88,6 +88,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Partition,
     },
+    /// Show how the log of the first node that answers uses its disk.
+    Storage,
     /// Compare all replicas; exit with 4 if some differ.
     Verify {
         /// Groups to compare, 0 for the directory; all if none is given.

@@ -118,6 +118,7 @@ async fn run(cli: &Cli) -> Result<(Report, Exit), Failure> {
     let admin = admin(cli)?;
     let report = match &cli.command {
         Command::Status => Report::Status(admin.status().await?),
+        Command::Storage => Report::Storage(admin.storage().await?),
         Command::Cluster { command } => cluster(&admin, command).await?,
         Command::Node {
             command: Node::Join { node, peer },

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Table, presets};
 use proto::v1::{
-    AdminAccount, AdminGroup, AdminInitReply, AdminNode, AdminReplica, AdminStatus,
-    AdminVerifyReply,
+    AdminAccount, AdminGroup, AdminInitReply, AdminNode, AdminReplica, AdminSegment, AdminStatus,
+    AdminStorage, AdminVerifyReply,
 };
 use serde_json::{Value, json};
 
@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 pub enum Report {
     /// How the cluster is.
     Status(AdminStatus),
+    /// How a node uses its disk.
+    Storage(AdminStorage),
     /// The cluster that was made.
     Made(AdminInitReply),
     /// The account that was made.
@@ -42,6 +44,7 @@ impl Report {
     pub fn text(&self) -> String {
         match self {
             Self::Status(status) => status_text(status),
+            Self::Storage(storage) => storage_text(storage),
             Self::Made(made) => format!("made cluster {}\n", hex(&made.cluster)),
             Self::Account(account) => format!(
                 "made account {} ({}) in partition {}\n",
@@ -68,6 +71,7 @@ impl Report {
                 "nodes": status.nodes.iter().map(node_json).collect::<Vec<_>>(),
                 "groups": status.groups.iter().map(group_json).collect::<Vec<_>>(),
             }),
+            Self::Storage(storage) => storage_json(storage),
             Self::Made(made) => json!({ "cluster": hex(&made.cluster) }),
             Self::Account(account) => account_json(account),
             Self::Accounts(accounts) => accounts.iter().map(account_json).collect(),
@@ -107,6 +111,57 @@ fn status_text(status: &AdminStatus) -> String {
         status.node,
         leaders_text(&status.groups),
     )
+}
+
+fn storage_text(storage: &AdminStorage) -> String {
+    let sum = |of: fn(&AdminSegment) -> u64| storage.segments.iter().map(of).sum::<u64>();
+    let mut table = table(&["SEGMENT", "FILE", "WRITTEN", "NEEDED", "SEALED"]);
+    for segment in &storage.segments {
+        table.add_row([
+            segment.number.to_string(),
+            bytes_text(segment.file_bytes),
+            bytes_text(segment.bytes),
+            bytes_text(segment.live_bytes),
+            if segment.sealed { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    let (written, copied) = (storage.written_bytes, storage.copied_bytes);
+    format!(
+        "node {}: {} segments and {} spare, {} on disk, {} written there, {} of it needed\n\
+         since its start: {} written, {} of it by the cleaner ({}), {} freed\n\n{table}\n",
+        storage.node,
+        storage.segments.len(),
+        storage.spare_segments,
+        bytes_text(sum(|segment| segment.file_bytes)),
+        bytes_text(sum(|segment| segment.bytes)),
+        bytes_text(sum(|segment| segment.live_bytes)),
+        bytes_text(written),
+        bytes_text(copied),
+        amplification(written, copied),
+        bytes_text(storage.freed_bytes),
+    )
+}
+
+/// How many bytes were written for each that was not a copy, in hundredths.
+fn amplification(written: u64, copied: u64) -> String {
+    match (written * 100).checked_div(written - copied.min(written)) {
+        None => "nothing else was".to_owned(),
+        Some(hundredths) => format!("{}.{:02} times", hundredths / 100, hundredths % 100),
+    }
+}
+
+/// Bytes with a unit that leaves at most four digits before the point.
+fn bytes_text(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut tenths, mut unit) = (bytes * 10, 0);
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
+    }
 }
 
 fn node_row(node: &AdminNode) -> [String; 8] {
@@ -236,6 +291,26 @@ fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     table
+}
+
+fn storage_json(storage: &AdminStorage) -> Value {
+    let segment = |segment: &AdminSegment| {
+        json!({
+            "number": segment.number,
+            "file_bytes": segment.file_bytes,
+            "bytes": segment.bytes,
+            "live_bytes": segment.live_bytes,
+            "sealed": segment.sealed,
+        })
+    };
+    json!({
+        "node": storage.node,
+        "segments": storage.segments.iter().map(segment).collect::<Vec<_>>(),
+        "spare_segments": storage.spare_segments,
+        "written_bytes": storage.written_bytes,
+        "copied_bytes": storage.copied_bytes,
+        "freed_bytes": storage.freed_bytes,
+    })
 }
 
 fn node_json(node: &AdminNode) -> Value {

@@ -1,7 +1,8 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use proto::v1::{
-    AdminAccount, AdminDigestReply, AdminGroup, AdminNode, AdminReplica, AdminStatus, AdminVerified,
+    AdminAccount, AdminDigestReply, AdminGroup, AdminNode, AdminReplica, AdminSegment, AdminStatus,
+    AdminStorage, AdminVerified,
 };
 
 use super::*;
@@ -170,6 +171,43 @@ fn status_for_programs() {
     assert_eq!(json["nodes"][1]["reachable"], false);
     assert_eq!(json["groups"][0]["replicas"][1]["matched"], 40);
     assert_eq!(json["groups"][1]["leader"], 0);
+}
+
+#[test]
+fn storage_says_what_is_needed() {
+    let segment = |number, live_bytes, sealed| AdminSegment {
+        number,
+        file_bytes: 64 << 20,
+        bytes: 60 << 20,
+        live_bytes,
+        sealed,
+    };
+    let storage = AdminStorage {
+        node: 2,
+        segments: vec![segment(7, 1 << 20, true), segment(9, 1536, false)],
+        spare_segments: 1,
+        written_bytes: 300,
+        copied_bytes: 100,
+        freed_bytes: 64 << 20,
+    };
+    let report = Report::Storage(storage);
+    assert_eq!(
+        lines(&report.text()),
+        [
+            "node 2: 2 segments and 1 spare, 128.0 MiB on disk, 120.0 MiB written there, 1.0 MiB of \
+             it needed",
+            "since its start: 300 B written, 100 B of it by the cleaner (1.50 times), 64.0 MiB freed",
+            "",
+            "SEGMENT  FILE      WRITTEN   NEEDED   SEALED",
+            "7        64.0 MiB  60.0 MiB  1.0 MiB  yes",
+            "9        64.0 MiB  60.0 MiB  1.5 KiB  no",
+        ]
+    );
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!(json["segments"][1]["live_bytes"], 1536);
+    // One that has just started.
+    let fresh = Report::Storage(AdminStorage::default());
+    assert!(fresh.text().contains("(nothing else was)"));
 }
 
 #[test]

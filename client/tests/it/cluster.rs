@@ -245,6 +245,16 @@ impl Admin for Rote {
         }))
     }
 
+    async fn storage(
+        &self,
+        _: Request<AdminStorageRequest>,
+    ) -> Result<Response<AdminStorage>, Status> {
+        Ok(Response::new(AdminStorage {
+            node: self.node,
+            ..AdminStorage::default()
+        }))
+    }
+
     async fn init_cluster(
         &self,
         request: Request<AdminInitRequest>,

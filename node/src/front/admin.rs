@@ -17,7 +17,7 @@ use super::limits::{ACCOUNTS_PAGE, ADMIN_WAIT, JOIN_WAIT};
 use crate::identity::FEATURE_LEVEL;
 use crate::node::Node;
 use crate::raft::Group;
-use crate::replica::GroupId;
+use crate::replica::{GroupId, SegmentUse};
 use crate::service::{Answer, Call, DIRECTORY, Failure, Service};
 use crate::tls::{Caller, Identity};
 
@@ -436,6 +436,34 @@ impl v1::admin_server::Admin for AdminServer {
             .map(|(group, nodes)| self.verify_group(group, nodes));
         let groups = futures_util::future::join_all(checks).await;
         Ok(Response::new(v1::AdminVerifyReply { groups }))
+    }
+
+    async fn storage(
+        &self,
+        request: Request<v1::AdminStorageRequest>,
+    ) -> Result<Response<v1::AdminStorage>, Status> {
+        operator(&request)?;
+        let cleaning = Arc::clone(self.node.cleaning());
+        let internal = |error: &dyn std::error::Error| Status::internal(error.to_string());
+        let storage = tokio::task::spawn_blocking(move || cleaning.storage())
+            .await
+            .map_err(|error| internal(&error))?
+            .map_err(|error| internal(&error))?;
+        let segment = |used: &SegmentUse| v1::AdminSegment {
+            number: used.segment.number,
+            file_bytes: used.segment.file_bytes,
+            bytes: used.segment.bytes,
+            live_bytes: used.live_bytes,
+            sealed: used.segment.sealed,
+        };
+        Ok(Response::new(v1::AdminStorage {
+            node: self.service().node(),
+            segments: storage.segments.iter().map(segment).collect(),
+            spare_segments: storage.log.spare_segments,
+            written_bytes: storage.log.bytes,
+            copied_bytes: storage.log.copied_bytes,
+            freed_bytes: storage.log.freed_bytes,
+        }))
     }
 
     async fn digest(

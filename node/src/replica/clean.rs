@@ -115,7 +115,7 @@ impl Cleaning {
                 Duration::from_secs(1).mul_f64(bytes as f64 / CLEAN_BYTES_PER_SECOND as f64)
             }
             Cleaned::Freed { segment, recycled } => {
-                tracing::debug!(segment, recycled, "segment freed");
+                tracing::info!(segment, recycled, "segment freed");
                 metrics::counter!("rookery_log_segments_freed_total").increment(1);
                 Duration::ZERO
             }

@@ -3418,6 +3418,42 @@ pub struct AdminReplica {
     #[prost(uint64, optional, tag = "4")]
     pub matched: ::core::option::Option<u64>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminStorageRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AdminStorage {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub segments: ::prost::alloc::vec::Vec<AdminSegment>,
+    /// Files of a segment's size that are ready to become one.
+    #[prost(uint64, tag = "3")]
+    pub spare_segments: u64,
+    /// Bytes of records that were written since the node started, copies of the cleaner too.
+    #[prost(uint64, tag = "4")]
+    pub written_bytes: u64,
+    /// Bytes of records that the cleaner copied since then.
+    #[prost(uint64, tag = "5")]
+    pub copied_bytes: u64,
+    /// Bytes of the files that the cleaner freed since then.
+    #[prost(uint64, tag = "6")]
+    pub freed_bytes: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminSegment {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(uint64, tag = "2")]
+    pub file_bytes: u64,
+    /// Bytes of records in it, and of those that are needed.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "4")]
+    pub live_bytes: u64,
+    /// It is written no more.
+    #[prost(bool, tag = "5")]
+    pub sealed: bool,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminInitRequest {
     /// How many replicas a partition has.
@@ -3814,6 +3850,25 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "Verify"));
             self.inner.unary(req, path, codec).await
         }
+        /// How the log of the node that is asked uses its disk.
+        pub async fn storage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminStorageRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminStorage>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/rookery.v1.Admin/Storage");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "Storage"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The digest of the replica on this node alone, once it has applied an index.
         pub async fn digest(
             &mut self,
@@ -3896,6 +3951,11 @@ pub mod admin_server {
             tonic::Response<super::AdminVerifyReply>,
             tonic::Status,
         >;
+        /// How the log of the node that is asked uses its disk.
+        async fn storage(
+            &self,
+            request: tonic::Request<super::AdminStorageRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminStorage>, tonic::Status>;
         /// The digest of the replica on this node alone, once it has applied an index.
         async fn digest(
             &self,
@@ -4364,6 +4424,51 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = VerifySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/Storage" => {
+                    #[allow(non_camel_case_types)]
+                    struct StorageSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::AdminStorageRequest>
+                    for StorageSvc<T> {
+                        type Response = super::AdminStorage;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminStorageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::storage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StorageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
