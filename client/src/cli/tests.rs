@@ -194,9 +194,10 @@ fn storage_says_what_is_needed() {
     assert_eq!(
         lines(&report.text()),
         [
-            "node 2: 2 segments and 1 spare, 128.0 MiB on disk, 120.0 MiB written there, 1.0 MiB of \
-             it needed",
-            "since its start: 300 B written, 100 B of it by the cleaner (1.50 times), 64.0 MiB freed",
+            "node 2: 2 segments and 1 spare, 128.0 MiB on disk, 120.0 MiB written there, \
+             1.0 MiB of it needed",
+            "since its start: 300 B written, 100 B of it by the cleaner (1.50 times), \
+             64.0 MiB freed",
             "",
             "SEGMENT  FILE      WRITTEN   NEEDED   SEALED",
             "7        64.0 MiB  60.0 MiB  1.0 MiB  yes",

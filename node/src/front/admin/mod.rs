@@ -2,6 +2,15 @@
 //!
 //! Default deny: every call needs a certificate that `rookeryd pki admin` made. Each change leaves
 //! an audit line in the log, with who did it.
+//!
+//! Here are who may ask, and the calls; what takes more than a few lines has a file of its own:
+//! [`mod@status`] for what there is, [`lead`] for who leads it, [`verify`] for whether replicas are
+//! equal, [`storage`] for the log of this node.
+
+mod lead;
+mod status;
+mod storage;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +22,10 @@ use directory::{
 use proto::v1;
 use tonic::{Request, Response, Status};
 
-use super::limits::{ACCOUNTS_PAGE, ADMIN_WAIT, JOIN_WAIT};
+use crate::front::limits::{ACCOUNTS_PAGE, ADMIN_WAIT, JOIN_WAIT};
 use crate::identity::FEATURE_LEVEL;
 use crate::node::Node;
-use crate::raft::Group;
-use crate::replica::{GroupId, SegmentUse};
-use crate::service::{Answer, Call, DIRECTORY, Failure, Service};
+use crate::service::{Failure, Service};
 use crate::tls::{Caller, Identity};
 
 /// The admin service of this node. Clones share it.
@@ -142,105 +149,6 @@ fn account(found: &directory::Account) -> v1::AdminAccount {
         state: account_state(found.state).into(),
     }
 }
-
-impl AdminServer {
-    fn nodes(&self) -> Vec<v1::AdminNode> {
-        let own = self.service().node();
-        let peers = self.service().router().local().groups().peers();
-        let view = self.service().view().read();
-        view.nodes()
-            .map(|node| v1::AdminNode {
-                node: node.id.0,
-                peer: node.addresses.peer.clone(),
-                imap: node.addresses.imap.clone(),
-                imaps: node.addresses.imaps.clone(),
-                lmtp: node.addresses.lmtp.clone(),
-                admin: node.addresses.admin.clone(),
-                reachable: node.id.0 == own
-                    || peers
-                        .heard(node.id.0)
-                        .is_some_and(|ago| ago < Duration::from_secs(1)),
-                state: match node.state {
-                    NodeState::Joining => "joining",
-                    NodeState::Active => "active",
-                    NodeState::Removed => "removed",
-                }
-                .into(),
-            })
-            .collect()
-    }
-
-    fn group(&self, group: &Group) -> v1::AdminGroup {
-        let status = group.status();
-        let view = self.service().view().read();
-        let placed = view.group(directory::GroupId(group.id().0));
-        let replicas: Vec<v1::AdminReplica> = placed
-            .map(|placed| &placed.replicas[..])
-            .unwrap_or_default()
-            .iter()
-            .map(|replica| v1::AdminReplica {
-                replica: replica.id.0,
-                node: replica.node.0,
-                voter: status.voters.contains(&replica.id.0),
-                matched: if group.is_leader() && replica.id.0 == group.replica() {
-                    Some(status.last_index)
-                } else {
-                    let found = status.matched.iter().find(|(id, _)| *id == replica.id.0);
-                    found.and_then(|(_, matched)| *matched)
-                },
-            })
-            .collect();
-        let leader = replicas
-            .iter()
-            .find(|replica| Some(replica.replica) == status.leader);
-        v1::AdminGroup {
-            group: group.id().0,
-            term: status.term,
-            leader: leader.map_or(0, |replica| replica.node),
-            last_index: status.last_index,
-            applied_index: status.applied_index,
-            replicas,
-        }
-    }
-
-    /// The digest of every replica of a group at one index, where that can be had: replicas go on
-    /// applying, so they are asked until all say the same index, a few times.
-    async fn verify_group(&self, group: u64, nodes: Vec<u64>) -> v1::AdminVerified {
-        let mut verified = v1::AdminVerified {
-            group,
-            replicas: Vec::new(),
-            equal: false,
-        };
-        for attempt in 0..VERIFY_TRIES {
-            if attempt > 0 {
-                tokio::time::sleep(VERIFY_PAUSE).await;
-            }
-            let ask = nodes
-                .iter()
-                .map(|node| digest_of(self.service(), *node, group));
-            verified.replicas = futures_util::future::join_all(ask).await;
-            let first = verified.replicas.first();
-            let same_index = verified.replicas.iter().all(|replica| {
-                replica.error.is_empty()
-                    && first.is_some_and(|first| first.applied_index == replica.applied_index)
-            });
-            if same_index {
-                verified.equal = verified
-                    .replicas
-                    .iter()
-                    .all(|replica| first.is_some_and(|first| first.digest == replica.digest));
-                break;
-            }
-        }
-        verified
-    }
-}
-
-/// How often the replicas of a group are asked for a digest at the same index.
-const VERIFY_TRIES: u32 = 20;
-
-/// Between two such tries.
-const VERIFY_PAUSE: Duration = Duration::from_millis(200);
 
 #[tonic::async_trait]
 impl v1::admin_server::Admin for AdminServer {
@@ -404,7 +312,7 @@ impl v1::admin_server::Admin for AdminServer {
     ) -> Result<Response<v1::AdminDone>, Status> {
         let who = operator(&request)?;
         let asked = request.into_inner();
-        transfer(self.service(), asked.group, asked.node).await?;
+        lead::transfer(self.service(), asked.group, asked.node).await?;
         tracing::info!(target: "audit", who, group = asked.group, to = asked.node, "transfer");
         Ok(Response::new(v1::AdminDone {}))
     }
@@ -414,27 +322,7 @@ impl v1::admin_server::Admin for AdminServer {
         request: Request<v1::AdminVerifyRequest>,
     ) -> Result<Response<v1::AdminVerifyReply>, Status> {
         operator(&request)?;
-        let asked = request.into_inner();
-        let groups: Vec<(u64, Vec<u64>)> = {
-            let view = self.service().view().read();
-            view.groups()
-                .filter(|group| asked.groups.is_empty() || asked.groups.contains(&group.id.0))
-                .map(|group| {
-                    (
-                        group.id.0,
-                        group
-                            .replicas
-                            .iter()
-                            .map(|replica| replica.node.0)
-                            .collect(),
-                    )
-                })
-                .collect()
-        };
-        let checks = groups
-            .into_iter()
-            .map(|(group, nodes)| self.verify_group(group, nodes));
-        let groups = futures_util::future::join_all(checks).await;
+        let groups = self.verify_groups(&request.into_inner().groups).await;
         Ok(Response::new(v1::AdminVerifyReply { groups }))
     }
 
@@ -443,27 +331,7 @@ impl v1::admin_server::Admin for AdminServer {
         request: Request<v1::AdminStorageRequest>,
     ) -> Result<Response<v1::AdminStorage>, Status> {
         operator(&request)?;
-        let cleaning = Arc::clone(self.node.cleaning());
-        let internal = |error: &dyn std::error::Error| Status::internal(error.to_string());
-        let storage = tokio::task::spawn_blocking(move || cleaning.storage())
-            .await
-            .map_err(|error| internal(&error))?
-            .map_err(|error| internal(&error))?;
-        let segment = |used: &SegmentUse| v1::AdminSegment {
-            number: used.segment.number,
-            file_bytes: used.segment.file_bytes,
-            bytes: used.segment.bytes,
-            live_bytes: used.live_bytes,
-            sealed: used.segment.sealed,
-        };
-        Ok(Response::new(v1::AdminStorage {
-            node: self.service().node(),
-            segments: storage.segments.iter().map(segment).collect(),
-            spare_segments: storage.log.spare_segments,
-            written_bytes: storage.log.bytes,
-            copied_bytes: storage.log.copied_bytes,
-            freed_bytes: storage.log.freed_bytes,
-        }))
+        self.log_usage().await.map(Response::new)
     }
 
     async fn digest(
@@ -473,73 +341,7 @@ impl v1::admin_server::Admin for AdminServer {
         operator(&request)?;
         let group = request.into_inner().group;
         Ok(Response::new(
-            digest_of(self.service(), self.service().node(), group).await,
+            verify::digest_of(self.service(), self.service().node(), group).await,
         ))
     }
-}
-
-/// The digest of the replica of `group` on `node`, asked over the store service.
-async fn digest_of(service: &Service, node: u64, group: u64) -> v1::AdminDigestReply {
-    let mut reply = v1::AdminDigestReply {
-        node,
-        ..v1::AdminDigestReply::default()
-    };
-    let call = Call::Digest;
-    let asked = async {
-        if node == service.node() {
-            service.router().local().answer(GroupId(group), call).await
-        } else {
-            service
-                .router()
-                .remote()
-                .ask(node, GroupId(group), call)
-                .await
-        }
-    };
-    match tokio::time::timeout(ADMIN_WAIT, asked).await {
-        Ok(Ok(Answer::Digest {
-            replica,
-            index,
-            digest,
-        })) => {
-            reply.replica = replica;
-            reply.applied_index = index;
-            reply.digest = digest.to_vec().into();
-        }
-        Ok(Ok(_)) => reply.error = "unexpected answer".into(),
-        Ok(Err(failure)) => reply.error = failure.to_string(),
-        Err(_) => reply.error = "no answer in time".into(),
-    }
-    reply
-}
-
-/// The leader of `group` gives the lead to `to`'s replica; returns once it leads.
-async fn transfer(service: &Service, group: u64, to: u64) -> Result<(), Status> {
-    let replica = {
-        let view = service.view().read();
-        let placed = view
-            .group(directory::GroupId(group))
-            .ok_or_else(|| Status::not_found("no such group"))?;
-        placed
-            .replica_on(NodeId(to))
-            .map(|replica| replica.id.0)
-            .ok_or_else(|| Status::not_found("that node holds no replica of the group"))?
-    };
-    let deadline = tokio::time::Instant::now() + ADMIN_WAIT;
-    while tokio::time::Instant::now() < deadline {
-        match service
-            .ask(GroupId(group), Call::Transfer(replica), ADMIN_WAIT)
-            .await
-        {
-            Ok(Answer::Index(leader)) if leader == replica => return Ok(()),
-            Ok(_) | Err(Failure::Busy(_)) => {}
-            Err(failure) => return Err(status(failure)),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Err(Status::deadline_exceeded(if group == DIRECTORY.0 {
-        "the directory kept its leader"
-    } else {
-        "the partition kept its leader"
-    }))
 }

@@ -1,0 +1,70 @@
+//! Nodes and groups, as this node sees them.
+
+use std::time::Duration;
+
+use directory::NodeState;
+use proto::v1;
+
+use super::AdminServer;
+use crate::raft::Group;
+
+impl AdminServer {
+    pub(super) fn nodes(&self) -> Vec<v1::AdminNode> {
+        let own = self.service().node();
+        let peers = self.service().router().local().groups().peers();
+        let view = self.service().view().read();
+        view.nodes()
+            .map(|node| v1::AdminNode {
+                node: node.id.0,
+                peer: node.addresses.peer.clone(),
+                imap: node.addresses.imap.clone(),
+                imaps: node.addresses.imaps.clone(),
+                lmtp: node.addresses.lmtp.clone(),
+                admin: node.addresses.admin.clone(),
+                reachable: node.id.0 == own
+                    || peers
+                        .heard(node.id.0)
+                        .is_some_and(|ago| ago < Duration::from_secs(1)),
+                state: match node.state {
+                    NodeState::Joining => "joining",
+                    NodeState::Active => "active",
+                    NodeState::Removed => "removed",
+                }
+                .into(),
+            })
+            .collect()
+    }
+
+    pub(super) fn group(&self, group: &Group) -> v1::AdminGroup {
+        let status = group.status();
+        let view = self.service().view().read();
+        let placed = view.group(directory::GroupId(group.id().0));
+        let replicas: Vec<v1::AdminReplica> = placed
+            .map(|placed| &placed.replicas[..])
+            .unwrap_or_default()
+            .iter()
+            .map(|replica| v1::AdminReplica {
+                replica: replica.id.0,
+                node: replica.node.0,
+                voter: status.voters.contains(&replica.id.0),
+                matched: if group.is_leader() && replica.id.0 == group.replica() {
+                    Some(status.last_index)
+                } else {
+                    let found = status.matched.iter().find(|(id, _)| *id == replica.id.0);
+                    found.and_then(|(_, matched)| *matched)
+                },
+            })
+            .collect();
+        let leader = replicas
+            .iter()
+            .find(|replica| Some(replica.replica) == status.leader);
+        v1::AdminGroup {
+            group: group.id().0,
+            term: status.term,
+            leader: leader.map_or(0, |replica| replica.node),
+            last_index: status.last_index,
+            applied_index: status.applied_index,
+            replicas,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What the log of this node needs of its disk.
+
+use std::sync::Arc;
+
+use proto::v1;
+use tonic::Status;
+
+use super::AdminServer;
+use crate::replica::SegmentUse;
+
+impl AdminServer {
+    /// How much of each segment is needed.
+    pub(super) async fn log_usage(&self) -> Result<v1::AdminStorage, Status> {
+        let cleaning = Arc::clone(self.node.cleaning());
+        let internal = |error: &dyn std::error::Error| Status::internal(error.to_string());
+        let storage = tokio::task::spawn_blocking(move || cleaning.storage())
+            .await
+            .map_err(|error| internal(&error))?
+            .map_err(|error| internal(&error))?;
+        let segment = |used: &SegmentUse| v1::AdminSegment {
+            number: used.segment.number,
+            file_bytes: used.segment.file_bytes,
+            bytes: used.segment.bytes,
+            live_bytes: used.live_bytes,
+            sealed: used.segment.sealed,
+        };
+        Ok(v1::AdminStorage {
+            node: self.service().node(),
+            segments: storage.segments.iter().map(segment).collect(),
+            spare_segments: storage.log.spare_segments,
+            written_bytes: storage.log.bytes,
+            copied_bytes: storage.log.copied_bytes,
+            freed_bytes: storage.log.freed_bytes,
+        })
+    }
+}
