@@ -33,10 +33,21 @@ impl Timing {
         Duration::from_millis(self.election_ms_max)
     }
 
+    /// A follower that has answered an append in so many milliseconds is sent no heartbeat: as many
+    /// as leave it a margin before it stands for election.
+    fn heartbeat_spared_ms(&self) -> u64 {
+        let ticks = self.heartbeat_ms / 2;
+        let margin = self
+            .election_ms_min
+            .saturating_sub(self.heartbeat_ms + ticks);
+        margin.saturating_sub(1)
+    }
+
     fn config(&self) -> Result<openraft::Config, openraft::ConfigError> {
         openraft::Config {
             cluster_name: "rookery".into(),
             heartbeat_interval: self.heartbeat_ms,
+            heartbeat_min_interval: Some(self.heartbeat_spared_ms()),
             election_timeout_min: self.election_ms_min,
             election_timeout_max: self.election_ms_max,
             // A leader that comes back in its old term with a shorter log would give the same

@@ -11,6 +11,10 @@ pub const OVERLAY_BYTES_MAX_DEFAULT: usize = 8 << 20;
 /// map's node, and what the allocator rounds up.
 pub const OVERLAY_ROW_BYTES: usize = 128;
 
+/// Bytes of the rows of a checkpoint that stay in memory after it, to be read there: those of a busy
+/// second. With 17 groups at most 34 MiB.
+pub const RECENT_BYTES_MAX: usize = 2 << 20;
+
 /// Bytes of rows after which a record of a run is closed. A merge holds one record of each run, so
 /// this times [`RUNS_MAX`] bounds its memory: 64 MiB.
 pub const RECORD_BYTES: usize = 64 << 10;

@@ -125,12 +125,9 @@ impl Incoming {
         }
     }
 
-    /// What is held, as one run of bytes.
+    /// What is held, as one run of bytes that keeps no larger buffer in memory.
     fn take(&mut self) -> Bytes {
         let held = std::mem::take(&mut self.held);
-        if self.pieces.len() == 1 {
-            return self.pieces.pop().unwrap_or_default();
-        }
         let mut joined = BytesMut::with_capacity(held);
         for piece in self.pieces.drain(..) {
             joined.extend_from_slice(&piece);
