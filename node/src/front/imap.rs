@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use imap::backend::{Auth, Backend, BackendError, LoginError, ScramVerifier, Transport};
 use mailbox::{AccountId, Answer, Body, Command, Flags, MailboxId, Millis, Outcome, Query, Uid};
 use tokio::io::AsyncWriteExt;
