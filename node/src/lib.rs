@@ -32,6 +32,7 @@ pub mod pki;
 pub mod privileges;
 pub mod raft;
 pub mod replica;
+pub mod restore;
 pub mod server;
 pub mod service;
 pub mod telemetry;

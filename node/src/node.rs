@@ -204,18 +204,7 @@ impl Node {
     /// What this node tells the directory about itself.
     #[must_use]
     pub fn report(&self) -> NodeReport {
-        let at = self.config.advertised();
-        NodeReport {
-            node: NodeId(self.config.node.id),
-            addresses: Addresses {
-                peer: at.peer,
-                imap: at.imap,
-                imaps: at.imaps,
-                lmtp: at.lmtp,
-                admin: at.admin,
-            },
-            feature_level: FEATURE_LEVEL,
-        }
+        report(&self.config)
     }
 
     /// Starts the groups, and keeps them as the directory says, for as long as the node runs.
@@ -498,6 +487,22 @@ impl Usher for Node {
     }
 }
 
+/// What a node that is so configured tells about itself.
+pub(crate) fn report(config: &Config) -> NodeReport {
+    let at = config.advertised();
+    NodeReport {
+        node: NodeId(config.node.id),
+        addresses: Addresses {
+            peer: at.peer,
+            imap: at.imap,
+            imaps: at.imaps,
+            lmtp: at.lmtp,
+            admin: at.admin,
+        },
+        feature_level: FEATURE_LEVEL,
+    }
+}
+
 fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(format!("{error:#}"))
 }
@@ -521,7 +526,7 @@ fn make_room(directory: &Path, in_use: bool, segment_bytes: u32) -> anyhow::Resu
 }
 
 /// Makes the data directory, for this user alone.
-fn make_private(directory: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_private(directory: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new()
         .recursive(true)

@@ -12,6 +12,8 @@ use proto::v1::{
 };
 use serde_json::{Value, json};
 
+use crate::backup::Saved;
+
 /// What a command has to tell.
 #[derive(Debug)]
 pub enum Report {
@@ -29,6 +31,8 @@ pub enum Report {
     Groups(Vec<AdminGroup>),
     /// What `verify` found.
     Verified(AdminVerifyReply),
+    /// The groups that were saved.
+    Saved(Vec<Saved>),
     /// That it is done.
     Done(String),
 }
@@ -55,6 +59,7 @@ impl Report {
             Self::Accounts(accounts) => accounts_text(accounts),
             Self::Groups(groups) => groups_text(groups),
             Self::Verified(found) => verified_text(found),
+            Self::Saved(saved) => saved_text(saved),
             Self::Done(words) => format!("{}\n", printable(words)),
         }
     }
@@ -77,6 +82,7 @@ impl Report {
             Self::Accounts(accounts) => accounts.iter().map(account_json).collect(),
             Self::Groups(groups) => groups.iter().map(group_json).collect(),
             Self::Verified(found) => verified_json(found),
+            Self::Saved(saved) => json!({ "groups": saved }),
             Self::Done(_) => json!({}),
         };
         format!("{value:#}\n")
@@ -285,6 +291,20 @@ fn verified_text(found: &AdminVerifyReply) -> String {
         "{table}\n\n{equal} of {} groups have equal replicas\n",
         found.groups.len()
     )
+}
+
+fn saved_text(saved: &[Saved]) -> String {
+    let mut table = table(&["GROUP", "FILE", "ROWS", "BODIES", "BYTES OF BODIES"]);
+    for group in saved {
+        table.add_row([
+            group_name(group.group),
+            printable(&group.file),
+            group.rows.to_string(),
+            group.bodies.to_string(),
+            bytes_text(group.body_bytes),
+        ]);
+    }
+    format!("{table}\n")
 }
 
 fn table(header: &[&str]) -> Table {

@@ -113,6 +113,18 @@ impl LogStore {
         })
     }
 
+    /// Makes a log that begins behind a checkpoint, as the only voter of its group would have it:
+    /// it has voted for itself in that term, and the entries before are purged. Durable then.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be written.
+    pub async fn begin_behind(&mut self, at: LogId) -> io::Result<()> {
+        self.purge(raft_log_id(at)).await?;
+        let vote = Vote::new(at.term, self.shared.replica.0);
+        self.save_vote(&vote).await
+    }
+
     /// The log underneath.
     #[must_use]
     pub fn log(&self) -> &seglog::Log {

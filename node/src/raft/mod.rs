@@ -44,5 +44,6 @@ pub mod types;
 pub use group::{Group, GroupError, GroupStatus};
 pub use groups::{Groups, OnFatal, Timing};
 pub use log_store::LogStore;
+pub use machine::sole_member;
 pub use peer::Peers;
 pub use serve::{CallerNode, Gate, PeerServer, PeerService};

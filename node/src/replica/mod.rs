@@ -54,7 +54,8 @@
 //! Read on: [`machine`] for what applies entries, [`overlay`] for the rows that it sees, [`index`]
 //! for the cache beneath, [`run`] for the bytes of runs, [`history`] for reading them merged,
 //! [`checkpoint`] and [`merge`] for what is written when, [`keeper`] for who drives it, [`clean`],
-//! [`mod@open`] for the way back, [`snapshot`], [`arrival`] and [`bodies`] for what others ask for,
+//! [`mod@open`] for the way back, [`snapshot`], [`arrival`], [`bodies`] and [`export`] for what others ask
+//! for,
 //! [`partition`] and [`directory`] for the two machines.
 
 pub mod limits;
@@ -64,6 +65,7 @@ pub mod bodies;
 pub mod checkpoint;
 pub mod clean;
 pub mod directory;
+pub mod export;
 pub mod history;
 pub mod index;
 pub mod keeper;
@@ -91,6 +93,7 @@ pub use arrival::Arrival;
 pub use bodies::{BodyError, BodyPlace, Entries, Logged};
 pub use checkpoint::{Due, Progress};
 pub use clean::{Cleaning, SegmentUse, Storage};
+pub use export::Export;
 pub use keeper::{Bell, Checkpointer};
 pub use machine::{
     Applied, Applying, At, GroupId, Hint, Hints, LogId, Machine, Membership, Referred,
@@ -137,6 +140,8 @@ pub struct Replica {
     checkpointed: Mutex<Option<LogId>>,
     /// Snapshots that are on their way in.
     arriving: AtomicUsize,
+    /// Exports that are being read.
+    exporting: AtomicUsize,
     /// Histories that somebody reads.
     pinned: Mutex<Vec<Weak<History>>>,
 }

@@ -118,6 +118,7 @@ pub fn open(opening: Opening, recovered: Option<&RecoveredReplica>) -> Result<Ar
         keep: Mutex::new(Keep::new(history, mark, kept_bytes)),
         checkpointed: Mutex::new(checkpointed),
         arriving: Default::default(),
+        exporting: Default::default(),
         pinned: Mutex::default(),
     }))
 }

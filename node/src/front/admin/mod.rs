@@ -5,8 +5,9 @@
 //!
 //! Here are who may ask, and the calls; what takes more than a few lines has a file of its own:
 //! [`mod@status`] for what there is, [`lead`] for who leads it, [`verify`] for whether replicas are
-//! equal, [`storage`] for the log of this node.
+//! equal, [`storage`] for the log of this node, [`backup`] for reading groups out.
 
+mod backup;
 mod lead;
 mod status;
 mod storage;
@@ -332,6 +333,18 @@ impl v1::admin_server::Admin for AdminServer {
     ) -> Result<Response<v1::AdminStorage>, Status> {
         operator(&request)?;
         self.log_usage().await.map(Response::new)
+    }
+
+    type BackupStream = backup::Frames;
+
+    async fn backup(
+        &self,
+        request: Request<v1::AdminBackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        let who = operator(&request)?;
+        let group = request.into_inner().group;
+        tracing::info!(target: "audit", who, group, "backup");
+        self.read_out(group).await.map(Response::new)
     }
 
     async fn digest(
