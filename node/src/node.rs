@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tonic::Status;
 
 use crate::book::Book;
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::identity::{self, FEATURE_LEVEL, Identity, Membership, Peer};
 use crate::link::Dial;
@@ -26,7 +27,7 @@ use crate::raft::{Gate, Groups, LogStore, OnFatal, Peers, Timing};
 use crate::replica::directory::Directory;
 use crate::replica::index::{Indexes, SledIndexes};
 use crate::replica::partition::Partition;
-use crate::replica::{Checkpointer, Cleaning, GroupId, Hints, Machine, Opening};
+use crate::replica::{BodyCache, Checkpointer, Cleaning, GroupId, Hints, Machine, Opening};
 use crate::service::steward::Usher;
 use crate::service::{DIRECTORY, Hub, Local, Remote, Service};
 use crate::tls::Tls;
@@ -49,6 +50,8 @@ pub struct Node {
     log: seglog::Log,
     recovered: Mutex<BTreeMap<ReplicaId, RecoveredReplica>>,
     indexes: Arc<dyn Indexes>,
+    budget: Budget,
+    read_bodies: Arc<BodyCache>,
     checkpointer: Arc<Checkpointer>,
     cleaning: Arc<Cleaning>,
     hints: Hints,
@@ -134,7 +137,14 @@ impl Node {
             election_ms_max: config.raft.election_ms_max,
         };
         let dial: Arc<dyn Dial> = Arc::clone(&book) as Arc<dyn Dial>;
-        let peers = Peers::new(Arc::clone(&dial), log.clone());
+        let budget = Budget::new(config.memory.budget_bytes);
+        let frames = Arc::clone(&budget.frames);
+        let peers = Peers::new(
+            Arc::clone(&dial),
+            log.clone(),
+            frames,
+            config.storage.snapshot_bytes_per_second,
+        );
         let groups = Groups::new(timing, peers, on_fatal)?;
         let hub = Hub::default();
         let checkpointer = Arc::new(Checkpointer::new());
@@ -150,6 +160,7 @@ impl Node {
             Remote::new(dial),
             Arc::clone(&view),
             hub.clone(),
+            Arc::clone(&budget.uploads),
         );
         let node = Arc::new(Self {
             config,
@@ -158,6 +169,8 @@ impl Node {
             log,
             recovered: Mutex::new(recovered.replicas),
             indexes,
+            read_bodies: Arc::new(BodyCache::new(Arc::clone(&budget.bodies))),
+            budget,
             checkpointer: Arc::clone(&checkpointer),
             cleaning: Arc::clone(&cleaning),
             hints: Arc::new(move |_, hints| hub.publish(hints)),
@@ -270,6 +283,8 @@ impl Node {
         let opening = Opening {
             hints: Arc::clone(&self.hints),
             bell: self.checkpointer.bell(),
+            overlays: Arc::clone(&self.budget.overlays),
+            read_bodies: Arc::clone(&self.read_bodies),
             ..Opening::new(
                 id,
                 ReplicaId(replica),
@@ -279,7 +294,9 @@ impl Node {
             )
         };
         let recovered = self.recovered.lock().remove(&ReplicaId(replica));
-        let store = LogStore::open(self.log.clone(), ReplicaId(replica), recovered.as_ref())?;
+        let recent = Arc::clone(&self.budget.recent);
+        let log = self.log.clone();
+        let store = LogStore::open(log, ReplicaId(replica), recovered.as_ref(), recent)?;
         let opened =
             tokio::task::spawn_blocking(move || crate::replica::open(opening, recovered.as_ref()))
                 .await??;

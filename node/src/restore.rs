@@ -33,6 +33,7 @@ use rows::Memory;
 use rows::snapshot::Cursor;
 use seglog::{ReplicaId, Step, Writer};
 
+use crate::budget::Share;
 use crate::config::Config;
 use crate::identity::{self, Identity, Membership};
 use crate::node;
@@ -328,7 +329,9 @@ impl Restoring<'_> {
     /// Makes the rows that came the replica's, and lets Raft's log begin behind them.
     fn install(&self, replica: &Arc<Replica>, arrival: Arrival) -> anyhow::Result<()> {
         let at = arrival.at();
-        let mut store = LogStore::open(self.log.clone(), replica.id(), None)?;
+        // No entry will be held by it.
+        let recent = Share::new("recent", 0);
+        let mut store = LogStore::open(self.log.clone(), replica.id(), None, recent)?;
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         runtime.block_on(store.begin_behind(at))?;
         replica.install(Snapshot {

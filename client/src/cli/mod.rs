@@ -22,6 +22,7 @@ use crate::{Admin, Credentials, Error};
 pub mod args;
 pub mod password;
 pub mod report;
+mod transfers;
 
 #[cfg(test)]
 mod tests;

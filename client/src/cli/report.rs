@@ -12,6 +12,7 @@ use proto::v1::{
 };
 use serde_json::{Value, json};
 
+use super::transfers;
 use crate::backup::Saved;
 
 /// What a command has to tell.
@@ -75,6 +76,7 @@ impl Report {
                 "accounts": status.accounts,
                 "nodes": status.nodes.iter().map(node_json).collect::<Vec<_>>(),
                 "groups": status.groups.iter().map(group_json).collect::<Vec<_>>(),
+                "snapshots": status.snapshots.iter().map(transfers::json).collect::<Vec<_>>(),
             }),
             Self::Storage(storage) => storage_json(storage),
             Self::Made(made) => json!({ "cluster": hex(&made.cluster) }),
@@ -110,12 +112,13 @@ fn status_text(status: &AdminStatus) -> String {
         nodes.add_row(node_row(node));
     }
     format!(
-        "cluster {}, version {}, {} accounts, as node {} sees it\n\n{nodes}\n\n{}",
+        "cluster {}, version {}, {} accounts, as node {} sees it\n\n{nodes}\n\n{}{}",
         hex(&status.cluster),
         printable(&status.version),
         status.accounts,
         status.node,
         leaders_text(&status.groups),
+        transfers::text(&status.snapshots),
     )
 }
 
@@ -157,7 +160,7 @@ fn amplification(written: u64, copied: u64) -> String {
 }
 
 /// Bytes with a unit that leaves at most four digits before the point.
-fn bytes_text(bytes: u64) -> String {
+pub(super) fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut tenths, mut unit) = (bytes * 10, 0);
     while tenths >= 10_240 && unit + 1 < UNITS.len() {
@@ -307,7 +310,7 @@ fn saved_text(saved: &[Saved]) -> String {
     format!("{table}\n")
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     table

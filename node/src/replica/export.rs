@@ -72,7 +72,7 @@ impl Export {
         let local = rows.skip_while(|row| matches!(row, Ok((key, _)) if key < LOCAL_FROM));
         Ok(local.map(|row| {
             let (key, value) = row?;
-            let (id, kept) = (places::id(&key)?, places::parse(&key, &value)?);
+            let (id, kept) = (places::id_of(&key)?, places::parse(&key, &value)?);
             let payload = self
                 .replica
                 .log

@@ -35,17 +35,14 @@ pub fn key(id: LogId) -> Bytes {
     key.freeze()
 }
 
-/// The entry whose row has this key.
-pub fn id(key: &[u8]) -> Result<LogId, Fault> {
-    let numbers = key.strip_prefix(LOCAL_FROM).and_then(|numbers| {
-        let (index, term) = numbers.split_first_chunk()?;
-        Some((*index, <[u8; 8]>::try_from(term).ok()?))
-    });
-    let (index, term) = numbers.ok_or_else(|| Fault::row(key, "a place's key has 18 bytes"))?;
-    Ok(LogId {
-        term: u64::from_be_bytes(term),
-        index: u64::from_be_bytes(index),
-    })
+/// The entry of a row's key.
+pub fn id_of(key: &[u8]) -> Result<LogId, Fault> {
+    let numbers = key.strip_prefix(LOCAL_FROM);
+    let Some(mut numbers) = numbers.filter(|numbers| numbers.len() == 16) else {
+        return Err(Fault::row(key, "the key of a place has 18 bytes"));
+    };
+    let (index, term) = (numbers.get_u64(), numbers.get_u64());
+    Ok(LogId { term, index })
 }
 
 /// The body of an entry to which rows refer.

@@ -1583,6 +1583,10 @@ pub struct PeerAppendRequest {
     pub committed: ::core::option::Option<PeerLogId>,
     #[prost(message, repeated, tag = "6")]
     pub entries: ::prost::alloc::vec::Vec<PeerEntry>,
+    /// The last index that every follower has, of those that the leader still counts; 0 if it does not
+    /// know.
+    #[prost(uint64, tag = "7")]
+    pub spread: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AppendReplyFrame {
@@ -3425,6 +3429,34 @@ pub struct AdminStatus {
     pub accounts: u64,
     #[prost(string, tag = "6")]
     pub version: ::prost::alloc::string::String,
+    /// Snapshots that this node is sending.
+    #[prost(message, repeated, tag = "7")]
+    pub snapshots: ::prost::alloc::vec::Vec<AdminSnapshot>,
+}
+/// A replica that is being brought to a checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminSnapshot {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(uint64, tag = "2")]
+    pub replica: u64,
+    /// The node that holds it.
+    #[prost(uint64, tag = "3")]
+    pub node: u64,
+    /// Bytes of rows that were sent since the stream began.
+    #[prost(uint64, tag = "4")]
+    pub row_bytes: u64,
+    /// Rows that have arrived.
+    #[prost(uint64, tag = "5")]
+    pub rows: u64,
+    /// Bodies that have arrived since the stream began, and their bytes.
+    #[prost(uint64, tag = "6")]
+    pub bodies: u64,
+    #[prost(uint64, tag = "7")]
+    pub body_bytes: u64,
+    /// For how long it has been on its way.
+    #[prost(uint64, tag = "8")]
+    pub seconds: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminNode {

@@ -112,7 +112,7 @@ fn status(failure: Failure) -> Status {
         Failure::NotFound | Failure::NoAccount | Failure::NoMailbox => {
             Status::not_found(failure.to_string())
         }
-        Failure::Invalid(_) => Status::invalid_argument(failure.to_string()),
+        Failure::Rejected(_) | Failure::Invalid(_) => Status::invalid_argument(failure.to_string()),
         Failure::Broken(_) | Failure::Moved => Status::internal(failure.to_string()),
     }
 }
@@ -174,6 +174,7 @@ impl v1::admin_server::Admin for AdminServer {
             groups: groups.iter().map(|group| self.group(group)).collect(),
             accounts,
             version: env!("CARGO_PKG_VERSION").into(),
+            snapshots: self.snapshots(),
         }))
     }
 
