@@ -37,7 +37,7 @@
 //! # }
 //! ```
 //!
-//! Read on: [`Admin`] for the calls, [`connect`] for the connection, [`demo`] for clusters that
+//! Read on: [`Admin`] for the calls, [`members`] for those that take long, [`connect`] for the connection, [`demo`] for clusters that
 //! `rookeryd demo` has started, [`cli`] for the command line.
 
 pub mod admin;
@@ -45,6 +45,7 @@ pub mod cli;
 pub mod connect;
 pub mod demo;
 pub mod limits;
+pub mod members;
 
 pub use admin::Admin;
 pub use connect::Credentials;
@@ -93,4 +94,18 @@ pub enum Error {
         /// What happened.
         why: String,
     },
+}
+
+impl Error {
+    /// Whether the same may be answered in a moment: nobody answered, or there was no leader.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Credentials { .. } | Self::Demo { .. } => false,
+            Self::Unreachable(_) | Self::Unknown { .. } => true,
+            Self::Refused { code, .. } => {
+                matches!(code, Code::Unavailable | Code::DeadlineExceeded)
+            }
+        }
+    }
 }

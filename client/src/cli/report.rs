@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Table, presets};
 use proto::v1::{
-    AdminAccount, AdminGroup, AdminInitReply, AdminNode, AdminReplica, AdminSegment, AdminStatus,
-    AdminStorage, AdminVerifyReply,
+    AdminAccount, AdminGroup, AdminInitReply, AdminMoves, AdminNode, AdminReplica, AdminSegment,
+    AdminStatus, AdminStorage, AdminVerifyReply,
 };
 use serde_json::{Value, json};
+
+use super::moves;
 
 /// What a command has to tell.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub enum Report {
     Groups(Vec<AdminGroup>),
     /// What `verify` found.
     Verified(AdminVerifyReply),
+    /// What is on its way.
+    Moves(AdminMoves),
     /// That it is done.
     Done(String),
 }
@@ -55,6 +59,7 @@ impl Report {
             Self::Accounts(accounts) => accounts_text(accounts),
             Self::Groups(groups) => groups_text(groups),
             Self::Verified(found) => verified_text(found),
+            Self::Moves(moves) => moves::text(moves),
             Self::Done(words) => format!("{}\n", printable(words)),
         }
     }
@@ -77,6 +82,7 @@ impl Report {
             Self::Accounts(accounts) => accounts.iter().map(account_json).collect(),
             Self::Groups(groups) => groups.iter().map(group_json).collect(),
             Self::Verified(found) => verified_json(found),
+            Self::Moves(moves) => moves::json(moves),
             Self::Done(_) => json!({}),
         };
         format!("{value:#}\n")
@@ -86,7 +92,7 @@ impl Report {
 fn status_text(status: &AdminStatus) -> String {
     if status.cluster.is_empty() {
         return format!(
-            "node {} belongs to no cluster yet (rookery cluster init, or node join)\n",
+            "node {} belongs to no cluster yet (rookery cluster init, or node add)\n",
             status.node
         );
     }
@@ -151,7 +157,7 @@ fn amplification(written: u64, copied: u64) -> String {
 }
 
 /// Bytes with a unit that leaves at most four digits before the point.
-fn bytes_text(bytes: u64) -> String {
+pub(super) fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut tenths, mut unit) = (bytes * 10, 0);
     while tenths >= 10_240 && unit + 1 < UNITS.len() {
@@ -234,12 +240,24 @@ fn replica_words(replica: &AdminReplica, group: &AdminGroup) -> String {
     let lag = replica
         .matched
         .map(|matched| group.last_index.saturating_sub(matched));
-    let kind = if replica.voter { "" } else { " learner" };
+    let kind = match (replica.leaving, replica.voter) {
+        (true, _) => " leaving",
+        (false, true) => "",
+        (false, false) => " learner",
+    };
     let lag = match lag {
         None | Some(0) => String::new(),
         Some(lag) => format!(" -{lag}"),
     };
-    format!("node {}{kind}{lag}", replica.node)
+    let taken = replica.snapshot.as_ref().map(|snapshot| {
+        let bytes = bytes_text(snapshot.body_bytes);
+        format!(" takes a checkpoint: {} rows, {bytes}", snapshot.rows)
+    });
+    format!(
+        "node {}{kind}{lag}{}",
+        replica.node,
+        taken.unwrap_or_default()
+    )
 }
 
 fn accounts_text(accounts: &[AdminAccount]) -> String {
@@ -287,7 +305,7 @@ fn verified_text(found: &AdminVerifyReply) -> String {
     )
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     table
@@ -333,6 +351,8 @@ fn group_json(group: &AdminGroup) -> Value {
             "node": replica.node,
             "voter": replica.voter,
             "matched": replica.matched,
+            "leaving": replica.leaving,
+            "snapshot": replica.snapshot.as_ref().map(moves::snapshot_json),
         })
     };
     json!({

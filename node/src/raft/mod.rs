@@ -44,5 +44,5 @@ pub mod types;
 pub use group::{Group, GroupError, GroupStatus};
 pub use groups::{Groups, OnFatal, Timing};
 pub use log_store::LogStore;
-pub use peer::Peers;
+pub use peer::{Peers, Sent};
 pub use serve::{CallerNode, Gate, PeerServer, PeerService};

@@ -4,7 +4,7 @@
 //! requests that carry entries, one for heartbeats and votes, and one for each snapshot. All groups
 //! that two nodes share use the same two [`Link`]s.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -75,12 +75,18 @@ impl Peers {
 
     /// The factory of connections for one group's replica.
     #[must_use]
-    pub fn factory(&self, group: GroupId, replica: u64, reading: Reading) -> Factory {
+    pub fn factory(
+        &self,
+        group: GroupId,
+        replica: u64,
+        (reading, sending): (Reading, Sending),
+    ) -> Factory {
         Factory {
             peers: self.clone(),
             group,
             replica,
             reading,
+            sending,
         }
     }
 
@@ -202,12 +208,46 @@ impl Reading {
     }
 }
 
+/// How much of a checkpoint a follower has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Rows that arrived.
+    pub rows: u64,
+    /// Bodies that it did not hold and that arrived.
+    pub bodies: u64,
+    /// Their bytes.
+    pub body_bytes: u64,
+}
+
+/// The followers of a group that are being brought to a checkpoint. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Sending(Arc<Mutex<BTreeMap<u64, Sent>>>);
+
+impl Sending {
+    /// What each has, by replica.
+    #[must_use]
+    pub fn all(&self) -> Vec<(u64, Sent)> {
+        let sending = self.0.lock();
+        sending.iter().map(|(to, sent)| (*to, *sent)).collect()
+    }
+
+    /// Tells what a follower has.
+    pub(super) fn tell(&self, to: u64, sent: Sent) {
+        self.0.lock().insert(to, sent);
+    }
+
+    fn end(&self, to: u64) {
+        self.0.lock().remove(&to);
+    }
+}
+
 /// Makes the connections of one group's replica, for openraft.
 pub struct Factory {
     peers: Peers,
     group: GroupId,
     replica: u64,
     reading: Reading,
+    sending: Sending,
 }
 
 impl Factory {
@@ -220,6 +260,7 @@ impl Factory {
                 to: target,
             },
             heartbeats: heartbeats.then(|| self.reading.clone()),
+            sending: self.sending.clone(),
         }
     }
 }
@@ -246,6 +287,7 @@ pub struct Network {
     route: Route,
     /// Of a connection for heartbeats: whether they are pressing.
     heartbeats: Option<Reading>,
+    sending: Sending,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -502,13 +544,17 @@ impl NetSnapshot<Types> for Network {
             .peers
             .node_of(self.route.to)
             .ok_or_else(|| unreachable_peer("no node is known to hold the replica"))?;
-        let sent = snapshot::send(&self.peers, node, self.route, vote, snapshot.snapshot);
-        tokio::select! {
+        self.sending.tell(self.route.to, Sent::default());
+        let to = (node, self.route, &self.sending);
+        let sent = snapshot::send(&self.peers, to, vote, snapshot.snapshot);
+        let ended = tokio::select! {
             closed = cancel => Err(closed.into()),
             sent = sent => match sent {
                 Ok(vote) => Ok(SnapshotResponse::new(vote)),
                 Err(error) => Err(unreachable_peer(format!("{error:#}")).into()),
             },
-        }
+        };
+        self.sending.end(self.route.to);
+        ended
     }
 }

@@ -30,7 +30,7 @@ use super::convert::{self, Route};
 use super::group::Group;
 use super::limits::{BODIES_FRAME_BYTES, SNAPSHOT_SILENCE_MAX};
 use super::machine;
-use super::peer::Peers;
+use super::peer::{Peers, Sending, Sent};
 use super::serve::{CallerNode, PeerService};
 use super::types::{Vote, log_id, raft_log_id};
 use crate::replica::arrival::matches;
@@ -46,8 +46,7 @@ const FRAMES_QUEUED: usize = 4;
 /// Why it was not done; the next try goes on where this one ended.
 pub(super) async fn send(
     peers: &Peers,
-    node: u64,
-    route: Route,
+    (node, route, sending): (u64, Route, &Sending),
     vote: Vote,
     snapshot: Snapshot,
 ) -> anyhow::Result<Vote> {
@@ -71,14 +70,15 @@ pub(super) async fn send(
                     tokio::task::spawn_blocking(move || feed(&chunks, cursor, &frames));
                 }
             }
-            Reply::Progress(progress) => tracing::info!(
-                group = route.group.0,
-                to = node,
-                rows = progress.rows,
-                bodies = progress.bodies,
-                body_bytes = progress.body_bytes,
-                "snapshot"
-            ),
+            Reply::Progress(progress) => {
+                let sent = Sent {
+                    rows: progress.rows,
+                    bodies: progress.bodies,
+                    body_bytes: progress.body_bytes,
+                };
+                sending.tell(route.to, sent);
+                tracing::info!(group = route.group.0, to = node, ?sent, "snapshot");
+            }
             Reply::Done(vote) => return Ok(convert::vote_from_wire(&vote)),
             Reply::Refused(why) => anyhow::bail!(why),
         }
@@ -193,8 +193,10 @@ async fn take(
     };
     let brought = bring(service, caller, &group, &mut arrival, &mut frames, replies).await;
     if let Err(error) = brought {
-        // What came is of use to the next stream.
-        service.arrivals.lock().insert(route.to, arrival);
+        // What came is of use to the next stream, unless the replica was moved away.
+        if service.groups.get(route.group).is_some() {
+            service.arrivals.lock().insert(route.to, arrival);
+        }
         return Err(error);
     }
     let snapshot = Snapshot {

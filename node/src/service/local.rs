@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mailbox::{AccountId, MailboxId, Query, Uid};
 use parking_lot::Mutex;
+use proto::v1;
 
 use super::call::{Answer, Call, Failure};
 use super::limits::{APPLIED_WAIT, RECENT_MAX};
@@ -99,6 +100,8 @@ impl Local {
                 }
                 Ok(Answer::Index(group.leader().unwrap_or(0)))
             }
+            Call::Members if group.is_leader() => Ok(Answer::Members(members(&group))),
+            Call::Members => Err(Failure::NotLeader(group.leader())),
             Call::Digest => {
                 let (applied, digest) = group.rows().digest();
                 let index = applied.map_or(0, |id| id.index);
@@ -123,6 +126,31 @@ impl Local {
             recent.insert((account, mailbox), claim_below);
         }
         from
+    }
+}
+
+/// How far the replicas of a group have come, of which this node leads it.
+fn members(group: &Group) -> v1::StoreMembership {
+    let status = group.status();
+    let member = |replica: &u64| {
+        let sent = status.sending.iter().find(|(to, _)| to == replica);
+        v1::StoreMember {
+            replica: *replica,
+            matched: if *replica == group.replica() {
+                Some(status.last_index)
+            } else {
+                status.matched_of(*replica)
+            },
+            snapshot: sent.map(|(_, sent)| v1::StoreMemberSnapshot {
+                rows: sent.rows,
+                bodies: sent.bodies,
+                body_bytes: sent.body_bytes,
+            }),
+        }
+    };
+    v1::StoreMembership {
+        last_index: status.last_index,
+        members: status.voters.union(&status.learners).map(member).collect(),
     }
 }
 
