@@ -69,8 +69,8 @@ pub struct Leader {
 }
 
 impl Cluster {
-    /// Makes a cluster in an empty folder and waits until it serves. So many `spares` are planned as
-    /// well, and not started.
+    /// Makes a cluster in an empty folder and waits until it serves. So many `spares` are planned
+    /// as well, and not started.
     ///
     /// # Errors
     ///

@@ -240,7 +240,7 @@ fn spawn_threads(
     Ok(())
 }
 
-/// Puts which node calls into the request, from its certificate; a node that was removed is refused.
+/// Puts which node calls into the request, from its certificate; one that was removed is refused.
 fn identify(
     node: &Node,
     mut request: tonic::Request<()>,

@@ -54,8 +54,8 @@
 //! Read on: [`machine`] for what applies entries, [`overlay`] for the rows that it sees, [`index`]
 //! for the cache beneath, [`run`] for the bytes of runs, [`history`] for reading them merged,
 //! [`checkpoint`] and [`merge`] for what is written when, [`keeper`] for who drives it, [`clean`],
-//! [`mod@open`] for the way back, [`mod@end`] for the end, [`snapshot`], [`arrival`] and [`bodies`] for what others ask for,
-//! [`partition`] and [`directory`] for the two machines.
+//! [`mod@open`] for the way back, [`mod@end`] for the end, [`snapshot`], [`arrival`] and
+//! [`bodies`] for what others ask for, [`partition`] and [`directory`] for the two machines.
 
 pub mod limits;
 

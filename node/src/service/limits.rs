@@ -53,7 +53,7 @@ pub const BALANCE_TURNS: u64 = 10;
 /// Entries that a preferred replica may be behind when it is given the lead.
 pub const BALANCE_LAG_MAX: u64 = 100;
 
-/// Entries that a replica may be behind when it begins to vote: so few that it has them in a moment.
+/// Entries that a replica may be behind when it begins to vote: it has them in a moment.
 pub const PROMOTE_LAG_MAX: u64 = 1000;
 
 /// Groups led by one node whose new replicas are brought up at the same time: each may read and
