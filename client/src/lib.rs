@@ -38,7 +38,8 @@
 //! ```
 //!
 //! Read on: [`Admin`] for the calls, [`members`] for those that take long, [`connect`] for the
-//! connection, [`demo`] for clusters that `rookeryd demo` has started, [`cli`] for the command line.
+//! connection, [`demo`] for clusters that `rookeryd demo` has started, [`cli`] for the command
+//! line.
 
 pub mod admin;
 pub mod cli;

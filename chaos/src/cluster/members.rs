@@ -15,6 +15,9 @@ const FORGOTTEN: &str = "the data directory is empty, but the cluster knows node
 /// What a node says that was removed.
 const REMOVED: &str = "was removed from the cluster";
 
+/// What a node is told that has been added already.
+const BELONGS: &str = "belongs to the cluster";
+
 impl Cluster {
     /// Takes away all that a node that was killed had on its disk.
     ///
@@ -79,9 +82,17 @@ impl Cluster {
     ///
     /// As [`Cluster::replace`].
     pub async fn add(&self, node: u64) -> anyhow::Result<()> {
-        let members: Vec<u64> = self.serving().iter().copied().collect();
-        let operator = self.plan.operator(&members)?;
-        operator.add_node(node, self.peer(node)?).await?;
+        let peer = self.peer(node)?;
+        self.insist(async || {
+            let members: Vec<u64> = self.serving().iter().copied().collect();
+            let added = self.plan.operator(&members)?.add_node(node, peer.clone());
+            match added.await {
+                // Asked again after an answer was lost.
+                Err(Error::Refused { message, .. }) if message.contains(BELONGS) => Ok(()),
+                added => Ok(added?),
+            }
+        })
+        .await?;
         self.reach(&[Goal::NodeSettled(node)]).await?;
         self.serving().insert(node);
         Ok(())
