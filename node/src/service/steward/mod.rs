@@ -10,8 +10,8 @@
 //! - The leader of a partition proposes a `Tick` when something is due to expire, and hands the
 //!   lead back to the replica that shall have it, so that leaders stay spread.
 //!
-//! Read on: `members` and `wanted` for nodes and replicas, `accounts` for operations, `lead` for who
-//! leads.
+//! Read on: `members` and `wanted` for nodes and replicas, `accounts` for operations, `lead` for
+//! who leads.
 
 mod accounts;
 mod lead;
