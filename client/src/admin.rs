@@ -6,9 +6,9 @@ use std::time::Duration;
 use proto::v1::admin_client::AdminClient;
 use proto::v1::{
     AdminAccount, AdminAccounts, AdminCreateAccountRequest, AdminDeleteAccountRequest,
-    AdminInitReply, AdminInitRequest, AdminJoinRequest, AdminListAccountsRequest,
-    AdminSetPasswordRequest, AdminStatus, AdminStatusRequest, AdminStorage, AdminStorageRequest,
-    AdminTransferRequest, AdminVerifyReply, AdminVerifyRequest,
+    AdminInitReply, AdminInitRequest, AdminListAccountsRequest, AdminSetPasswordRequest,
+    AdminStatus, AdminStatusRequest, AdminStorage, AdminStorageRequest, AdminTransferRequest,
+    AdminVerifyReply, AdminVerifyRequest,
 };
 use rustls::ClientConfig;
 use tonic::transport::Channel;
@@ -101,17 +101,6 @@ impl Admin {
             wanted,
         )
         .await
-    }
-
-    /// Adds a running, empty node, at its peer address `host:port`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Admin::init_cluster`].
-    pub async fn join_node(&self, node: u64, peer: String) -> Result<(), Error> {
-        let wanted = AdminJoinRequest { node, peer };
-        let call = async |mut client: Client, request| client.join_node(request).await;
-        self.change(CLUSTER_WAIT, call, wanted).await.map(drop)
     }
 
     /// Makes an account. `quota_bytes` 0 is no limit.
@@ -213,7 +202,7 @@ impl Admin {
     }
 
     /// Asks one endpoint after the other until one answers.
-    async fn read<Q, A>(
+    pub(crate) async fn read<Q, A>(
         &self,
         wait: Duration,
         call: impl AsyncFn(Client, Request<Q>) -> Result<Response<A>, Status>,
@@ -238,7 +227,7 @@ impl Admin {
     }
 
     /// Sends a change once, to the first endpoint that answers a question.
-    async fn change<Q, A>(
+    pub(crate) async fn change<Q, A>(
         &self,
         wait: Duration,
         call: impl AsyncFn(Client, Request<Q>) -> Result<Response<A>, Status>,

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Table, presets};
 use proto::v1::{
-    AdminAccount, AdminGroup, AdminInitReply, AdminNode, AdminReplica, AdminSegment, AdminStatus,
-    AdminStorage, AdminVerifyReply,
+    AdminAccount, AdminGroup, AdminInitReply, AdminMoves, AdminNode, AdminReplica, AdminSegment,
+    AdminStatus, AdminStorage, AdminVerifyReply,
 };
 use serde_json::{Value, json};
 
+use super::moves;
 use super::transfers;
 use crate::backup::Saved;
 
@@ -34,6 +35,8 @@ pub enum Report {
     Verified(AdminVerifyReply),
     /// The groups that were saved.
     Saved(Vec<Saved>),
+    /// What is on its way.
+    Moves(AdminMoves),
     /// That it is done.
     Done(String),
 }
@@ -61,6 +64,7 @@ impl Report {
             Self::Groups(groups) => groups_text(groups),
             Self::Verified(found) => verified_text(found),
             Self::Saved(saved) => saved_text(saved),
+            Self::Moves(moves) => moves::text(moves),
             Self::Done(words) => format!("{}\n", printable(words)),
         }
     }
@@ -85,6 +89,7 @@ impl Report {
             Self::Groups(groups) => groups.iter().map(group_json).collect(),
             Self::Verified(found) => verified_json(found),
             Self::Saved(saved) => json!({ "groups": saved }),
+            Self::Moves(moves) => moves::json(moves),
             Self::Done(_) => json!({}),
         };
         format!("{value:#}\n")
@@ -94,7 +99,7 @@ impl Report {
 fn status_text(status: &AdminStatus) -> String {
     if status.cluster.is_empty() {
         return format!(
-            "node {} belongs to no cluster yet (rookery cluster init, or node join)\n",
+            "node {} belongs to no cluster yet (rookery cluster init, or node add)\n",
             status.node
         );
     }
@@ -243,7 +248,11 @@ fn replica_words(replica: &AdminReplica, group: &AdminGroup) -> String {
     let lag = replica
         .matched
         .map(|matched| group.last_index.saturating_sub(matched));
-    let kind = if replica.voter { "" } else { " learner" };
+    let kind = match (replica.leaving, replica.voter) {
+        (true, _) => " leaving",
+        (false, true) => "",
+        (false, false) => " learner",
+    };
     let lag = match lag {
         None | Some(0) => String::new(),
         Some(lag) => format!(" -{lag}"),
@@ -356,6 +365,7 @@ fn group_json(group: &AdminGroup) -> Value {
             "node": replica.node,
             "voter": replica.voter,
             "matched": replica.matched,
+            "leaving": replica.leaving,
         })
     };
     json!({

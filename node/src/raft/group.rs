@@ -10,7 +10,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{
     ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError,
 };
-use openraft::{ChangeMembers, ReadPolicy};
+use openraft::{ChangeMembers, ReadPolicy, raft::Precondition};
 use tokio::sync::{mpsc, oneshot};
 
 use super::limits::{PROPOSE_PAUSE, PROPOSE_RETRY, QUEUE_ROOM_BYTES, READ_BATCH_MAX};
@@ -18,7 +18,7 @@ use super::log_store::{LogStore, Needs};
 use super::machine::Machine;
 use super::peer::Reading;
 use super::spread::{self, Follower, Spread};
-use super::types::{Body, Proposal, Types, log_id};
+use super::types::{Body, Proposal, Types, log_id, raft_log_id};
 use crate::replica::{GroupId, LogId, Replica};
 
 /// openraft, as this node uses it.
@@ -70,8 +70,29 @@ pub struct GroupStatus {
     pub voters: BTreeSet<u64>,
     /// Replicas that receive entries but have no vote.
     pub learners: BTreeSet<u64>,
+    /// Voters are being changed: there are two sets of them, and both have to agree.
+    pub joint: bool,
+    /// The members are as committed, and no change of them is on its way.
+    pub members_committed: bool,
+    /// The entry that made the members what they are.
+    pub members_at: Option<LogId>,
     /// The last index that each follower holds; only where this replica leads.
     pub matched: Vec<(u64, Option<u64>)>,
+}
+
+impl GroupStatus {
+    /// The last index that a follower holds, as the leader knows.
+    #[must_use]
+    pub fn matched_of(&self, replica: u64) -> Option<u64> {
+        let found = self.matched.iter().find(|(id, _)| *id == replica);
+        found.and_then(|(_, matched)| *matched)
+    }
+
+    /// Whether a replica takes part, with a vote or without.
+    #[must_use]
+    pub fn has(&self, replica: u64) -> bool {
+        self.voters.contains(&replica) || self.learners.contains(&replica)
+    }
 }
 
 impl GroupStatus {
@@ -277,21 +298,69 @@ impl Group {
         }
     }
 
-    /// Adds a replica that receives entries, and once it has caught up lets it vote.
+    /// Adds a replica that receives entries and has no vote. Returns once that is decided, not when
+    /// it has caught up.
     ///
     /// # Errors
     ///
     /// When this replica does not lead, or another change is under way.
-    pub async fn add_voter(&self, replica: u64) -> Result<(), GroupError> {
-        self.raft
-            .add_learner(replica, openraft::impls::EmptyNode::new(), true)
-            .await
-            .map_err(|error| self.change_error(error))?;
-        self.raft
-            .change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([replica])), true)
-            .await
-            .map_err(|error| self.change_error(error))?;
-        Ok(())
+    pub async fn add_learner(&self, replica: u64) -> Result<(), GroupError> {
+        let node = openraft::impls::EmptyNode::new();
+        let added = self.raft.add_learner(replica, node, false).await;
+        added.map(drop).map_err(|error| self.change_error(error))
+    }
+
+    /// Lets these replicas vote, which take part already, and no others; in one change, of which
+    /// both the old and the new voters are asked. Who voted before and does no more stays with
+    /// `retain` as a learner, and is put out otherwise. Nothing is done unless the members are as
+    /// `seen` says.
+    ///
+    /// # Errors
+    ///
+    /// When this replica does not lead, or another change is under way.
+    pub async fn set_voters(
+        &self,
+        voters: BTreeSet<u64>,
+        retain: bool,
+        seen: &GroupStatus,
+    ) -> Result<(), GroupError> {
+        let change = ChangeMembers::ReplaceAllVoters(voters);
+        self.change_members(change, retain, seen).await
+    }
+
+    /// Puts out replicas that have no vote. Nothing is done unless the members are as `seen` says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Group::set_voters`].
+    pub async fn put_out(
+        &self,
+        learners: BTreeSet<u64>,
+        seen: &GroupStatus,
+    ) -> Result<(), GroupError> {
+        let change = ChangeMembers::RemoveNodes(learners);
+        self.change_members(change, true, seen).await
+    }
+
+    async fn change_members(
+        &self,
+        change: ChangeMembers<u64, openraft::impls::EmptyNode>,
+        retain: bool,
+        seen: &GroupStatus,
+    ) -> Result<(), GroupError> {
+        let unchanged = Precondition::LastMembershipLogId {
+            last_membership_log_id: seen.members_at.map(raft_log_id),
+        };
+        let changed = self.raft.change_membership_if(change, retain, [unchanged]);
+        let changed = changed.await;
+        changed.map(drop).map_err(|error| self.change_error(error))
+    }
+
+    /// Ends the group on this node; for this folder.
+    pub(super) async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(group = self.id.0, %error, "group did not end in peace");
+        }
     }
 
     fn change_error(&self, error: RaftError<Types, ClientWriteError<Types>>) -> GroupError {
@@ -324,7 +393,8 @@ impl Group {
     #[must_use]
     pub fn status(&self) -> GroupStatus {
         let metrics = self.raft.metrics().borrow_watched().clone();
-        let membership = metrics.membership_config.membership();
+        let stored = &metrics.membership_config;
+        let membership = stored.membership();
         GroupStatus {
             term: metrics.current_term,
             leader: metrics.current_leader,
@@ -332,6 +402,9 @@ impl Group {
             applied_index: metrics.last_applied.as_ref().map_or(0, |id| id.index),
             voters: membership.voter_ids().collect(),
             learners: membership.learner_ids().collect(),
+            joint: membership.get_joint_config().len() > 1,
+            members_committed: metrics.committed_membership_config == metrics.membership_config,
+            members_at: stored.log_id().as_ref().map(log_id),
             matched: metrics
                 .replication
                 .unwrap_or_default()

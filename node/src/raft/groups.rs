@@ -144,6 +144,22 @@ impl Groups {
         Ok(())
     }
 
+    /// Ends the replica of a group on this node for as long as the process runs; another one may
+    /// be started then. Does nothing if it does not run.
+    pub async fn stop(&self, id: GroupId) {
+        // First, so that the supervisor does not start it again.
+        self.shared.starting.lock().remove(&id);
+        let running = self.shared.running.write().remove(&id);
+        if let Some(group) = running {
+            group.shutdown().await;
+        }
+    }
+
+    /// Whether that replica of the group shall run.
+    fn is_wanted(&self, group: &Group) -> bool {
+        self.shared.starting.lock().get(&group.id()) == Some(&group.replica())
+    }
+
     async fn launch(
         &self,
         id: GroupId,
@@ -172,8 +188,15 @@ impl Groups {
             reading,
             spread,
         ));
-        self.shared.running.write().insert(id, Arc::clone(&group));
-        Ok(group)
+        {
+            let starting = self.shared.starting.lock();
+            if starting.get(&id) == Some(&replica_id) {
+                self.shared.running.write().insert(id, Arc::clone(&group));
+                return Ok(group);
+            }
+        }
+        group.shutdown().await;
+        anyhow::bail!("it was stopped meanwhile")
     }
 
     /// Purges the logs of all groups from time to time, for as long as the node runs; of each at
@@ -206,6 +229,9 @@ impl Groups {
         let mut restarts = 0_u32;
         loop {
             let reason = stopped(group.raft()).await;
+            if !self.is_wanted(&group) {
+                return;
+            }
             self.shared.running.write().remove(&group.id());
             let (id, replica_id) = (group.id(), group.replica());
             if group.store().log().is_poisoned() {
@@ -228,6 +254,9 @@ impl Groups {
             drop(group.raft().shutdown().await);
             group = loop {
                 tokio::time::sleep(Duration::from_millis(100 * u64::from(restarts.min(50)))).await;
+                if !self.is_wanted(&group) {
+                    return;
+                }
                 match self
                     .launch(id, replica_id, group.rows(), group.store())
                     .await

@@ -214,8 +214,10 @@ async fn take(
     };
     let brought = bring(service, caller, &group, &mut arrival, &mut frames, replies).await;
     if let Err(error) = brought {
-        // What came is of use to the next stream.
-        service.arrivals.lock().insert(route.to, arrival);
+        // What came is of use to the next stream, unless the replica was moved away.
+        if service.groups.get(route.group).is_some() {
+            service.arrivals.lock().insert(route.to, arrival);
+        }
         return Err(error);
     }
     let snapshot = Snapshot {

@@ -54,8 +54,9 @@
 //! Read on: [`machine`] for what applies entries, [`overlay`] for the rows that it sees, [`index`]
 //! for the cache beneath, [`run`] for the bytes of runs, [`history`] for reading them merged,
 //! [`checkpoint`] and [`merge`] for what is written when, [`keeper`] for who drives it, [`clean`],
-//! [`mod@open`] for the way back, [`snapshot`], [`arrival`], [`bodies`], [`cache`] and [`export`]
-//! for what others ask for, [`partition`] and [`directory`] for the two machines.
+//! [`mod@open`] for the way back, [`mod@end`] for the end, [`snapshot`], [`arrival`], [`bodies`],
+//! [`cache`] and [`export`] for what others ask for, [`partition`] and [`directory`] for the two
+//! machines.
 
 pub mod limits;
 
@@ -65,6 +66,7 @@ pub mod cache;
 pub mod checkpoint;
 pub mod clean;
 pub mod directory;
+pub mod end;
 pub mod export;
 pub mod history;
 pub mod index;
@@ -299,10 +301,15 @@ impl Replica {
         let first = state.layers.stop(fault);
         tracing::error!(group = self.group.0, replica = self.id.0, %first, "replica stopped");
         metrics::counter!("rookery_replica_faults_total").increment(1);
+        self.give_back();
+        first
+    }
+
+    /// It has stopped: what its rows held is for others, and nobody waits for room.
+    fn give_back(&self) {
         let held = self.overlay_bytes.swap(0, Relaxed);
         self.overlays.changed(held as u64, 0);
         self.overlays.wake();
-        first
     }
 
     fn note_bytes(&self, state: &State) {

@@ -47,6 +47,8 @@ pub enum Call {
     Transfer(u64),
     /// The digest of the replica on that very node.
     Digest,
+    /// How far each replica has come, as the leader knows it.
+    Members,
 }
 
 /// The answer to a [`Call`].
@@ -72,6 +74,8 @@ pub enum Answer {
         /// The digest of all rows.
         digest: [u8; 16],
     },
+    /// To [`Call::Members`].
+    Members(v1::StoreMembership),
 }
 
 /// Why a call has no answer.
@@ -161,6 +165,7 @@ impl Call {
             Self::Applied(index) => Wire::Applied(*index),
             Self::Transfer(replica) => Wire::Transfer(*replica),
             Self::Digest => Wire::Digest(v1::StoreDigest {}),
+            Self::Members => Wire::Members(v1::StoreMembers {}),
         };
         v1::StoreCall {
             id,
@@ -198,6 +203,7 @@ impl Call {
             Wire::Applied(index) => Self::Applied(index),
             Wire::Transfer(replica) => Self::Transfer(replica),
             Wire::Digest(_) => Self::Digest,
+            Wire::Members(_) => Self::Members,
         })
     }
 
@@ -233,6 +239,7 @@ pub fn answer_to_wire(id: u64, answer: Result<Answer, Failure>) -> v1::StoreAnsw
             index,
             digest: Bytes::copy_from_slice(&digest),
         }),
+        Ok(Answer::Members(members)) => Wire::Members(members),
         Err(failure) => Wire::Failure(failure_to_wire(failure)),
     };
     v1::StoreAnswer {
@@ -263,6 +270,7 @@ pub fn answer_from_wire(wire: v1::StoreAnswer) -> Result<Answer, Failure> {
                 .try_into()
                 .map_err(|_| invalid_digest())?,
         },
+        Some(Wire::Members(members)) => Answer::Members(members),
         Some(Wire::Failure(failure)) => return Err(failure_from_wire(failure)),
         None => return Err(Failure::Invalid("empty answer".into())),
     })

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mailbox::{AccountId, MailboxId, Query, Uid};
 use parking_lot::Mutex;
+use proto::v1;
 
 use super::call::{Answer, Call, Failure};
 use super::limits::{APPLIED_WAIT, RECENT_MAX};
@@ -95,6 +96,8 @@ impl Local {
                 }
                 Ok(Answer::Index(group.leader().unwrap_or(0)))
             }
+            Call::Members if group.is_leader() => Ok(Answer::Members(self.members(&group))),
+            Call::Members => Err(Failure::NotLeader(group.leader())),
             Call::Digest => {
                 let (applied, digest) = group.rows().digest();
                 let index = applied.map_or(0, |id| id.index);
@@ -104,6 +107,35 @@ impl Local {
                     digest: digest.to_bytes(),
                 })
             }
+        }
+    }
+
+    /// How far the replicas of a group have come, of which this node leads it.
+    fn members(&self, group: &Group) -> v1::StoreMembership {
+        let status = group.status();
+        let transfers = self.groups.peers().transfers();
+        let member = |replica: &u64| {
+            let mut sending = transfers.iter();
+            let sent = sending.find(|sent| sent.group == group.id() && sent.replica == *replica);
+            v1::StoreMember {
+                replica: *replica,
+                matched: if *replica == group.replica() {
+                    Some(status.last_index)
+                } else {
+                    status.matched_of(*replica)
+                },
+                snapshot: sent.map(|sent| v1::StoreMemberSnapshot {
+                    row_bytes: sent.row_bytes,
+                    rows: sent.rows,
+                    bodies: sent.bodies,
+                    body_bytes: sent.body_bytes,
+                    seconds: sent.since.as_secs(),
+                }),
+            }
+        };
+        v1::StoreMembership {
+            last_index: status.last_index,
+            members: status.voters.union(&status.learners).map(member).collect(),
         }
     }
 

@@ -296,7 +296,11 @@ impl Service {
         let Ok(Answer::Index(index)) = self.ask(DIRECTORY, Call::Barrier, wait).await else {
             return;
         };
-        let nodes: Vec<NodeId> = self.view().read().nodes().map(|node| node.id).collect();
+        let there = |node: &&directory::Node| node.state != directory::NodeState::Removed;
+        let nodes: Vec<NodeId> = {
+            let view = self.view().read();
+            view.nodes().filter(there).map(|node| node.id).collect()
+        };
         let others = nodes.into_iter().filter(|node| node.0 != self.node());
         let remote = self.router().remote();
         futures_util::future::join_all(others.map(|node| {

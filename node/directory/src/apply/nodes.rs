@@ -46,10 +46,12 @@ impl<R: Rows> Machine<'_, '_, R> {
                 id: first,
                 node: init.first.node,
                 role: Role::Voter,
+                leaving: false,
             }],
             first,
             accounts: 0,
             changed: self.at.index,
+            placed: self.at.index,
         });
         Ok(Outcome::Placed(first))
     }
@@ -96,25 +98,29 @@ impl<R: Rows> Machine<'_, '_, R> {
                 state: NodeState::Active,
                 ..node
             });
+            self.settle_in(id)?;
         }
         Ok(Outcome::Done)
     }
 
     pub(super) fn remove_node(&mut self, id: NodeId) -> Result<Outcome, Stop> {
         let node: Node = self.read(&keys::node(id))?.ok_or(Rejection::NoNode)?;
-        if self
-            .table::<Group>(Table::Groups)?
-            .iter()
-            .any(|group| group.replica_on(id).is_some())
-        {
+        let holds = |group: &Group| {
+            group.replica_on(id).is_some_and(|replica| {
+                group.id != GroupId::DIRECTORY || replica.role == Role::Voter
+            })
+        };
+        if self.table::<Group>(Table::Groups)?.iter().any(holds) {
             return Err(Rejection::NodeInUse.into());
         }
         if node.state != NodeState::Removed {
+            self.redirect(id, None)?;
             // Its addresses are free for a successor.
             let addresses = Addresses::default();
             self.put_node(Node {
                 state: NodeState::Removed,
                 addresses,
+                successor: None,
                 ..node
             });
         }
@@ -191,6 +197,7 @@ impl<R: Rows> Machine<'_, '_, R> {
             addresses,
             state,
             feature_level,
+            successor: None,
         });
     }
 

@@ -80,6 +80,7 @@ impl<R: Rows> Machine<'_, '_, R> {
                 id: self.next_replica(),
                 node: wanted.node.node,
                 role: Role::Voter,
+                leaving: false,
             };
             replicas.push((group.id, replica.id));
             self.put_group(Group {

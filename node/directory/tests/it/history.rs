@@ -51,6 +51,12 @@ fn command() -> impl Strategy<Value = Command> {
         6 => (0_u64..12).prop_map(|id| Command::FinishOperation { operation: OperationId(id) }),
         1 => (text(), text()).prop_map(|(name, value)| Command::SetSetting { name, value }),
         1 => (0_u32..3).prop_map(|level| Command::RaiseFeatureLevel { level }),
+        2 => (node(), 0_u64..6)
+            .prop_map(|(old, new)| Command::ReplaceNode { old, new: report(new, 1) }),
+        2 => (node(), any::<bool>())
+            .prop_map(|(node, shrink)| Command::DrainNode { node, shrink }),
+        2 => (group(), node(), node())
+            .prop_map(|(group, from, to)| Command::MoveReplica { group, from, to }),
     ]
 }
 

@@ -8,6 +8,15 @@ use proto::v1;
 use super::AdminServer;
 use crate::raft::Group;
 
+pub(super) fn node_state(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Joining => "joining",
+        NodeState::Active => "active",
+        NodeState::Leaving => "leaving",
+        NodeState::Removed => "removed",
+    }
+}
+
 impl AdminServer {
     pub(super) fn nodes(&self) -> Vec<v1::AdminNode> {
         let own = self.service().node();
@@ -25,12 +34,7 @@ impl AdminServer {
                     || peers
                         .heard(node.id.0)
                         .is_some_and(|ago| ago < Duration::from_secs(1)),
-                state: match node.state {
-                    NodeState::Joining => "joining",
-                    NodeState::Active => "active",
-                    NodeState::Removed => "removed",
-                }
-                .into(),
+                state: node_state(node.state).into(),
             })
             .collect()
     }
@@ -66,9 +70,9 @@ impl AdminServer {
                 matched: if group.is_leader() && replica.id.0 == group.replica() {
                     Some(status.last_index)
                 } else {
-                    let found = status.matched.iter().find(|(id, _)| *id == replica.id.0);
-                    found.and_then(|(_, matched)| *matched)
+                    status.matched_of(replica.id.0)
                 },
+                leaving: replica.leaving,
             })
             .collect();
         let leader = replicas
