@@ -39,6 +39,7 @@ fn little_more_than_it_missed() {
             rookeryd,
             partitions: 2,
             accounts: 2,
+            spares: 0,
             sizes: Sizes::default(),
         };
         let stage = Stage::set(&setting).await.unwrap();
