@@ -22,7 +22,7 @@ use crate::book::Book;
 use crate::config::Config;
 use crate::identity::{self, FEATURE_LEVEL, Identity, Membership, Peer};
 use crate::link::Dial;
-use crate::raft::{Gate, Groups, LogStore, OnFatal, Peers, Timing};
+use crate::raft::{Gate, Groups, Health, LogStore, OnFatal, Peers, Timing};
 use crate::replica::directory::Directory;
 use crate::replica::index::{Indexes, SledIndexes};
 use crate::replica::partition::Partition;
@@ -105,7 +105,13 @@ impl Node {
             }
         };
         let mut options = seglog::Options::new(identity.log_id(directory)?);
-        options.segment_bytes = config.storage.segment_bytes;
+        let storage = &config.storage;
+        options.segment_bytes = storage.segment_bytes;
+        options.reserve_bytes = storage.reserve_bytes;
+        options.disk_kept_bytes = storage.disk_kept_bytes();
+        if storage.log_bytes_max > 0 {
+            options.bytes_max = storage.log_bytes_max;
+        }
         let disk: Arc<dyn seglog::disk::Disk> =
             Arc::new(seglog::disk::Directory::new(directory.join("log"))?);
         #[cfg(feature = "faults")]
@@ -135,7 +141,11 @@ impl Node {
         };
         let dial: Arc<dyn Dial> = Arc::clone(&book) as Arc<dyn Dial>;
         let peers = Peers::new(Arc::clone(&dial), log.clone());
-        let groups = Groups::new(timing, peers, on_fatal)?;
+        let segment_bytes = u64::from(config.storage.segment_bytes);
+        let reserve_bytes = config.storage.reserve_bytes;
+        let health = Health::new(config.node.id, segment_bytes, reserve_bytes);
+        health.set_room(log.room()?.bytes());
+        let groups = Groups::new(timing, peers, Arc::new(health), on_fatal)?;
         let hub = Hub::default();
         let checkpointer = Arc::new(Checkpointer::new());
         let cleaning = Arc::new(Cleaning::new(
@@ -146,7 +156,7 @@ impl Node {
         let service = Service::new(
             config.node.id,
             identity.boot,
-            Arc::new(Local::new(groups.clone())),
+            Arc::new(Local::new(groups.clone(), Arc::clone(&view))),
             Remote::new(dial),
             Arc::clone(&view),
             hub.clone(),
@@ -405,6 +415,10 @@ impl Gate for Node {
             // Of the directory this node may know less than what it is about to be sent.
             None => group == DIRECTORY && self.book.directory_replica().is_some(),
         }
+    }
+
+    fn now_ms(&self) -> u64 {
+        crate::service::now_ms()
     }
 
     fn welcome(

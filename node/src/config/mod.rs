@@ -220,6 +220,22 @@ pub struct Storage {
     /// that missed no more than that is served from them, another one gets a checkpoint.
     /// Default 32 MiB.
     pub log_kept_bytes: u64,
+    /// Room of the log that mail does not take, bytes, 2 segments to 1 TiB: expunges, changes of
+    /// flags, checkpoints and cleaning go on in it while new mail is refused. A quarter as much
+    /// again of the disk is left to the index. Default 256 MiB, 4 segments.
+    pub reserve_bytes: u64,
+    /// Most that the log takes of the disk, bytes: at least 4 segments and the reserve, or 0 for as
+    /// much as there is. Default 0.
+    pub log_bytes_max: u64,
+}
+
+impl Storage {
+    /// Bytes of the disk that the log leaves to the index and to what else is in the data
+    /// directory.
+    #[must_use]
+    pub fn disk_kept_bytes(&self) -> u64 {
+        self.reserve_bytes / 4
+    }
 }
 
 /// Bounds on what clients may use. Beyond one, that client gets a clear answer and nobody else is
@@ -317,6 +333,8 @@ impl Default for Storage {
             segment_bytes: 64 << 20,
             index_cache_bytes: 32 << 20,
             log_kept_bytes: 32 << 20,
+            reserve_bytes: 256 << 20,
+            log_bytes_max: 0,
         }
     }
 }

@@ -12,6 +12,7 @@ use openraft::errors::{
 use openraft::{ChangeMembers, ReadPolicy};
 use tokio::sync::{mpsc, oneshot};
 
+use super::health::Health;
 use super::limits::{PROPOSE_PAUSE, PROPOSE_RETRY, QUEUE_ROOM_BYTES, READ_BATCH_MAX};
 use super::log_store::LogStore;
 use super::machine::Machine;
@@ -47,6 +48,7 @@ pub struct Group {
     raft: Raft,
     store: LogStore,
     machine: Machine,
+    health: Arc<Health>,
     reads: mpsc::Sender<oneshot::Sender<Result<(), GroupError>>>,
 }
 
@@ -79,6 +81,7 @@ impl Group {
         machine: Machine,
         store: LogStore,
         reading: Reading,
+        health: Arc<Health>,
     ) -> Self {
         let (reads, queue) = mpsc::channel(READ_BATCH_MAX);
         tokio::spawn(serve_reads(raft.clone(), reading, queue));
@@ -88,6 +91,7 @@ impl Group {
             raft,
             store,
             machine,
+            health,
             reads,
         }
     }
@@ -146,7 +150,7 @@ impl Group {
     /// Whether the log of this node can take more entries now.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.store.log().has_room(QUEUE_ROOM_BYTES)
+        self.health.takes_entries() && self.store.log().has_room(QUEUE_ROOM_BYTES)
     }
 
     /// Replicates a command and applies it; answers its outcome once it is durable on a majority

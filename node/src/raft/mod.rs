@@ -25,6 +25,9 @@
 //! (`group::Group::read_index`), and the two refusals that openraft mixes up stay apart:
 //! "not appended" may be tried again, "outcome unknown" only by a lane (`group::GroupError`).
 //!
+//! Nodes tell each other once a second how they are ([`health`]): room on the disk, speed of syncs,
+//! clock. A node without room takes no entries.
+//!
 //! A log is purged once a checkpoint holds what it did (`groups`); a follower that needs what was
 //! purged gets the checkpoint (`snapshot`).
 //!
@@ -33,6 +36,7 @@
 pub mod convert;
 pub mod group;
 pub mod groups;
+pub mod health;
 pub mod limits;
 pub mod log_store;
 pub mod machine;
@@ -43,6 +47,7 @@ pub mod types;
 
 pub use group::{Group, GroupError, GroupStatus};
 pub use groups::{Groups, OnFatal, Timing};
+pub use health::{Condition, Health};
 pub use log_store::LogStore;
 pub use peer::Peers;
 pub use serve::{CallerNode, Gate, PeerServer, PeerService};

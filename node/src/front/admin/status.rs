@@ -6,11 +6,12 @@ use directory::NodeState;
 use proto::v1;
 
 use super::AdminServer;
-use crate::raft::Group;
+use crate::raft::{Condition, Group};
 
 impl AdminServer {
     pub(super) fn nodes(&self) -> Vec<v1::AdminNode> {
         let own = self.service().node();
+        let health = self.service().health();
         let peers = self.service().router().local().groups().peers();
         let view = self.service().view().read();
         view.nodes()
@@ -31,6 +32,9 @@ impl AdminServer {
                     NodeState::Removed => "removed",
                 }
                 .into(),
+                condition: health
+                    .of(node.id.0)
+                    .map(|condition| condition_of(&condition)),
             })
             .collect()
     }
@@ -66,5 +70,15 @@ impl AdminServer {
             applied_index: status.applied_index,
             replicas,
         }
+    }
+}
+
+fn condition_of(condition: &Condition) -> v1::AdminCondition {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    v1::AdminCondition {
+        room_bytes: condition.room_bytes,
+        takes_mail: condition.takes_mail,
+        sync_us: condition.sync.map_or(0, micros),
+        clock_ahead_ms: condition.clock_ahead_ms,
     }
 }
