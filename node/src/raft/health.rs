@@ -19,8 +19,8 @@ use parking_lot::Mutex;
 use proto::v1;
 
 use super::limits::{
-    CLOCK_OFF_MAX_MS, CONDITION_FRESH, ENTRIES_RESERVE_PART, SLOW_SYNC, SLOW_SYNC_RATIO,
-    STEADY_SYNC, STEADY_SYNC_RATIO, SYNCS_KEPT,
+    CLOCK_OFF_MAX_MS, CONDITION_FRESH, ENTRIES_RESERVE_PART, HANGING_SYNC, SLOW_SYNC,
+    SLOW_SYNC_RATIO, STEADY_SYNC, STEADY_SYNC_RATIO, SYNCS_KEPT,
 };
 
 /// How a node is.
@@ -69,7 +69,7 @@ impl Syncs {
         sorted.sort_unstable();
         let median = sorted.get(sorted.len() / 2).copied();
         let hanging = self.since.map(|since| now.saturating_duration_since(since));
-        median.max(hanging.filter(|time| *time >= SLOW_SYNC))
+        median.max(hanging.filter(|time| *time >= HANGING_SYNC))
     }
 }
 
@@ -374,7 +374,7 @@ mod tests {
             .for_each(|time| *time = ms(500));
         assert!(!health.is_slower_than(ms(1)));
         // One that hangs is.
-        health.syncs.lock().since = Instant::now().checked_sub(ms(400));
+        health.syncs.lock().since = Instant::now().checked_sub(ms(4000));
         assert!(health.is_slower_than(ms(20)));
     }
 

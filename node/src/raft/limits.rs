@@ -77,6 +77,10 @@ pub const SYNCS_KEPT: usize = 32;
 /// A disk that syncs faster is never called slow: elections and clients do not feel it.
 pub const SLOW_SYNC: Duration = Duration::from_millis(20);
 
+/// A sync that has not ended for so long counts before it ends: the disk hangs. Shorter ones may be
+/// those of a busy machine.
+pub const HANGING_SYNC: Duration = Duration::from_secs(1);
+
 /// So many times slower than that of a follower a leader's disk must be for it to hand over.
 pub const SLOW_SYNC_RATIO: u32 = 5;
 

@@ -38,15 +38,22 @@ impl Small {
         fs::write(&node.config, config.to_toml()).unwrap();
     }
 
-    async fn start(&self) -> NodeProcess {
+    async fn start(&self, is_new: bool) -> NodeProcess {
         let node = &self.plan.nodes[0];
         let program = Path::new(env!("CARGO_BIN_EXE_rookeryd"));
         let mut process = NodeProcess::start(program, node, &[]).unwrap();
-        while self.plan.status_of(node.id).await.is_err() {
+        loop {
             assert_eq!(process.ended().unwrap(), None, "{}", tail(&node.log));
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            match self.plan.status_of(node.id).await {
+                Ok(_) if is_new => break,
+                // It takes a moment until it has read what it belongs to.
+                Ok(status) if !status.cluster.is_empty() => break,
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
         }
-        form(&self.plan, 1, 1, DOMAIN).await.unwrap();
+        if is_new {
+            form(&self.plan, 1, 1, DOMAIN).await.unwrap();
+        }
         process
     }
 
@@ -99,7 +106,7 @@ fn a_disk_that_fills_up() {
     let plan = Plan::create(&dir.path().join("cluster"), 1, &options).unwrap();
     let small = Small { _dir: dir, plan };
     small.set_log_bytes_max(LOG_BYTES_MAX);
-    let mut process = runtime.block_on(small.start());
+    let mut process = runtime.block_on(small.start(true));
     let made = make_accounts(
         &small.plan,
         vec!["alice".into()],
@@ -154,11 +161,11 @@ fn a_disk_that_fills_up() {
 
     // A kill on a full disk takes nothing, and more room is all that it needs.
     runtime.block_on(process.kill()).unwrap();
-    let mut process = runtime.block_on(small.start());
+    let mut process = runtime.block_on(small.start(false));
     assert_eq!(small.deliver(100), [refusal]);
     runtime.block_on(process.kill()).unwrap();
     small.set_log_bytes_max(LOG_BYTES_MAX + 4 * SEGMENT_BYTES);
-    let mut process = runtime.block_on(small.start());
+    let mut process = runtime.block_on(small.start(false));
     let said = small.deliver(MESSAGE_BYTES);
     assert!(said[1].starts_with("250"), "{said:?}");
     let said = small.imap().ask("k", "k STATUS INBOX (MESSAGES)\r\n");
