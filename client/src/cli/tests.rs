@@ -1,8 +1,9 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use proto::v1::{
-    AdminAccount, AdminDigestReply, AdminGroup, AdminMoves, AdminNode, AdminNodeMove, AdminReplica,
-    AdminReplicaMove, AdminSegment, AdminSnapshot, AdminStatus, AdminStorage, AdminVerified,
+    AdminAccount, AdminCondition, AdminDigestReply, AdminGroup, AdminMoves, AdminNode,
+    AdminNodeMove, AdminReplica, AdminReplicaMove, AdminSegment, AdminSnapshot, AdminStatus,
+    AdminStorage, AdminVerified,
 };
 
 use super::args::{Node, Replica};
@@ -142,6 +143,12 @@ fn status() -> AdminStatus {
         admin: String::new(),
         reachable,
         state: "active".into(),
+        condition: reachable.then_some(AdminCondition {
+            room_bytes: 3 << 30,
+            takes_mail: true,
+            sync_us: 2345,
+            clock_ahead_ms: 0,
+        }),
     };
     let replica = |node, voter, matched| AdminReplica {
         replica: 10 + node,
@@ -182,9 +189,9 @@ fn status_for_people() {
         "cluster abababababababababababababababab, version 0.1.0\\u{1b}[2J, 5 accounts, \
          as node 1 sees it",
         "",
-        "NODE   STATE    REACHABLE   PEER             IMAP            IMAPS   LMTP   ADMIN",
-        "1      active   yes         10.77.0.1:7400   10.77.0.1:143",
-        "2      active   NO          10.77.0.2:7400   10.77.0.2:143",
+        "NODE STATE  REACHABLE ROOM    SYNC   PEER           IMAP          IMAPS LMTP ADMIN",
+        "1    active yes       3.0 GiB 2.3 ms 10.77.0.1:7400 10.77.0.1:143",
+        "2    active NO        ?       ?      10.77.0.2:7400 10.77.0.2:143",
         "",
         "2 groups: node 1 leads 1",
         "WITHOUT A LEADER: 1",
@@ -192,6 +199,18 @@ fn status_for_people() {
     let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let found: Vec<String> = lines(&text).iter().map(|line| squeezed(line)).collect();
     assert_eq!(found, expected.map(squeezed), "{text}");
+    let mut sick = status();
+    sick.nodes[0].condition = Some(AdminCondition {
+        room_bytes: 5 << 20,
+        takes_mail: false,
+        sync_us: 0,
+        clock_ahead_ms: -61_500,
+    });
+    let text = Report::Status(sick).text();
+    assert!(
+        squeezed(&text).contains("yes 5.0 MiB FULL ?, CLOCK -61 s 10.77"),
+        "{text}"
+    );
     let empty = Report::Status(AdminStatus {
         node: 2,
         ..AdminStatus::default()
@@ -292,6 +311,9 @@ fn storage_says_what_is_needed() {
         written_bytes: 300,
         copied_bytes: 100,
         freed_bytes: 64 << 20,
+        room_bytes: 192 << 20,
+        reserve_bytes: 256 << 20,
+        takes_mail: false,
     };
     let report = Report::Storage(storage);
     assert_eq!(
@@ -299,6 +321,7 @@ fn storage_says_what_is_needed() {
         [
             "node 2: 2 segments and 1 spare, 128.0 MiB on disk, 120.0 MiB written there, \
              1.0 MiB of it needed",
+            "room for 192.0 MiB, of which mail leaves 256.0 MiB: NO MAIL IS TAKEN",
             "since its start: 300 B written, 100 B of it by the cleaner (1.50 times), \
              64.0 MiB freed",
             "",

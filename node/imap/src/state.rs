@@ -123,6 +123,11 @@ impl From<io::Error> for Stop {
 impl From<BackendError> for Stop {
     fn from(error: BackendError) -> Stop {
         match error {
+            // RFC 5530 section 3: it passes, and is not the user's quota.
+            BackendError::NoSpace => Stop::no(
+                Code::Unavailable,
+                "The server's disk is nearly full, nothing can be added now",
+            ),
             BackendError::Unavailable => Stop::no(Code::Unavailable, "Not now, try again later"),
             BackendError::Unknown => Stop::Close(End::OutcomeUnknown, None),
             BackendError::NoMailbox => Rejection::NoMailbox.into(),

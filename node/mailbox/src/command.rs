@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::limits;
 use crate::types::{
-    AccountId, Flags, MailboxId, Millis, ModSeq, NewBody, SpecialUse, Stamp, Uid, UidRanges,
-    UidValidity, UploadId,
+    AccountId, BodySource, Flags, MailboxId, Millis, ModSeq, NewBody, SpecialUse, Stamp, Uid,
+    UidRanges, UidValidity, UploadId,
 };
 
 /// A command as it stands in the log. A body that it brings rides beside it.
@@ -158,6 +158,31 @@ pub enum Command {
     /// Lets log time expire what is due, a bounded number of rows. Proposed by the leader when
     /// [`crate::next_due`] has come.
     Tick,
+}
+
+impl Command {
+    /// Whether it adds what is kept: mail and mailboxes. Such a command may be refused before it is
+    /// replicated, when disks are nearly full, and others not. A message that was uploaded is not
+    /// counted again: its bytes are there.
+    #[must_use]
+    pub fn adds(&self) -> bool {
+        let is_new = |body: &NewBody| body.source == BodySource::Inline;
+        match self {
+            Self::Chunk { .. } | Self::Copy { .. } | Self::CreateMailbox { .. } => true,
+            Self::Deliver(deliver) => is_new(&deliver.body),
+            Self::Append { body, .. } => is_new(body),
+            Self::CreateAccount { .. }
+            | Self::DeleteAccount { .. }
+            | Self::DeleteMailbox { .. }
+            | Self::RenameMailbox { .. }
+            | Self::Subscribe { .. }
+            | Self::DropUpload { .. }
+            | Self::Store { .. }
+            | Self::Move { .. }
+            | Self::Expunge { .. }
+            | Self::Tick => false,
+        }
+    }
 }
 
 /// A mailbox that is made with the account.

@@ -51,6 +51,18 @@ pub const BODY_READ_MAX: u64 = 1 << 20;
 /// How often leaders look whether something is due.
 pub const STEWARD_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often nodes tell each other how they are.
+pub const CONDITION_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a node may take to answer that; the next one comes soon.
+pub const CONDITION_WAIT: Duration = Duration::from_secs(1);
+
+/// How often a node looks whether it is fit to lead.
+pub const HEALTH_PAUSE: Duration = Duration::from_millis(500);
+
+/// For how many looks in a row a node must be unfit before it hands over: three seconds.
+pub const HEALTH_LOOKS_MIN: u32 = 6;
+
 /// How often, in turns of the steward, a leader looks whether a preferred replica should lead.
 pub const BALANCE_TURNS: u64 = 10;
 

@@ -1813,6 +1813,22 @@ pub struct PeerBody {
     #[prost(bytes = "bytes", tag = "2")]
     pub body: ::prost::bytes::Bytes,
 }
+/// How a node is. A node keeps only the newest of each other one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerCondition {
+    /// Bytes that its log can still take.
+    #[prost(uint64, tag = "1")]
+    pub room_bytes: u64,
+    /// It has room for mail: more than what it keeps in reserve.
+    #[prost(bool, tag = "2")]
+    pub takes_mail: bool,
+    /// Half of its last syncs of the log took longer, microseconds; 0 before the first.
+    #[prost(uint64, tag = "3")]
+    pub sync_us: u64,
+    /// Its clock, milliseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    pub clock_ms: u64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WelcomeRequest {
     /// The cluster's id, 16 bytes.
@@ -2034,6 +2050,27 @@ pub mod peer_client {
             req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Peer", "Bodies"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Nodes tell each other, once a second, how they are.
+        pub async fn condition(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PeerCondition>,
+        ) -> std::result::Result<tonic::Response<super::PeerCondition>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rookery.v1.Peer/Condition",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Peer", "Condition"));
+            self.inner.unary(req, path, codec).await
+        }
         /// A member of a cluster tells a new node which replica of the directory it holds from now on.
         pub async fn welcome(
             &mut self,
@@ -2117,6 +2154,11 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::BodiesRequest>,
         ) -> std::result::Result<tonic::Response<Self::BodiesStream>, tonic::Status>;
+        /// Nodes tell each other, once a second, how they are.
+        async fn condition(
+            &self,
+            request: tonic::Request<super::PeerCondition>,
+        ) -> std::result::Result<tonic::Response<super::PeerCondition>, tonic::Status>;
         /// A member of a cluster tells a new node which replica of the directory it holds from now on.
         async fn welcome(
             &self,
@@ -2422,6 +2464,49 @@ pub mod peer_server {
                     };
                     Box::pin(fut)
                 }
+                "/rookery.v1.Peer/Condition" => {
+                    #[allow(non_camel_case_types)]
+                    struct ConditionSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::UnaryService<super::PeerCondition>
+                    for ConditionSvc<T> {
+                        type Response = super::PeerCondition;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PeerCondition>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::condition(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ConditionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/rookery.v1.Peer/Welcome" => {
                     #[allow(non_camel_case_types)]
                     struct WelcomeSvc<T: Peer>(pub Arc<T>);
@@ -2557,6 +2642,9 @@ pub struct StorePropose {
     pub command: ::prost::bytes::Bytes,
     #[prost(bytes = "bytes", tag = "2")]
     pub body: ::prost::bytes::Bytes,
+    /// It adds mail: refused while the disks of the partition are nearly full.
+    #[prost(bool, tag = "3")]
+    pub adds: bool,
 }
 /// A part of a body, from any replica that has it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2712,6 +2800,8 @@ pub mod store_failure {
         NoMailbox = 8,
         /// The account belongs to another partition now.
         Moved = 9,
+        /// The disks of the partition are nearly full; nothing was done.
+        NoSpace = 10,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -2730,6 +2820,7 @@ pub mod store_failure {
                 Self::NoAccount => "NO_ACCOUNT",
                 Self::NoMailbox => "NO_MAILBOX",
                 Self::Moved => "MOVED",
+                Self::NoSpace => "NO_SPACE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2745,6 +2836,7 @@ pub mod store_failure {
                 "NO_ACCOUNT" => Some(Self::NoAccount),
                 "NO_MAILBOX" => Some(Self::NoMailbox),
                 "MOVED" => Some(Self::Moved),
+                "NO_SPACE" => Some(Self::NoSpace),
                 _ => None,
             }
         }
@@ -3570,6 +3662,24 @@ pub struct AdminNode {
     pub reachable: bool,
     #[prost(string, tag = "8")]
     pub state: ::prost::alloc::string::String,
+    /// How it was when it said so last; absent if the node that is asked has not heard.
+    #[prost(message, optional, tag = "9")]
+    pub condition: ::core::option::Option<AdminCondition>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminCondition {
+    /// Bytes that its log can still take.
+    #[prost(uint64, tag = "1")]
+    pub room_bytes: u64,
+    /// It has room for mail: more than what it keeps in reserve.
+    #[prost(bool, tag = "2")]
+    pub takes_mail: bool,
+    /// Half of its last syncs of the log took longer, microseconds; 0 before the first.
+    #[prost(uint64, tag = "3")]
+    pub sync_us: u64,
+    /// By how much its clock is ahead of that of the node that is asked, milliseconds.
+    #[prost(sint64, tag = "4")]
+    pub clock_ahead_ms: i64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AdminGroup {
@@ -3624,6 +3734,14 @@ pub struct AdminStorage {
     /// Bytes of the files that the cleaner freed since then.
     #[prost(uint64, tag = "6")]
     pub freed_bytes: u64,
+    /// Bytes that the log can still take, and those of them that no mail is given.
+    #[prost(uint64, tag = "7")]
+    pub room_bytes: u64,
+    #[prost(uint64, tag = "8")]
+    pub reserve_bytes: u64,
+    /// There is room for mail.
+    #[prost(bool, tag = "9")]
+    pub takes_mail: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminSegment {

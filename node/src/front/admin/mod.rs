@@ -107,6 +107,7 @@ fn operator<T>(request: &Request<T>) -> Result<String, Status> {
 fn status(failure: Failure) -> Status {
     match failure {
         Failure::Busy(_) | Failure::NotLeader(_) => Status::unavailable(failure.to_string()),
+        Failure::NoSpace => Status::resource_exhausted(failure.to_string()),
         Failure::Unknown => Status::deadline_exceeded("it may or may not have been done"),
         Failure::NotFound | Failure::NoAccount | Failure::NoMailbox => {
             Status::not_found(failure.to_string())
