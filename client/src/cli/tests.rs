@@ -156,7 +156,6 @@ fn status() -> AdminStatus {
         voter,
         matched,
         leaving: false,
-        snapshot: None,
     };
     let group = |group, leader| AdminGroup {
         group,

@@ -454,9 +454,14 @@ fn moves_at(look: usize) -> AdminMoves {
     let coming = AdminReplicaMove {
         matched: (look > 1).then_some(700),
         snapshot: (look == 1).then_some(AdminSnapshot {
+            group: 5,
+            replica: 40,
+            node: 4,
+            row_bytes: 65_536,
             rows: 1000,
             bodies: 3,
             body_bytes: 2048,
+            seconds: 2,
         }),
         voter: look > 2,
         ..replica(4, false, false)
