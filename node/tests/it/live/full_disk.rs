@@ -52,7 +52,7 @@ impl Small {
             }
         }
         if is_new {
-            form(&self.plan, 1, 1, DOMAIN).await.unwrap();
+            form(&self.plan, &[1], 1, 1, DOMAIN).await.unwrap();
         }
         process
     }
