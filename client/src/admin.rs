@@ -27,7 +27,7 @@ pub struct Admin {
     deadline: Option<Duration>,
 }
 
-type Client = AdminClient<Channel>;
+pub(crate) type Client = AdminClient<Channel>;
 
 impl Admin {
     /// `endpoints` are the admin addresses of nodes, `host:port`, in the order in which they are
@@ -213,7 +213,7 @@ impl Admin {
     }
 
     /// Asks one endpoint after the other until one answers.
-    async fn read<Q, A>(
+    pub(crate) async fn read<Q, A>(
         &self,
         wait: Duration,
         call: impl AsyncFn(Client, Request<Q>) -> Result<Response<A>, Status>,
@@ -238,7 +238,7 @@ impl Admin {
     }
 
     /// Sends a change once, to the first endpoint that answers a question.
-    async fn change<Q, A>(
+    pub(crate) async fn change<Q, A>(
         &self,
         wait: Duration,
         call: impl AsyncFn(Client, Request<Q>) -> Result<Response<A>, Status>,

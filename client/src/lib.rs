@@ -43,6 +43,7 @@
 pub mod admin;
 pub mod cli;
 pub mod connect;
+mod deleted;
 pub mod demo;
 pub mod limits;
 

@@ -20,13 +20,15 @@ use proto::v1::{AdminInitRequest, AdminVerifyReply};
 use crate::{Admin, Credentials, Error};
 
 pub mod args;
+mod mail;
 pub mod password;
 pub mod report;
+mod time;
 
 #[cfg(test)]
 mod tests;
 
-use args::{Account, Cli, Cluster, Command, Node, Partition};
+use args::{Account, Cli, Cluster, Command, Days, Node, Partition};
 use report::Report;
 
 /// What the process exits with.
@@ -127,6 +129,7 @@ async fn run(cli: &Cli) -> Result<(Report, Exit), Failure> {
             Report::done(format!("node {node} has joined"))
         }
         Command::Account { command } => account(&admin, command).await?,
+        Command::Mail { command } => mail::run(&admin, command).await?,
         Command::Partition { command } => partition(&admin, command).await?,
         Command::Verify { groups } => {
             let found = admin.verify(groups).await?;
@@ -163,17 +166,26 @@ fn admin(cli: &Cli) -> Result<Admin, Failure> {
 }
 
 async fn cluster(admin: &Admin, command: &Cluster) -> Result<Report, Failure> {
-    let Cluster::Init {
-        replicas,
-        partitions,
-        default_domain,
-    } = command;
-    let wanted = AdminInitRequest {
-        replicas: *replicas,
-        partitions: *partitions,
-        default_domain: default_domain.clone(),
-    };
-    Ok(Report::Made(admin.init_cluster(wanted).await?))
+    match command {
+        Cluster::Init {
+            replicas,
+            partitions,
+            default_domain,
+        } => {
+            let wanted = AdminInitRequest {
+                replicas: *replicas,
+                partitions: *partitions,
+                default_domain: default_domain.clone(),
+            };
+            Ok(Report::Made(admin.init_cluster(wanted).await?))
+        }
+        Cluster::Retention { days } => {
+            admin.set_cluster_retention(*days).await?;
+            Ok(Report::done(format!(
+                "what accounts delete is kept for {days} days"
+            )))
+        }
+    }
 }
 
 async fn account(admin: &Admin, command: &Account) -> Result<Report, Failure> {
@@ -194,6 +206,14 @@ async fn account(admin: &Admin, command: &Account) -> Result<Report, Failure> {
             let password = password.read(name).map_err(Failure::usage)?;
             admin.set_password(name.clone(), password).await?;
             Report::done(format!("{name} has a new password"))
+        }
+        Account::Retention { name, days } => {
+            let (own, words) = match days {
+                Days::Default => (None, "as long as the cluster says".to_owned()),
+                Days::Own(days) => (Some(*days), format!("for {days} days")),
+            };
+            admin.set_retention(name.clone(), own).await?;
+            Report::done(format!("what {name} deletes is kept {words}"))
         }
         Account::List => Report::Accounts(admin.accounts().await?),
         Account::Delete { name } => {

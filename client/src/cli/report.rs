@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Table, presets};
 use proto::v1::{
-    AdminAccount, AdminGroup, AdminInitReply, AdminNode, AdminReplica, AdminSegment, AdminStatus,
-    AdminStorage, AdminVerifyReply,
+    AdminAccount, AdminDeleted, AdminGroup, AdminInitReply, AdminNode, AdminPurged, AdminReplica,
+    AdminSegment, AdminStatus, AdminStorage, AdminUndeleted, AdminVerifyReply,
 };
 use serde_json::{Value, json};
+
+use super::mail;
 
 /// What a command has to tell.
 #[derive(Debug)]
@@ -29,6 +31,12 @@ pub enum Report {
     Groups(Vec<AdminGroup>),
     /// What `verify` found.
     Verified(AdminVerifyReply),
+    /// What an account deleted.
+    Deleted(AdminDeleted),
+    /// What came back.
+    Undeleted(AdminUndeleted),
+    /// What went for good.
+    Purged(AdminPurged),
     /// That it is done.
     Done(String),
 }
@@ -55,6 +63,18 @@ impl Report {
             Self::Accounts(accounts) => accounts_text(accounts),
             Self::Groups(groups) => groups_text(groups),
             Self::Verified(found) => verified_text(found),
+            Self::Deleted(deleted) => mail::deleted_text(deleted),
+            Self::Undeleted(back) if back.mailboxes.is_empty() => "nothing came back\n".to_owned(),
+            Self::Undeleted(back) => format!(
+                "{} messages are back, in {}\n",
+                back.messages,
+                printable(&back.mailboxes.join(", "))
+            ),
+            Self::Purged(purged) => format!(
+                "{} messages, {}, are gone for good\n",
+                purged.messages,
+                bytes_text(purged.bytes)
+            ),
             Self::Done(words) => format!("{}\n", printable(words)),
         }
     }
@@ -77,6 +97,11 @@ impl Report {
             Self::Accounts(accounts) => accounts.iter().map(account_json).collect(),
             Self::Groups(groups) => groups.iter().map(group_json).collect(),
             Self::Verified(found) => verified_json(found),
+            Self::Deleted(deleted) => mail::deleted_json(deleted),
+            Self::Undeleted(back) => {
+                json!({ "messages": back.messages, "mailboxes": back.mailboxes })
+            }
+            Self::Purged(purged) => json!({ "messages": purged.messages, "bytes": purged.bytes }),
             Self::Done(_) => json!({}),
         };
         format!("{value:#}\n")
@@ -151,7 +176,7 @@ fn amplification(written: u64, copied: u64) -> String {
 }
 
 /// Bytes with a unit that leaves at most four digits before the point.
-fn bytes_text(bytes: u64) -> String {
+pub(super) fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut tenths, mut unit) = (bytes * 10, 0);
     while tenths >= 10_240 && unit + 1 < UNITS.len() {
@@ -287,7 +312,7 @@ fn verified_text(found: &AdminVerifyReply) -> String {
     )
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     table

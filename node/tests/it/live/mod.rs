@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   dialogue_*   bytes that a client sends, what it is answered, and that the next one is served
+//!   undelete     what an operator brings back, and what sessions see of it
 //!   start        what is said when a node cannot start, and that nothing is written then
 //!   cluster      one cluster of `rookeryd demo` for all dialogues
 //!   wire         a client that sends what it is told, and waits
@@ -16,4 +17,5 @@ mod dialogue_memory;
 mod dialogue_names;
 mod dialogue_tls;
 mod start;
+mod undelete;
 mod wire;
