@@ -4,6 +4,8 @@ mod codec;
 mod deleted_scripts;
 mod expiry;
 mod faults;
+mod fixture_samples;
+mod fixtures;
 mod history;
 mod history_deleted;
 mod keys;
