@@ -168,8 +168,8 @@ pub enum Command {
         /// As above.
         retention: Millis,
     },
-    /// Puts expunged messages back, without `\Deleted`, under new UIDs. A bounded number: the answer
-    /// says where to go on. Answer: [`Reply::Restored`].
+    /// Puts expunged messages back, without `\Deleted`, under new UIDs. A bounded number: the
+    /// answer says where to go on. Answer: [`Reply::Restored`].
     Undelete {
         /// Whose.
         account: AccountId,

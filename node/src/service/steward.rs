@@ -5,8 +5,9 @@
 //!
 //! - The directory's leader takes in nodes that join, places partitions once there are enough
 //!   nodes, and drives operations that span groups: accounts being made and deleted.
-//! - The leader of a partition proposes a `Tick` when something is due to expire, tells the partition
-//!   the cluster's retention when that was set or it has just come to lead, and hands the lead back to the replica that shall have it, so that leaders stay spread.
+//! - The leader of a partition proposes a `Tick` when something is due to expire, tells the
+//!   partition the cluster's retention when that was set or it has just come to lead, and hands the
+//!   lead back to the replica that shall have it, so that leaders stay spread.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Bytes as they were released: log entries, outcomes and rows. Each folder under `tests/fixtures` is
-//! a format, and all of them are read for ever.
+//! Bytes as they were released: log entries, outcomes and rows. Each folder under
+//! `tests/fixtures` is a format, and all of them are read for ever.
 //!
 //! ```text
 //!   entry HEX      the bytes of a log entry          what it says
@@ -32,7 +32,7 @@ use crate::cluster::{Cluster, init, report, verifiers};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Says which variant a value is, and lists all of them: a new one is no match until it stands here.
+/// Says which variant a value is, and lists all of them: without a new one it does not compile.
 macro_rules! kinds {
     ($name:ident: $type:ident { $($variant:ident)+ }) => {
         mod $name {
@@ -307,7 +307,7 @@ fn cluster() -> Cluster {
 }
 
 #[test]
-#[ignore = "writes the bytes of the present format anew; then UPDATE_GOLDENFILES=1 fills in the text"]
+#[ignore = "writes the bytes of the present format; UPDATE_GOLDENFILES=1 then fills in the text"]
 fn write_fixtures() {
     let mut entries = String::from("# Log entries, one of each kind of command.\n");
     for (number, command) in (1..).zip(samples()) {

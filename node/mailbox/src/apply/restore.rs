@@ -1,8 +1,9 @@
 //! Bringing back a deleted mailbox.
 //!
 //! It is the mailbox that it was, with its id, messages, UIDs and MODSEQs. Its UIDVALIDITY stays if
-//! it comes back under the name that it left and no other mailbox had that name since: what a client
-//! remembers of the name is true. Else the name gets a UIDVALIDITY that it never had (invariant M2).
+//! it comes back under the name that it left and no other mailbox had that name since: what a
+//! client remembers of the name is true. Else the name gets a UIDVALIDITY that it never had
+//! (invariant M2).
 
 use proto::v1::MailNameRow;
 use rows::Rows;

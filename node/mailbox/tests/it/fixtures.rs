@@ -7,8 +7,8 @@
 //!   row HEX HEX    a key and a value; all rows of a file add up
 //! ```
 //!
-//! The bytes are input, which nothing but `cargo test -p mailbox -- --ignored write_fixtures` writes
-//! anew; a changed text under the same bytes means that old logs would be read otherwise. A kind
+//! The bytes are input, which nothing but `cargo test -p mailbox -- --ignored write_fixtures`
+//! writes anew; a changed text under the same bytes means that old logs would be read otherwise. A kind
 //! without an example fails here, so a new kind comes with its bytes.
 
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ use crate::fixture_samples;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Says which variant a value is, and lists all of them: a new one is no match until it stands here.
+/// Says which variant a value is, and lists all of them: without a new one it does not compile.
 macro_rules! kinds {
     ($name:ident: $type:ident { $($variant:ident)+ }) => {
         mod $name {
@@ -251,7 +251,7 @@ fn rows_of_format_1() {
 }
 
 #[test]
-#[ignore = "writes the bytes of the present format anew; then UPDATE_GOLDENFILES=1 fills in the text"]
+#[ignore = "writes the bytes of the present format; UPDATE_GOLDENFILES=1 then fills in the text"]
 fn write_fixtures() {
     let mut entries = String::from("# Log entries, one of each kind of command.\n");
     for envelope in fixture_samples::envelopes() {

@@ -112,7 +112,7 @@ fn memory() -> Memory {
 }
 
 #[test]
-#[ignore = "writes the bytes of the present format anew; then UPDATE_GOLDENFILES=1 fills in the text"]
+#[ignore = "writes the bytes of the present format; UPDATE_GOLDENFILES=1 then fills in the text"]
 fn write_fixtures() {
     let memory = memory();
     let chunk = |cursor| {
@@ -139,7 +139,7 @@ fn write_fixtures() {
     };
     let rest = chunk(cursor.clone());
     let text = format!(
-        "# A snapshot in one chunk, and the end of one that is taken up where another reader stood.\n\
+        "# A snapshot in one chunk, and the end of one, taken up where another reader stood.\n\
          chunk {whole}\nfinish\nfrom {} {} {} {} {}\nchunk {rest}\nfinish\n---\n",
         hex(&cursor.chunk.to_be_bytes()),
         hex(&cursor.after),

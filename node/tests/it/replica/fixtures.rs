@@ -5,8 +5,8 @@
 //!   run TERM INDEX        what the run says that they make
 //! ```
 //!
-//! The bytes are input, which nothing but `cargo test -p node -- --ignored write_run_fixtures` writes
-//! anew; a changed text under the same bytes means that old checkpoints would be read otherwise.
+//! The bytes are input, which nothing but `cargo test -p node -- --ignored write_run_fixtures`
+//! writes anew; a changed text under the same bytes means that old checkpoints would be read otherwise.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -157,7 +157,7 @@ fn runs_of_format_1() {
 }
 
 #[test]
-#[ignore = "writes the bytes of the present format anew; then UPDATE_GOLDENFILES=1 fills in the text"]
+#[ignore = "writes the bytes of the present format; UPDATE_GOLDENFILES=1 then fills in the text"]
 fn write_run_fixtures() {
     let mut text = String::from("# Runs of checkpoints and a base, with members in every form.\n");
     for (at, records) in runs() {
