@@ -19,7 +19,9 @@ use node::replica::LogId;
 use node::replica::run::{Mark, RecordAt, Run, RunKind, RunWriter};
 use rows::Digest;
 use seglog::sim::SimDisk;
-use seglog::{Log, Options, Record, ReplicaId, Sync, Writer};
+use seglog::{Log, Record, ReplicaId, Sync, Writer};
+
+use super::rig::options;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -34,7 +36,7 @@ struct Reader {
 impl Reader {
     fn new() -> Self {
         let disk = Arc::new(SimDisk::new());
-        let (log, writer, _) = seglog::open(disk, Options::default()).unwrap();
+        let (log, writer, _) = seglog::open(disk, options()).unwrap();
         Self {
             log,
             writer,
