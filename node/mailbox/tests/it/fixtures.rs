@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The bytes are input, which nothing but `cargo test -p mailbox -- --ignored write_fixtures`
-//! writes anew; a changed text under the same bytes means that old logs would be read otherwise. A kind
-//! without an example fails here, so a new kind comes with its bytes.
+//! writes anew; a changed text under the same bytes means that old logs would be read otherwise. A
+//! kind without an example fails here, so a new kind comes with its bytes.
 
 use std::collections::BTreeSet;
 use std::error::Error;

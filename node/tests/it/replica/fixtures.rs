@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The bytes are input, which nothing but `cargo test -p node -- --ignored write_run_fixtures`
-//! writes anew; a changed text under the same bytes means that old checkpoints would be read otherwise.
+//! writes anew; a changed text under the same bytes means that old checkpoints would be read
+//! otherwise.
 
 use std::error::Error;
 use std::fmt::Write as _;
