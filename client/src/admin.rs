@@ -281,7 +281,12 @@ impl Admin {
         Err(Error::Unreachable(failed))
     }
 
-    async fn client(&self, endpoint: &str) -> Result<Client, String> {
+    /// Where nodes are asked, in the order in which they are tried.
+    pub(crate) fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
+    pub(crate) async fn client(&self, endpoint: &str) -> Result<Client, String> {
         let channel = connect(endpoint, &self.tls)
             .await
             .map_err(|why| format!("{endpoint}: {why}"))?;
@@ -305,14 +310,14 @@ fn is_broken(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
 }
 
-fn refused(status: Status) -> Error {
+pub(crate) fn refused(status: Status) -> Error {
     Error::Refused {
         code: status.code(),
         message: words(&status),
     }
 }
 
-fn words(status: &Status) -> String {
+pub(crate) fn words(status: &Status) -> String {
     match std::error::Error::source(status) {
         Some(source) => causes(source),
         None if status.message().is_empty() => status.code().description().to_owned(),

@@ -37,10 +37,11 @@
 //! # }
 //! ```
 //!
-//! Read on: [`Admin`] for the calls, [`connect`] for the connection, [`demo`] for clusters that
-//! `rookeryd demo` has started, [`cli`] for the command line.
+//! Read on: [`Admin`] for the calls, [`mod@backup`] for saving a cluster, [`connect`] for the
+//! connection, [`demo`] for clusters that `rookeryd demo` has started, [`cli`] for the command line.
 
 pub mod admin;
+pub mod backup;
 pub mod cli;
 pub mod connect;
 mod deleted;
@@ -74,6 +75,14 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         why: String,
+    },
+    /// A file or folder of this machine cannot be used.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// No endpoint can be connected to, or none answers.
     #[error("cannot reach any node: {}", .0.join("; "))]

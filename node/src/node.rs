@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tonic::Status;
 
 use crate::book::Book;
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::identity::{self, FEATURE_LEVEL, Identity, Membership, Peer};
 use crate::link::Dial;
@@ -26,7 +27,7 @@ use crate::raft::{Gate, Groups, LogStore, OnFatal, Peers, Timing};
 use crate::replica::directory::Directory;
 use crate::replica::index::{Indexes, SledIndexes};
 use crate::replica::partition::Partition;
-use crate::replica::{Checkpointer, Cleaning, GroupId, Hints, Machine, Opening};
+use crate::replica::{BodyCache, Checkpointer, Cleaning, GroupId, Hints, Machine, Opening};
 use crate::service::steward::Usher;
 use crate::service::{DIRECTORY, Hub, Local, Remote, Service};
 use crate::tls::Tls;
@@ -49,6 +50,8 @@ pub struct Node {
     log: seglog::Log,
     recovered: Mutex<BTreeMap<ReplicaId, RecoveredReplica>>,
     indexes: Arc<dyn Indexes>,
+    budget: Budget,
+    read_bodies: Arc<BodyCache>,
     checkpointer: Arc<Checkpointer>,
     cleaning: Arc<Cleaning>,
     hints: Hints,
@@ -134,7 +137,14 @@ impl Node {
             election_ms_max: config.raft.election_ms_max,
         };
         let dial: Arc<dyn Dial> = Arc::clone(&book) as Arc<dyn Dial>;
-        let peers = Peers::new(Arc::clone(&dial), log.clone());
+        let budget = Budget::new(config.memory.budget_bytes);
+        let frames = Arc::clone(&budget.frames);
+        let peers = Peers::new(
+            Arc::clone(&dial),
+            log.clone(),
+            frames,
+            config.storage.snapshot_bytes_per_second,
+        );
         let groups = Groups::new(timing, peers, on_fatal)?;
         let hub = Hub::default();
         let checkpointer = Arc::new(Checkpointer::new());
@@ -150,6 +160,7 @@ impl Node {
             Remote::new(dial),
             Arc::clone(&view),
             hub.clone(),
+            Arc::clone(&budget.uploads),
         );
         let node = Arc::new(Self {
             config,
@@ -158,6 +169,8 @@ impl Node {
             log,
             recovered: Mutex::new(recovered.replicas),
             indexes,
+            read_bodies: Arc::new(BodyCache::new(Arc::clone(&budget.bodies))),
+            budget,
             checkpointer: Arc::clone(&checkpointer),
             cleaning: Arc::clone(&cleaning),
             hints: Arc::new(move |_, hints| hub.publish(hints)),
@@ -204,18 +217,7 @@ impl Node {
     /// What this node tells the directory about itself.
     #[must_use]
     pub fn report(&self) -> NodeReport {
-        let at = self.config.advertised();
-        NodeReport {
-            node: NodeId(self.config.node.id),
-            addresses: Addresses {
-                peer: at.peer,
-                imap: at.imap,
-                imaps: at.imaps,
-                lmtp: at.lmtp,
-                admin: at.admin,
-            },
-            feature_level: FEATURE_LEVEL,
-        }
+        report(&self.config)
     }
 
     /// Starts the groups, and keeps them as the directory says, for as long as the node runs.
@@ -281,6 +283,8 @@ impl Node {
         let opening = Opening {
             hints: Arc::clone(&self.hints),
             bell: self.checkpointer.bell(),
+            overlays: Arc::clone(&self.budget.overlays),
+            read_bodies: Arc::clone(&self.read_bodies),
             ..Opening::new(
                 id,
                 ReplicaId(replica),
@@ -290,7 +294,9 @@ impl Node {
             )
         };
         let recovered = self.recovered.lock().remove(&ReplicaId(replica));
-        let store = LogStore::open(self.log.clone(), ReplicaId(replica), recovered.as_ref())?;
+        let recent = Arc::clone(&self.budget.recent);
+        let log = self.log.clone();
+        let store = LogStore::open(log, ReplicaId(replica), recovered.as_ref(), recent)?;
         let opened =
             tokio::task::spawn_blocking(move || crate::replica::open(opening, recovered.as_ref()))
                 .await??;
@@ -498,6 +504,22 @@ impl Usher for Node {
     }
 }
 
+/// What a node that is so configured tells about itself.
+pub(crate) fn report(config: &Config) -> NodeReport {
+    let at = config.advertised();
+    NodeReport {
+        node: NodeId(config.node.id),
+        addresses: Addresses {
+            peer: at.peer,
+            imap: at.imap,
+            imaps: at.imaps,
+            lmtp: at.lmtp,
+            admin: at.admin,
+        },
+        feature_level: FEATURE_LEVEL,
+    }
+}
+
 fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(format!("{error:#}"))
 }
@@ -521,7 +543,7 @@ fn make_room(directory: &Path, in_use: bool, segment_bytes: u32) -> anyhow::Resu
 }
 
 /// Makes the data directory, for this user alone.
-fn make_private(directory: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_private(directory: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new()
         .recursive(true)

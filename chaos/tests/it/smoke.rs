@@ -28,7 +28,7 @@ async fn setting(dir: &tempfile::TempDir, seed: u64) -> Setting {
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let _one = ONE
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -94,6 +94,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Partition,
     },
+    /// Save all groups into a folder, while they serve; `rookeryd restore` brings them back.
+    Backup {
+        /// The folder; it is made, and must be empty.
+        dir: PathBuf,
+    },
     /// Show how the log of the first node that answers uses its disk.
     Storage,
     /// Compare all replicas; exit with 4 if some differ.

@@ -24,6 +24,7 @@ mod mail;
 pub mod password;
 pub mod report;
 mod time;
+mod transfers;
 
 #[cfg(test)]
 mod tests;
@@ -121,6 +122,11 @@ async fn run(cli: &Cli) -> Result<(Report, Exit), Failure> {
     let report = match &cli.command {
         Command::Status => Report::Status(admin.status().await?),
         Command::Storage => Report::Storage(admin.storage().await?),
+        Command::Backup { dir } => Report::Saved(
+            admin
+                .backup(dir, |saved| eprintln!("group {} is saved", saved.group))
+                .await?,
+        ),
         Command::Cluster { command } => cluster(&admin, command).await?,
         Command::Node {
             command: Node::Join { node, peer },

@@ -13,6 +13,8 @@ use proto::v1::{
 use serde_json::{Value, json};
 
 use super::mail;
+use super::transfers;
+use crate::backup::Saved;
 
 /// What a command has to tell.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub enum Report {
     Undeleted(AdminUndeleted),
     /// What went for good.
     Purged(AdminPurged),
+    /// The groups that were saved.
+    Saved(Vec<Saved>),
     /// That it is done.
     Done(String),
 }
@@ -75,6 +79,7 @@ impl Report {
                 purged.messages,
                 bytes_text(purged.bytes)
             ),
+            Self::Saved(saved) => saved_text(saved),
             Self::Done(words) => format!("{}\n", printable(words)),
         }
     }
@@ -90,6 +95,7 @@ impl Report {
                 "accounts": status.accounts,
                 "nodes": status.nodes.iter().map(node_json).collect::<Vec<_>>(),
                 "groups": status.groups.iter().map(group_json).collect::<Vec<_>>(),
+                "snapshots": status.snapshots.iter().map(transfers::json).collect::<Vec<_>>(),
             }),
             Self::Storage(storage) => storage_json(storage),
             Self::Made(made) => json!({ "cluster": hex(&made.cluster) }),
@@ -102,6 +108,7 @@ impl Report {
                 json!({ "messages": back.messages, "mailboxes": back.mailboxes })
             }
             Self::Purged(purged) => json!({ "messages": purged.messages, "bytes": purged.bytes }),
+            Self::Saved(saved) => json!({ "groups": saved }),
             Self::Done(_) => json!({}),
         };
         format!("{value:#}\n")
@@ -129,12 +136,13 @@ fn status_text(status: &AdminStatus) -> String {
         nodes.add_row(node_row(node));
     }
     format!(
-        "cluster {}, version {}, {} accounts, as node {} sees it\n\n{nodes}\n\n{}",
+        "cluster {}, version {}, {} accounts, as node {} sees it\n\n{nodes}\n\n{}{}",
         hex(&status.cluster),
         printable(&status.version),
         status.accounts,
         status.node,
         leaders_text(&status.groups),
+        transfers::text(&status.snapshots),
     )
 }
 
@@ -310,6 +318,20 @@ fn verified_text(found: &AdminVerifyReply) -> String {
         "{table}\n\n{equal} of {} groups have equal replicas\n",
         found.groups.len()
     )
+}
+
+fn saved_text(saved: &[Saved]) -> String {
+    let mut table = table(&["GROUP", "FILE", "ROWS", "BODIES", "BYTES OF BODIES"]);
+    for group in saved {
+        table.add_row([
+            group_name(group.group),
+            printable(&group.file),
+            group.rows.to_string(),
+            group.bodies.to_string(),
+            bytes_text(group.body_bytes),
+        ]);
+    }
+    format!("{table}\n")
 }
 
 pub(super) fn table(header: &[&str]) -> Table {

@@ -1,8 +1,8 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use proto::v1::{
-    AdminAccount, AdminDigestReply, AdminGroup, AdminNode, AdminReplica, AdminSegment, AdminStatus,
-    AdminStorage, AdminVerified,
+    AdminAccount, AdminDigestReply, AdminGroup, AdminNode, AdminReplica, AdminSegment,
+    AdminSnapshot, AdminStatus, AdminStorage, AdminVerified,
 };
 
 use super::*;
@@ -204,6 +204,7 @@ fn status() -> AdminStatus {
         groups: vec![group(0, 1), group(1, 0)],
         accounts: 5,
         version: "0.1.0\u{1b}[2J".into(),
+        snapshots: Vec::new(),
     }
 }
 
@@ -247,6 +248,30 @@ fn status_for_programs() {
     assert_eq!(json["nodes"][1]["reachable"], false);
     assert_eq!(json["groups"][0]["replicas"][1]["matched"], 40);
     assert_eq!(json["groups"][1]["leader"], 0);
+}
+
+#[test]
+fn status_shows_snapshots_on_their_way() {
+    let sending = AdminSnapshot {
+        group: 3,
+        replica: 12,
+        node: 2,
+        row_bytes: 3 << 20,
+        rows: 700,
+        bodies: 12,
+        body_bytes: 1536,
+        seconds: 4,
+    };
+    let report = Report::Status(AdminStatus {
+        snapshots: vec![sending],
+        ..status()
+    });
+    let shown = report.text();
+    let last: Vec<&str> = shown.lines().rev().take(2).collect();
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words(last[0]), "group 3 2 700 3.0 MiB 12 1.5 KiB 4");
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!(json["snapshots"][0]["body_bytes"], 1536);
 }
 
 #[test]

@@ -438,6 +438,15 @@ impl Admin for Rote {
         Ok(Response::new(AdminDone {}))
     }
 
+    type BackupStream = tokio_stream::Iter<std::vec::IntoIter<Result<BackupFrame, Status>>>;
+
+    async fn backup(
+        &self,
+        _: Request<AdminBackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        Err(Status::unimplemented("nothing is kept here"))
+    }
+
     async fn digest(
         &self,
         _: Request<AdminDigestRequest>,

@@ -54,6 +54,8 @@ pub struct Config {
     pub raft: Raft,
     /// Sizes of what is kept on disk.
     pub storage: Storage,
+    /// What mail on its way may take in memory.
+    pub memory: Memory,
     /// Bounds on what clients may use.
     pub limits: Limits,
     /// What is logged.
@@ -216,10 +218,25 @@ pub struct Storage {
     pub segment_bytes: u32,
     /// Cache of the index, bytes, 1 MiB to 64 GiB. Default 32 MiB.
     pub index_cache_bytes: u64,
-    /// Entries that each partition keeps beyond its checkpoint, bytes, 64 KiB to 1 GiB: a follower
-    /// that missed no more than that is served from them, another one gets a checkpoint.
-    /// Default 32 MiB.
+    /// Entries that each partition keeps beyond its checkpoint for a follower that has not got
+    /// them, bytes, 64 KiB to 1 GiB: one that missed no more than that is served from them, another
+    /// one gets a checkpoint. What all followers have is not kept. Default 32 MiB.
     pub log_kept_bytes: u64,
+    /// Bytes a second that this node sends of checkpoints to followers that were away, all of them
+    /// together, and that it takes in, 1 MiB to 16 GiB. Default 160 MiB: more than a network of
+    /// 1 Gbit/s carries, less than a disk beside which mail is to be written.
+    pub snapshot_bytes_per_second: u64,
+}
+
+/// What mail on its way through this node may take in memory. Caches of the index and buffers of
+/// connections come on top.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// Bytes, 64 MiB to 64 GiB: half of it for rows that no checkpoint holds yet, the rest for
+    /// bodies that arrive, entries on their way to followers, and bodies that were read. Default
+    /// 256 MiB.
+    pub budget_bytes: u64,
 }
 
 /// Bounds on what clients may use. Beyond one, that client gets a clear answer and nobody else is
@@ -317,6 +334,15 @@ impl Default for Storage {
             segment_bytes: 64 << 20,
             index_cache_bytes: 32 << 20,
             log_kept_bytes: 32 << 20,
+            snapshot_bytes_per_second: 160 << 20,
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            budget_bytes: crate::budget::BUDGET_BYTES_DEFAULT,
         }
     }
 }

@@ -144,6 +144,13 @@ impl Config {
         problems.range("storage.index_cache_bytes", index, MIB..=64 * GIB);
         let kept = storage.log_kept_bytes;
         problems.range("storage.log_kept_bytes", kept, 64 * KIB..=GIB);
+        problems.range(
+            "storage.snapshot_bytes_per_second",
+            storage.snapshot_bytes_per_second,
+            MIB..=16 * GIB,
+        );
+        let memory = self.memory.budget_bytes;
+        problems.range("memory.budget_bytes", memory, 64 * MIB..=64 * GIB);
 
         let message = limits.message_bytes_max;
         problems.range("limits.message_bytes_max", message, 64 * KIB..=256 * MIB);

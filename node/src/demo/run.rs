@@ -13,7 +13,7 @@ use super::child::{NodeProcess, tail};
 use super::plan::{Options, Plan, PlannedNode};
 use super::ports::Ports;
 use super::watch::Watch;
-use super::{Args, DOMAIN, NODES, PARTITIONS, PASSWORD, REPLICAS, cluster, sample, screen};
+use super::{Args, DOMAIN, NODES, PASSWORD, REPLICAS, cluster, sample, screen};
 
 /// How long a node may take until it answers; replaying a long log takes a while.
 const START_WAIT: Duration = Duration::from_secs(120);
@@ -185,7 +185,7 @@ async fn serve(plan: &Plan, nodes: &mut Nodes, args: &Args) -> anyhow::Result<()
     let dir = plan.dir.display();
     println!("starting {NODES} nodes in {dir}");
     nodes.answer(plan).await?;
-    let status = cluster::form(plan, REPLICAS, PARTITIONS, DOMAIN).await?;
+    let status = cluster::form(plan, REPLICAS, args.partitions, DOMAIN).await?;
     accounts(plan, args.accounts).await?;
     let (first, last) = match plan.nodes.as_slice() {
         [first, .., last] => (first, last),

@@ -9,14 +9,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use imap::backend::{Auth, Backend, BackendError, LoginError, ScramVerifier, Transport};
 use mailbox::{AccountId, Answer, Body, Command, Flags, MailboxId, Millis, Outcome, Query, Uid};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::accept::{Guest, Shutdown};
-use super::limits::{
-    IMAP_IDLE, LOGIN_IDLE, LOGIN_PENALTY, READ_BODY_BYTES, READ_IDLE_BYTES, WRITE_STALL,
-};
-use super::stream::Stream;
+use super::limits::{IMAP_IDLE, LOGIN_IDLE, LOGIN_PENALTY, READ_IDLE_BYTES, WRITE_STALL};
+use super::stream::{Reader, Stream};
 use crate::config::Config;
 use crate::service::body::Incoming;
 use crate::service::login::LoginError as ServiceLoginError;
@@ -68,7 +66,7 @@ impl ImapDoor {
             door: Arc::clone(&self),
             guest,
             stream,
-            read_bytes: READ_IDLE_BYTES,
+            reader: Reader::new(READ_IDLE_BYTES),
             silence: LOGIN_IDLE,
         };
         let auth = Doorkeeper {
@@ -95,8 +93,7 @@ struct Connection {
     door: Arc<ImapDoor>,
     guest: Guest,
     stream: Stream,
-    /// How much to read at once: little while commands come, more while a message does.
-    read_bytes: usize,
+    reader: Reader,
     silence: Duration,
 }
 
@@ -104,15 +101,10 @@ impl Transport for Connection {
     type Sleep = tokio::time::Sleep;
 
     async fn read(&mut self) -> io::Result<Option<Bytes>> {
-        let mut input = BytesMut::with_capacity(self.read_bytes);
-        let read = tokio::time::timeout(self.silence, self.stream.read_buf(&mut input))
+        let input = tokio::time::timeout(self.silence, self.reader.read(&mut self.stream))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        self.read_bytes = match read == input.capacity() {
-            true => (self.read_bytes * 4).min(READ_BODY_BYTES),
-            false => READ_IDLE_BYTES,
-        };
-        Ok((read > 0).then(|| input.freeze()))
+        Ok((!input.is_empty()).then_some(input))
     }
 
     async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
@@ -249,6 +241,7 @@ fn failed(failure: Failure) -> BackendError {
         Failure::NoAccount | Failure::Moved => BackendError::Gone,
         Failure::NoMailbox => BackendError::NoMailbox,
         Failure::Busy(_) | Failure::NotLeader(_) => BackendError::Unavailable,
+        Failure::Rejected(why) => BackendError::Rejected(why),
         Failure::NotFound | Failure::Broken(_) | Failure::Invalid(_) => {
             tracing::error!(%failure, "a request failed");
             BackendError::Broken

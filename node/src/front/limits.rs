@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-/// Bytes that are read from a socket at once.
-pub const READ_BYTES: usize = 16 << 10;
+/// Bytes that an LMTP connection reads at once while commands come: a small message in one read.
+pub const READ_BYTES: usize = 8 << 10;
+
+/// Bytes of LMTP replies after which they are written, though more commands wait to be read.
+pub const REPLIES_BYTES: usize = 8 << 10;
 
 /// Bytes that an IMAP connection reads at once while commands come: what an idle one costs.
 pub const READ_IDLE_BYTES: usize = 2 << 10;

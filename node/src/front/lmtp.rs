@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use lmtp::{Delivered, Event, HangUp, Session, Verdict};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::accept::{Guest, Shutdown};
-use super::limits::{LMTP_IDLE, READ_BODY_BYTES, READ_BYTES, RESOLVE_WAIT, WRITE_STALL};
-use super::stream::Stream;
+use super::limits::{LMTP_IDLE, READ_BYTES, REPLIES_BYTES, RESOLVE_WAIT, WRITE_STALL};
+use super::stream::{Reader, Stream};
 use crate::config::Config;
 use crate::service::delivery::{Recipient, Result as Delivery1, Told};
 use crate::service::login::Resolved;
@@ -62,6 +62,8 @@ impl LmtpDoor {
         let mut connection = Connection {
             session: Session::new(Arc::clone(&self.session)),
             stream: Stream::Plain(socket),
+            reader: Reader::new(READ_BYTES),
+            replies: BytesMut::new(),
             lane,
             trusted,
             accepted: Vec::new(),
@@ -85,6 +87,10 @@ struct Connection {
     guest: Guest,
     session: Session,
     stream: Stream,
+    reader: Reader,
+    /// Replies that were not written yet: those to commands that came together go together
+    /// (RFC 2920 section 3.2).
+    replies: BytesMut,
     lane: Lane,
     /// By its address or its certificate, this client may deliver.
     trusted: bool,
@@ -100,9 +106,8 @@ struct Connection {
 
 impl Connection {
     async fn run(&mut self, mut shutdown: Shutdown) -> io::Result<()> {
-        let greeting = self.session.greeting();
-        self.write(&greeting).await?;
-        let mut buffer = BytesMut::new();
+        self.replies.extend_from_slice(&self.session.greeting());
+        self.write().await?;
         loop {
             if !self.work().await? {
                 return self.stream.shutdown().await;
@@ -111,27 +116,18 @@ impl Connection {
                 self.session.hang_up(HangUp::Shutdown);
                 continue;
             }
-            let size = if self.delivery.is_some() {
-                READ_BODY_BYTES
-            } else {
-                READ_BYTES
-            };
-            buffer.reserve(size);
             let idle = !self.session.in_transaction();
             let read = tokio::select! {
-                read = tokio::time::timeout(LMTP_IDLE, self.stream.read_buf(&mut buffer)) => read,
+                read = tokio::time::timeout(LMTP_IDLE, self.reader.read(&mut self.stream)) => read,
                 () = shutdown.wait(), if idle => continue,
             };
             match read {
-                Ok(Ok(0)) => {
+                Ok(Ok(input)) if input.is_empty() => {
                     self.session.disconnected();
                     self.work().await?;
                     return Ok(());
                 }
-                Ok(Ok(_)) => {
-                    let input = buffer.split().freeze();
-                    self.session.push(input).map_err(io::Error::other)?;
-                }
+                Ok(Ok(input)) => self.session.push(input).map_err(io::Error::other)?,
                 Ok(Err(error)) => {
                     self.session.disconnected();
                     self.work().await?;
@@ -142,11 +138,23 @@ impl Connection {
         }
     }
 
-    /// Does everything that the session asks for; `false` when the connection is to be closed.
+    /// Does everything that the session asks for, and writes the replies; `false` when the
+    /// connection is to be closed.
     async fn work(&mut self) -> io::Result<bool> {
+        let goes_on = self.events().await?;
+        self.write().await?;
+        Ok(goes_on)
+    }
+
+    async fn events(&mut self) -> io::Result<bool> {
         while let Some(event) = self.session.next() {
             match event {
-                Event::Reply(bytes) => self.write(&bytes).await?,
+                Event::Reply(bytes) => {
+                    self.replies.extend_from_slice(&bytes);
+                    if self.replies.len() > REPLIES_BYTES {
+                        self.write().await?;
+                    }
+                }
                 Event::Recipient(address) => {
                     let verdict = self.recipient(&address).await;
                     self.session.recipient(verdict).map_err(io::Error::other)?;
@@ -182,9 +190,13 @@ impl Connection {
         Ok(true)
     }
 
-    async fn write(&mut self, bytes: &Bytes) -> io::Result<()> {
+    async fn write(&mut self) -> io::Result<()> {
+        if self.replies.is_empty() {
+            return Ok(());
+        }
+        let replies = self.replies.split();
         let write = async {
-            self.stream.write_all(bytes).await?;
+            self.stream.write_all(&replies).await?;
             self.stream.flush().await
         };
         tokio::time::timeout(WRITE_STALL, write)
@@ -193,6 +205,7 @@ impl Connection {
     }
 
     async fn start_tls(&mut self) -> io::Result<()> {
+        self.write().await?;
         self.stream.start_tls(self.door.tls.lmtp_server()).await?;
         let certificate = self.stream.client_certificate();
         let shown = certificate.map(|der| identity(&der));

@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::{Bytes, BytesMut};
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::limits::HANDSHAKE;
+use super::limits::{HANDSHAKE, READ_BODY_BYTES};
 
 /// A client's connection.
 pub enum Stream {
@@ -62,6 +63,36 @@ impl Stream {
             ),
             _ => None,
         }
+    }
+}
+
+/// Reads what clients send: little at a time while commands come, more while a message does, so
+/// that an idle connection is cheap and no small message holds a large buffer.
+pub struct Reader {
+    least: usize,
+    next: usize,
+}
+
+impl Reader {
+    /// One that reads at least so many bytes at once.
+    #[must_use]
+    pub fn new(least: usize) -> Self {
+        Self { least, next: least }
+    }
+
+    /// The next bytes; none at the end. Nothing is lost when this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of the connection.
+    pub async fn read(&mut self, stream: &mut Stream) -> io::Result<Bytes> {
+        let mut input = BytesMut::with_capacity(self.next);
+        let read = stream.read_buf(&mut input).await?;
+        self.next = match read == input.capacity() {
+            true => (self.next * 4).min(READ_BODY_BYTES),
+            false => self.least,
+        };
+        Ok(input.freeze())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,9 +14,10 @@ use openraft::{ChangeMembers, ReadPolicy};
 use tokio::sync::{mpsc, oneshot};
 
 use super::limits::{PROPOSE_PAUSE, PROPOSE_RETRY, QUEUE_ROOM_BYTES, READ_BATCH_MAX};
-use super::log_store::LogStore;
+use super::log_store::{LogStore, Needs};
 use super::machine::Machine;
 use super::peer::Reading;
+use super::spread::{self, Follower, Spread};
 use super::types::{Body, Proposal, Types, log_id};
 use crate::replica::{GroupId, LogId, Replica};
 
@@ -48,6 +50,9 @@ pub struct Group {
     store: LogStore,
     machine: Machine,
     reads: mpsc::Sender<oneshot::Sender<Result<(), GroupError>>>,
+    spread: Spread,
+    /// The last index at the last look at what may be purged.
+    looked: AtomicU64,
 }
 
 /// How a group stands, as this node sees it.
@@ -69,6 +74,21 @@ pub struct GroupStatus {
     pub matched: Vec<(u64, Option<u64>)>,
 }
 
+impl GroupStatus {
+    /// All other members, where this replica leads.
+    fn followers(&self, is_lost: impl Fn(u64) -> bool) -> impl Iterator<Item = Follower> {
+        let members = self.voters.union(&self.learners);
+        let others = members.filter(|member| Some(**member) != self.leader);
+        others.map(move |member| {
+            let matched = self.matched.iter().find(|(replica, _)| replica == member);
+            Follower {
+                matched: matched.and_then(|(_, matched)| *matched),
+                is_lost: is_lost(*member),
+            }
+        })
+    }
+}
+
 impl Group {
     /// Puts a started group together, and serves its reads until it is dropped.
     #[must_use]
@@ -79,6 +99,7 @@ impl Group {
         machine: Machine,
         store: LogStore,
         reading: Reading,
+        spread: Spread,
     ) -> Self {
         let (reads, queue) = mpsc::channel(READ_BATCH_MAX);
         tokio::spawn(serve_reads(raft.clone(), reading, queue));
@@ -89,6 +110,8 @@ impl Group {
             store,
             machine,
             reads,
+            spread,
+            looked: AtomicU64::new(0),
         }
     }
 
@@ -120,20 +143,45 @@ impl Group {
         &self.store
     }
 
-    /// Forgets entries that the last checkpoint holds, but for the newest `kept_bytes` of them.
-    /// The bytes of a body stay for as long as a row refers to them.
+    /// How far this group's entries have spread, as its leader counts, or as this follower was
+    /// told.
+    #[must_use]
+    pub fn spread(&self) -> &Spread {
+        &self.spread
+    }
+
+    /// Forgets entries that the last checkpoint holds and all followers have, but for `kept_bytes`
+    /// at most of those that one has not. The bytes of a body stay for as long as a row refers to
+    /// them. `is_lost` says of a replica whether it does not count.
     ///
     /// # Errors
     ///
     /// When the group has stopped.
-    pub async fn purge(&self, kept_bytes: u64) -> Result<(), GroupError> {
+    pub async fn purge(
+        &self,
+        kept_bytes: u64,
+        is_lost: impl Fn(u64) -> bool,
+    ) -> Result<(), GroupError> {
+        let status = self.status();
+        if self.is_leader()
+            && let Some(index) = spread::count(status.last_index, status.followers(is_lost))
+        {
+            self.spread.set(index);
+        }
+        let is_idle = self.looked.swap(status.last_index, Relaxed) == status.last_index;
         let Some(checkpoint) = self.rows().checkpointed() else {
             return Ok(());
         };
         // A follower that is being brought to an older checkpoint goes on above that.
         let offered = self.machine.offered().and_then(|offered| offered.last);
         let upto = offered.map_or(checkpoint.index, |at| at.index.min(checkpoint.index));
-        let Some(upto) = self.store.purgeable(upto, kept_bytes) else {
+        let needs = Needs {
+            checkpoint: upto,
+            spread: self.spread.index(),
+            kept_bytes,
+            is_idle,
+        };
+        let Some(upto) = self.store.purgeable(&needs) else {
             return Ok(());
         };
         let stopped =

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
 
 use super::group::{Group, Raft};
-use super::limits::PURGE_EVERY;
+use super::limits::{FOLLOWER_LOST, PURGE_EVERY};
 use super::log_store::LogStore;
 use super::machine::Machine;
 use super::peer::{Peers, Reading};
+use super::spread::Spread;
 use crate::replica::{GroupId, Replica};
 
 /// Timing of elections. Milliseconds.
@@ -33,10 +34,21 @@ impl Timing {
         Duration::from_millis(self.election_ms_max)
     }
 
+    /// A follower that has answered an append in so many milliseconds is sent no heartbeat: as many
+    /// as leave it a margin before it stands for election.
+    fn heartbeat_spared_ms(&self) -> u64 {
+        let ticks = self.heartbeat_ms / 2;
+        let margin = self
+            .election_ms_min
+            .saturating_sub(self.heartbeat_ms + ticks);
+        margin.saturating_sub(1)
+    }
+
     fn config(&self) -> Result<openraft::Config, openraft::ConfigError> {
         openraft::Config {
             cluster_name: "rookery".into(),
             heartbeat_interval: self.heartbeat_ms,
+            heartbeat_min_interval: Some(self.heartbeat_spared_ms()),
             election_timeout_min: self.election_ms_min,
             election_timeout_max: self.election_ms_max,
             // A leader that comes back in its old term with a shorter log would give the same
@@ -139,12 +151,14 @@ impl Groups {
         replica: &Arc<Replica>,
         store: &LogStore,
     ) -> anyhow::Result<Arc<Group>> {
-        let reading = Reading::default();
+        let (reading, spread) = (Reading::default(), Spread::default());
         let machine = Machine::new(Arc::clone(replica));
         let raft = Raft::new(
             replica_id,
             Arc::clone(&self.shared.config),
-            self.shared.peers.factory(id, replica_id, reading.clone()),
+            self.shared
+                .peers
+                .factory(id, replica_id, reading.clone(), spread.clone()),
             store.clone(),
             machine.clone(),
         )
@@ -156,21 +170,33 @@ impl Groups {
             machine,
             store.clone(),
             reading,
+            spread,
         ));
         self.shared.running.write().insert(id, Arc::clone(&group));
         Ok(group)
     }
 
-    /// Purges the logs of all groups from time to time, for as long as the node runs; of each
-    /// `kept_bytes` stay.
+    /// Purges the logs of all groups from time to time, for as long as the node runs; of each at
+    /// most `kept_bytes` stay for followers that do not have them.
     pub async fn purge_logs(self, kept_bytes: u64) {
+        let began = Instant::now();
+        let is_lost = |replica| {
+            let peers = self.peers();
+            let heard = peers.node_of(replica).and_then(|node| peers.heard(node));
+            heard.unwrap_or_else(|| began.elapsed()) > FOLLOWER_LOST
+        };
         loop {
             tokio::time::sleep(PURGE_EVERY).await;
+            let (mut entries, mut bytes) = (0, 0);
             for group in self.all() {
-                if let Err(error) = group.purge(kept_bytes).await {
+                let kept = group.store().kept();
+                (entries, bytes) = (entries + kept.0, bytes + kept.1);
+                if let Err(error) = group.purge(kept_bytes, is_lost).await {
                     tracing::debug!(group = group.id().0, %error, "log not purged");
                 }
             }
+            metrics::gauge!("rookery_log_kept_entries").set(entries as f64);
+            metrics::gauge!("rookery_log_kept_bytes").set(bytes as f64);
         }
     }
 

@@ -293,7 +293,7 @@ impl Replica {
 
     /// Whether nothing durable names a place in the segment, nor what is on its way there.
     fn has_settled(&self, segment: u64) -> bool {
-        if self.arriving.load(Relaxed) > 0 {
+        if self.arriving.load(Relaxed) + self.exporting.load(Relaxed) > 0 {
             return false;
         }
         let keep = self.keep.lock();

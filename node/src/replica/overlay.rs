@@ -5,11 +5,13 @@
 //!      |
 //!   current   written since the last freeze          changed by apply
 //!   frozen    being put into the index               never changed; there only in a checkpoint
+//!   recent    what was put into the index last       asked for single rows, to spare the index
 //!   index     up to the last checkpoint put          changed only where frozen covers it
 //! ```
 //!
 //! The uppermost layer that knows a key decides. While frozen rows are put into the index their
-//! keys are answered by the frozen layer, so a reader never sees a checkpoint by half.
+//! keys are answered by the frozen layer, so a reader never sees a checkpoint by half. Recent rows
+//! say what the index says: rows that nearly every entry changes are found without it.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -20,7 +22,7 @@ use bytes::Bytes;
 use rows::{Fault, Row, Rows, Scan, Writes};
 
 use super::index::Index;
-use super::limits::OVERLAY_ROW_BYTES;
+use super::limits::{OVERLAY_ROW_BYTES, RECENT_BYTES_MAX};
 
 /// A layer: what to put (`Some`) and what to remove (`None`).
 pub(crate) type Changes = BTreeMap<Bytes, Option<Bytes>>;
@@ -53,6 +55,7 @@ impl Overlay {
 pub struct Layers {
     current: Overlay,
     frozen: Option<Arc<Overlay>>,
+    recent: Option<Arc<Overlay>>,
     index: Arc<dyn Index>,
     fault: Option<Fault>,
 }
@@ -62,6 +65,7 @@ impl Layers {
         Self {
             current: Overlay::default(),
             frozen: None,
+            recent: None,
             index,
             fault: None,
         }
@@ -109,13 +113,15 @@ impl Layers {
 
     /// The index holds what was frozen.
     pub(crate) fn thaw(&mut self) {
-        self.frozen = None;
+        let few = |rows: &Arc<Overlay>| rows.bytes <= RECENT_BYTES_MAX;
+        self.recent = self.frozen.take().filter(few);
     }
 
     /// Stands on another index, which holds all rows there are; answers the one before.
     pub(crate) fn replace(&mut self, index: Arc<dyn Index>) -> Arc<dyn Index> {
         self.current = Overlay::default();
         self.frozen = None;
+        self.recent = None;
         std::mem::replace(&mut self.index, index)
     }
 
@@ -128,7 +134,8 @@ impl Layers {
 impl Rows for Layers {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
         self.check()?;
-        match self.layers().find_map(|layer| layer.get(key)) {
+        let recent = self.recent.as_ref().map(|recent| &recent.rows);
+        match self.layers().chain(recent).find_map(|layer| layer.get(key)) {
             Some(value) => Ok(value.clone()),
             None => self.index.get(key),
         }

@@ -35,6 +35,16 @@ pub fn key(id: LogId) -> Bytes {
     key.freeze()
 }
 
+/// The entry of a row's key.
+pub fn id_of(key: &[u8]) -> Result<LogId, Fault> {
+    let numbers = key.strip_prefix(LOCAL_FROM);
+    let Some(mut numbers) = numbers.filter(|numbers| numbers.len() == 16) else {
+        return Err(Fault::row(key, "the key of a place has 18 bytes"));
+    };
+    let (index, term) = (numbers.get_u64(), numbers.get_u64());
+    Ok(LogId { term, index })
+}
+
 /// The body of an entry to which rows refer.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Kept {

@@ -92,6 +92,9 @@ pub enum Failure {
     /// The replica is damaged or out of service.
     #[error("replica out of service: {0}")]
     Broken(String),
+    /// The machine refused it, and nothing was done.
+    #[error("refused: {0}")]
+    Rejected(mailbox::Rejection),
     /// The call makes no sense.
     #[error("invalid call: {0}")]
     Invalid(String),
@@ -275,6 +278,7 @@ fn failure_to_wire(failure: Failure) -> v1::StoreFailure {
         Failure::Busy(reason) | Failure::Broken(reason) | Failure::Invalid(reason) => {
             reason.clone()
         }
+        Failure::Rejected(why) => why.to_string(),
         _ => String::new(),
     };
     let leader = match &failure {
@@ -287,7 +291,8 @@ fn failure_to_wire(failure: Failure) -> v1::StoreFailure {
         Failure::Unknown => Kind::Unknown,
         Failure::NotFound => Kind::NotFound,
         Failure::Broken(_) => Kind::Broken,
-        Failure::Invalid(_) => Kind::Invalid,
+        // Outcomes travel as such: this one is said to the session that proposed.
+        Failure::Rejected(_) | Failure::Invalid(_) => Kind::Invalid,
         Failure::NoAccount => Kind::NoAccount,
         Failure::NoMailbox => Kind::NoMailbox,
         Failure::Moved => Kind::Moved,

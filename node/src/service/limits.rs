@@ -38,6 +38,10 @@ pub const LANE_IDLE_MAX: Duration = Duration::from_secs(20 * 60);
 /// this size.
 pub const CHUNK_BYTES: usize = 1 << 20;
 
+/// Bytes of a body that a connection may hold without asking for room in memory: most messages, and
+/// no more than its other buffers. With the bounds on connections this is a bound too.
+pub const HELD_FREE_BYTES: usize = 16 << 10;
+
 /// Deliveries of one partition whose clients saw the reply and that wait to be told.
 pub const CONFIRMED_MAX: usize = 1024;
 

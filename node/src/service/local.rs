@@ -52,15 +52,11 @@ impl Local {
             Call::Body { index, term, range } => {
                 let replica = Arc::clone(group.rows());
                 let id = LogId { term, index };
-                let bytes = tokio::task::spawn_blocking(move || replica.entry_body(id))
+                tokio::task::spawn_blocking(move || replica.entry_range(id, range))
                     .await
                     .map_err(|error| Failure::Broken(error.to_string()))?
-                    .map_err(unreadable)?;
-                let length = bytes.len() as u64;
-                let (from, to) = (range.start.min(length), range.end.min(length));
-                Ok(Answer::Body(
-                    bytes.slice(from as usize..to.max(from) as usize),
-                ))
+                    .map(Answer::Body)
+                    .map_err(unreadable)
             }
             Call::Recent {
                 account,

@@ -45,6 +45,7 @@ use directory::{NodeId, View};
 use mailbox::{Command, Confirmed, Envelope, Millis, Outcome, Query, Stamp};
 use parking_lot::{Mutex, RwLock};
 
+use crate::budget::Share;
 use crate::replica::GroupId;
 pub use account::Account;
 pub use call::{Answer, Call, Failure};
@@ -74,6 +75,8 @@ struct Shared {
     view: SharedView,
     lanes: Lanes,
     hub: Hub,
+    /// What bodies that arrive may take in memory.
+    uploads: Arc<Share>,
     confirmed: Mutex<HashMap<GroupId, Vec<Confirmed>>>,
     passwords: tokio::sync::Semaphore,
 }
@@ -88,6 +91,7 @@ impl Service {
         remote: Remote,
         view: SharedView,
         hub: Hub,
+        uploads: Arc<Share>,
     ) -> Self {
         let shared = Shared {
             node,
@@ -95,6 +99,7 @@ impl Service {
             view,
             lanes: Lanes::new(node, boot),
             hub,
+            uploads,
             confirmed: Mutex::default(),
             passwords: tokio::sync::Semaphore::new(limits::PASSWORD_CHECKS_MAX),
         };
@@ -131,6 +136,11 @@ impl Service {
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.shared.hub
+    }
+
+    /// What bodies that arrive may take in memory.
+    fn uploads(&self) -> &Arc<Share> {
+        &self.shared.uploads
     }
 
     fn confirmed(&self) -> &Mutex<HashMap<GroupId, Vec<Confirmed>>> {

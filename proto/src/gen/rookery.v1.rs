@@ -1698,6 +1698,10 @@ pub struct PeerAppendRequest {
     pub committed: ::core::option::Option<PeerLogId>,
     #[prost(message, repeated, tag = "6")]
     pub entries: ::prost::alloc::vec::Vec<PeerEntry>,
+    /// The last index that every follower has, of those that the leader still counts; 0 if it does not
+    /// know.
+    #[prost(uint64, tag = "7")]
+    pub spread: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AppendReplyFrame {
@@ -3545,6 +3549,64 @@ pub mod store_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A file is a line that names the format, and then frames: begin, chunks, bodies, end. Each frame
+/// has its length (4 bytes, big endian) and its CRC-32C (4 bytes, big endian) before it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupFrame {
+    #[prost(oneof = "backup_frame::Frame", tags = "1, 2, 3, 4")]
+    pub frame: ::core::option::Option<backup_frame::Frame>,
+}
+/// Nested message and enum types in `BackupFrame`.
+pub mod backup_frame {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Frame {
+        #[prost(message, tag = "1")]
+        Begin(super::BackupBegin),
+        /// Rows, as snapshots carry them.
+        #[prost(bytes, tag = "2")]
+        Chunk(::prost::bytes::Bytes),
+        #[prost(message, tag = "3")]
+        Body(super::BackupBody),
+        #[prost(message, tag = "4")]
+        End(super::BackupEnd),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupBegin {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub cluster: ::prost::bytes::Bytes,
+    /// 0 is the directory.
+    #[prost(uint64, tag = "2")]
+    pub group: u64,
+    /// The log id of the rows.
+    #[prost(uint64, tag = "3")]
+    pub term: u64,
+    #[prost(uint64, tag = "4")]
+    pub index: u64,
+    /// When it was begun, milliseconds since 1970.
+    #[prost(uint64, tag = "5")]
+    pub time_ms: u64,
+}
+/// The body of a log entry to which rows refer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupBody {
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub body: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupEnd {
+    #[prost(uint64, tag = "1")]
+    pub rows: u64,
+    #[prost(uint64, tag = "2")]
+    pub bodies: u64,
+    #[prost(uint64, tag = "3")]
+    pub body_bytes: u64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminStatusRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3562,6 +3624,34 @@ pub struct AdminStatus {
     pub accounts: u64,
     #[prost(string, tag = "6")]
     pub version: ::prost::alloc::string::String,
+    /// Snapshots that this node is sending.
+    #[prost(message, repeated, tag = "7")]
+    pub snapshots: ::prost::alloc::vec::Vec<AdminSnapshot>,
+}
+/// A replica that is being brought to a checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminSnapshot {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(uint64, tag = "2")]
+    pub replica: u64,
+    /// The node that holds it.
+    #[prost(uint64, tag = "3")]
+    pub node: u64,
+    /// Bytes of rows that were sent since the stream began.
+    #[prost(uint64, tag = "4")]
+    pub row_bytes: u64,
+    /// Rows that have arrived.
+    #[prost(uint64, tag = "5")]
+    pub rows: u64,
+    /// Bodies that have arrived since the stream began, and their bytes.
+    #[prost(uint64, tag = "6")]
+    pub bodies: u64,
+    #[prost(uint64, tag = "7")]
+    pub body_bytes: u64,
+    /// For how long it has been on its way.
+    #[prost(uint64, tag = "8")]
+    pub seconds: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminNode {
@@ -3869,6 +3959,11 @@ pub struct AdminVerified {
     pub replicas: ::prost::alloc::vec::Vec<AdminDigestReply>,
     #[prost(bool, tag = "3")]
     pub equal: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminBackupRequest {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminDigestRequest {
@@ -4268,6 +4363,28 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("rookery.v1.Admin", "SetRetention"));
             self.inner.unary(req, path, codec).await
         }
+        /// All that a group holds, while it serves; from a node with a replica of it.
+        pub async fn backup(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminBackupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::BackupFrame>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/rookery.v1.Admin/Backup");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "Backup"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// The digest of the replica on this node alone, once it has applied an index.
         pub async fn digest(
             &mut self,
@@ -4375,6 +4492,17 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::AdminRetentionRequest>,
         ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status>;
+        /// Server streaming response type for the Backup method.
+        type BackupStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::BackupFrame, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// All that a group holds, while it serves; from a node with a replica of it.
+        async fn backup(
+            &self,
+            request: tonic::Request<super::AdminBackupRequest>,
+        ) -> std::result::Result<tonic::Response<Self::BackupStream>, tonic::Status>;
         /// The digest of the replica on this node alone, once it has applied an index.
         async fn digest(
             &self,
@@ -5077,6 +5205,52 @@ pub mod admin_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/Backup" => {
+                    #[allow(non_camel_case_types)]
+                    struct BackupSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::ServerStreamingService<super::AdminBackupRequest>
+                    for BackupSvc<T> {
+                        type Response = super::BackupFrame;
+                        type ResponseStream = T::BackupStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminBackupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::backup(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BackupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -16,6 +16,9 @@
 mod accounts;
 mod groups;
 mod nodes;
+mod recast;
+
+pub use recast::{Recast, Recasted, recast};
 
 use rows::{Fault, Rows, Staged};
 

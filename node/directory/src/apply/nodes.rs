@@ -179,7 +179,7 @@ impl<R: Rows> Machine<'_, '_, R> {
         Ok(Outcome::Done)
     }
 
-    fn put_new_node(&mut self, report: &NodeReport, state: NodeState) {
+    pub(super) fn put_new_node(&mut self, report: &NodeReport, state: NodeState) {
         let NodeReport {
             node,
             addresses,
@@ -195,7 +195,7 @@ impl<R: Rows> Machine<'_, '_, R> {
     }
 
     /// Whether a node may be called so and reached there.
-    fn check_report(&self, report: &NodeReport) -> Result<(), Stop> {
+    pub(super) fn check_report(&self, report: &NodeReport) -> Result<(), Stop> {
         if report.node == NodeId(0) {
             return Err(Rejection::NodeInvalid.into());
         }
@@ -211,7 +211,7 @@ impl<R: Rows> Machine<'_, '_, R> {
     }
 
     /// Whether the node's binary understands what the others say.
-    fn check_level(&self, report: &NodeReport) -> Result<(), Stop> {
+    pub(super) fn check_level(&self, report: &NodeReport) -> Result<(), Stop> {
         if report.feature_level < self.cluster()?.feature_level {
             return Err(Rejection::FeatureLevel.into());
         }

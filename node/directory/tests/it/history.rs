@@ -54,7 +54,7 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn history() -> impl Strategy<Value = Vec<Envelope>> {
+pub fn history() -> impl Strategy<Value = Vec<Envelope>> {
     let start = |(request, time, command)| Envelope {
         request: RequestId(request),
         time: Millis(time),
@@ -110,7 +110,7 @@ impl Rows for Sorted {
     }
 }
 
-fn at(index: usize) -> EntryAt {
+pub fn at(index: usize) -> EntryAt {
     EntryAt {
         index: index as u64 + 1,
         term: 1,

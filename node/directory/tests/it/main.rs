@@ -7,5 +7,6 @@ mod codec;
 mod fixtures;
 mod history;
 mod passwords;
+mod recast;
 mod scripts;
 mod view;

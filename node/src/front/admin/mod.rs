@@ -5,8 +5,10 @@
 //!
 //! Here are who may ask, and the calls; what takes more than a few lines has a file of its own:
 //! [`mod@status`] for what there is, [`lead`] for who leads it, [`verify`] for whether replicas are
-//! equal, [`storage`] for the log of this node, [`deleted`] for what accounts can get back.
+//! equal, [`storage`] for the log of this node, [`deleted`] for what accounts can get back,
+//! [`backup`] for reading groups out.
 
+mod backup;
 mod deleted;
 mod lead;
 mod status;
@@ -112,7 +114,7 @@ fn status(failure: Failure) -> Status {
         Failure::NotFound | Failure::NoAccount | Failure::NoMailbox => {
             Status::not_found(failure.to_string())
         }
-        Failure::Invalid(_) => Status::invalid_argument(failure.to_string()),
+        Failure::Rejected(_) | Failure::Invalid(_) => Status::invalid_argument(failure.to_string()),
         Failure::Broken(_) | Failure::Moved => Status::internal(failure.to_string()),
     }
 }
@@ -174,6 +176,7 @@ impl v1::admin_server::Admin for AdminServer {
             groups: groups.iter().map(|group| self.group(group)).collect(),
             accounts,
             version: env!("CARGO_PKG_VERSION").into(),
+            snapshots: self.snapshots(),
         }))
     }
 
@@ -369,6 +372,18 @@ impl v1::admin_server::Admin for AdminServer {
         let who = operator(&request)?;
         self.keep_for(&who, request.into_inner()).await?;
         Ok(Response::new(v1::AdminDone {}))
+    }
+
+    type BackupStream = backup::Frames;
+
+    async fn backup(
+        &self,
+        request: Request<v1::AdminBackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        let who = operator(&request)?;
+        let group = request.into_inner().group;
+        tracing::info!(target: "audit", who, group, "backup");
+        self.read_out(group).await.map(Response::new)
     }
 
     async fn digest(

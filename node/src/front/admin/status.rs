@@ -35,6 +35,22 @@ impl AdminServer {
             .collect()
     }
 
+    pub(super) fn snapshots(&self) -> Vec<v1::AdminSnapshot> {
+        let groups = self.service().router().local().groups();
+        let transfers = groups.peers().transfers().into_iter();
+        let sending = transfers.map(|transfer| v1::AdminSnapshot {
+            group: transfer.group.0,
+            replica: transfer.replica,
+            node: transfer.node,
+            row_bytes: transfer.row_bytes,
+            rows: transfer.rows,
+            bodies: transfer.bodies,
+            body_bytes: transfer.body_bytes,
+            seconds: transfer.since.as_secs(),
+        });
+        sending.collect()
+    }
+
     pub(super) fn group(&self, group: &Group) -> v1::AdminGroup {
         let status = group.status();
         let view = self.service().view().read();

@@ -14,5 +14,6 @@ mod faults;
 mod fixtures;
 mod index;
 mod machines;
+mod rebuild;
 pub mod rig;
 mod snapshots;

@@ -1,10 +1,19 @@
 //! One group's log on the node's shared [`seglog::Log`].
 //!
 //! Entries are kept in memory until the log has written them, and a while longer for the followers
-//! (`RECENT_BYTES_MAX`); after that a slot of a few words says where each one lies. Order is the
-//! order of calls: openraft calls from one task, and `seglog` keeps it.
+//! (`RECENT_BYTES_MAX`, and a share of the node's memory for all groups together); after that a
+//! slot of a few words says where each one lies. Order is the order of calls: openraft calls from
+//! one task, and `seglog` keeps it.
+//!
+//! Read on: `slots` for what is kept of each entry, `entries` for what the replica asks, `purge`
+//! for which entries may go.
 
-use std::collections::{BTreeMap, VecDeque};
+mod entries;
+mod purge;
+mod slots;
+
+pub use purge::Needs;
+
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
@@ -17,13 +26,16 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use parking_lot::Mutex;
 use prost::Message;
 use proto::v1;
-use seglog::{Kind, Place, Record, RecoveredReplica, ReplicaId, Sync};
+use seglog::{Kind, Record, RecoveredReplica, ReplicaId, Sync};
 use tokio::sync::oneshot;
 
 use super::convert;
-use super::limits::{BODY_INLINE_MAX, LOG_KEPT_ENTRIES, READ_BYTES_MAX, RECENT_BYTES_MAX};
+use super::limits::{BODY_INLINE_MAX, READ_BYTES_MAX};
 use super::types::{Body, Entry, RaftLogId, Types, Vote, log_id, raft_log_id};
-use crate::replica::{BodyPlace, Entries, LogId, Logged};
+use crate::budget::Share;
+use crate::replica::{Entries as _, LogId};
+
+use slots::{Slot, State};
 
 /// The log of one replica. Clones share it.
 #[derive(Clone)]
@@ -34,37 +46,21 @@ pub struct LogStore {
 struct Shared {
     replica: ReplicaId,
     log: seglog::Log,
+    /// What the entries that all groups of the node hold may take.
+    recent: Arc<Share>,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
-struct State {
-    vote: Option<Vote>,
-    committed: Option<RaftLogId>,
-    /// `committed` is newer than what the log has been given.
-    committed_changed: bool,
-    purged: Option<RaftLogId>,
-    /// The index of the first slot.
-    first: u64,
-    slots: VecDeque<Slot>,
-    /// Bytes of the entries that are held in memory.
-    held_bytes: usize,
-    /// Below this index no slot holds its entry.
-    held_from: u64,
-}
-
-/// One entry of the log.
-struct Slot {
-    term: u64,
-    /// Where the log wrote it, and the payload's checksum.
-    written: Option<(Place, u32)>,
-    /// Bytes of the payload that precede the body; 0 for entries without one.
-    skip: u32,
-    held: Option<Entry>,
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let noted = self.state.get_mut().noted_bytes;
+        self.recent.changed(noted as u64, 0);
+    }
 }
 
 impl LogStore {
-    /// The log of `replica` as `recovered` found it.
+    /// The log of `replica` as `recovered` found it; `recent` is what the entries that all groups
+    /// of the node hold in memory may take.
     ///
     /// # Errors
     ///
@@ -73,6 +69,7 @@ impl LogStore {
         log: seglog::Log,
         replica: ReplicaId,
         recovered: Option<&RecoveredReplica>,
+        recent: Arc<Share>,
     ) -> io::Result<Self> {
         let mut state = State::default();
         if let Some(found) = recovered {
@@ -108,9 +105,22 @@ impl LogStore {
             shared: Arc::new(Shared {
                 replica,
                 log,
+                recent,
                 state: Mutex::new(state),
             }),
         })
+    }
+
+    /// Makes a log that begins behind a checkpoint, as the only voter of its group would have it:
+    /// it has voted for itself in that term, and the entries before are purged. Durable then.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be written.
+    pub async fn begin_behind(&mut self, at: LogId) -> io::Result<()> {
+        self.purge(raft_log_id(at)).await?;
+        let vote = Vote::new(at.term, self.shared.replica.0);
+        self.save_vote(&vote).await
     }
 
     /// The log underneath.
@@ -154,24 +164,6 @@ impl LogStore {
             .log
             .append(records, Sync::Lazy, Box::new(|_| ()))
             .map_err(io::Error::other)
-    }
-
-    /// The last entry up to `upto` that can be purged while `kept_bytes` of them stay, for a
-    /// follower that was away for a moment.
-    #[must_use]
-    pub fn purgeable(&self, upto: u64, kept_bytes: u64) -> Option<u64> {
-        let state = self.shared.state.lock();
-        let (mut bytes, mut entries) = (0, 0);
-        let mut index = upto.min(state.next().checked_sub(1)?);
-        loop {
-            let slot = state.slot(index)?;
-            bytes += slot.written.map_or(0, |(place, _)| u64::from(place.length));
-            entries += 1;
-            if bytes > kept_bytes || entries > LOG_KEPT_ENTRIES {
-                return Some(index);
-            }
-            index = index.checked_sub(1)?;
-        }
     }
 
     /// The indexes of a range that are in the log.
@@ -262,179 +254,25 @@ impl LogStore {
                 slot.written = Some((record.place, record.checksum));
             }
         }
-        state.release();
-    }
-}
-
-impl State {
-    fn next(&self) -> u64 {
-        self.first + self.slots.len() as u64
-    }
-
-    fn slot(&self, index: u64) -> Option<&Slot> {
-        self.slots
-            .get(usize::try_from(index.checked_sub(self.first)?).ok()?)
-    }
-
-    fn slot_mut(&mut self, index: u64) -> Option<&mut Slot> {
-        self.slots
-            .get_mut(usize::try_from(index.checked_sub(self.first)?).ok()?)
-    }
-
-    fn last(&self) -> Option<RaftLogId> {
-        self.slots
-            .back()
-            .map(|slot| {
-                raft_log_id(LogId {
-                    term: slot.term,
-                    index: self.next() - 1,
-                })
-            })
-            .or(self.purged)
-    }
-
-    fn push(&mut self, entry: Entry) {
-        let (skip, size) = sizes(&entry);
-        self.held_bytes += size;
-        self.slots.push_back(Slot {
-            term: entry.log_id.leader_id.term,
-            written: None,
-            skip,
-            held: Some(entry),
+        let (recent, noted) = (&self.shared.recent, state.noted_bytes as u64);
+        state.release(|held| {
+            let others = recent.held().saturating_sub(noted);
+            others + held as u64 > recent.bytes_max()
         });
+        self.note_held(&mut state);
     }
 
-    /// Lets go of the oldest written entries while too many bytes are held.
-    fn release(&mut self) {
-        while self.held_bytes > RECENT_BYTES_MAX && self.held_from < self.next() {
-            let index = self.held_from.max(self.first);
-            let Some(slot) = self.slot_mut(index) else {
-                break;
-            };
-            if slot.written.is_none() {
-                break;
-            }
-            let freed = slot.held.take().map_or(0, |entry| sizes(&entry).1);
-            self.held_bytes -= freed;
-            self.held_from = index + 1;
-        }
-    }
-
-    /// Forgets the slot, which has left the queue.
-    fn forget(&mut self, slot: Slot) {
-        self.held_bytes -= slot.held.map_or(0, |entry| sizes(&entry).1);
-    }
-}
-
-/// Bytes of an entry's payload that precede the body, and bytes that it holds in memory.
-fn sizes(entry: &Entry) -> (u32, usize) {
-    match &entry.payload {
-        EntryPayload::Normal(proposal) => {
-            let held = match &proposal.body {
-                Body::Held(bytes) => bytes.len(),
-                Body::Logged { .. } => 0,
-            };
-            (
-                convert::body_skip(proposal.command.len()),
-                proposal.command.len() + held,
-            )
-        }
-        EntryPayload::Blank | EntryPayload::Membership(_) => (0, 0),
+    /// Tells the node's budget what is held.
+    fn note_held(&self, state: &mut State) {
+        let (before, held) = (state.noted_bytes, state.held_bytes);
+        self.shared.recent.changed(before as u64, held as u64);
+        state.noted_bytes = held;
     }
 }
 
 fn decode_vote(bytes: &Bytes) -> io::Result<Vote> {
     let wire = v1::PeerVote::decode(bytes.clone()).map_err(io::Error::other)?;
     Ok(convert::vote_from_wire(&wire))
-}
-
-impl Entries for LogStore {
-    fn body(&self, index: u64, term: u64) -> Option<BodyPlace> {
-        if let Some(slot) = self
-            .shared
-            .state
-            .lock()
-            .slot(index)
-            .filter(|slot| slot.term == term)
-            && let Some(Entry {
-                payload: EntryPayload::Normal(proposal),
-                ..
-            }) = &slot.held
-        {
-            return Some(proposal.body.place());
-        }
-        self.place(index, term).map(BodyPlace::Logged)
-    }
-
-    fn place(&self, index: u64, term: u64) -> Option<Logged> {
-        let (place, checksum) = {
-            let state = self.shared.state.lock();
-            let slot = state.slot(index).filter(|slot| slot.term == term)?;
-            let (place, checksum) = slot.written?;
-            if slot.skip > 0 {
-                return Some(Logged {
-                    place,
-                    checksum,
-                    skip: slot.skip,
-                });
-            }
-            (place, checksum)
-        };
-        // Found at open: only the payload says how long its command is.
-        let head = self
-            .shared
-            .log
-            .read_range(place, 0..convert::HEAD_BYTES.min(place.length));
-        if matches!(head, Err(seglog::Error::Freed { .. })) && !self.lies_at(index, term, place) {
-            return self.place(index, term);
-        }
-        let skip = convert::skip_from_head(&head.ok()?)?;
-        if let Some(slot) = self.shared.state.lock().slot_mut(index)
-            && slot.term == term
-        {
-            slot.skip = skip;
-        }
-        Some(Logged {
-            place,
-            checksum,
-            skip,
-        })
-    }
-
-    fn written_upto(&self) -> u64 {
-        let state = self.shared.state.lock();
-        let unwritten = state
-            .slots
-            .iter()
-            .rev()
-            .take_while(|slot| slot.written.is_none())
-            .count();
-        state.next().saturating_sub(unwritten as u64 + 1)
-    }
-
-    fn lies_at(&self, index: u64, term: u64, place: Place) -> bool {
-        let state = self.shared.state.lock();
-        let slot = state.slot(index).filter(|slot| slot.term == term);
-        slot.and_then(|slot| slot.written)
-            .is_some_and(|(written, _)| written == place)
-    }
-
-    fn moved(&self, index: u64, term: u64, from: Place, to: Place) {
-        let mut state = self.shared.state.lock();
-        let slot = state.slot_mut(index).filter(|slot| slot.term == term);
-        if let Some((place, _)) = slot.and_then(|slot| slot.written.as_mut())
-            && *place == from
-        {
-            *place = to;
-        }
-    }
-
-    fn count_bytes(&self, by_segment: &mut BTreeMap<u64, u64>) {
-        let state = self.shared.state.lock();
-        for (place, _) in state.slots.iter().filter_map(|slot| slot.written) {
-            *by_segment.entry(place.segment).or_default() += place.record_bytes();
-        }
-    }
 }
 
 impl RaftLogReader<Types> for LogStore {
@@ -537,6 +375,7 @@ impl RaftLogStorage<Types> for LogStore {
                 ids.push(id);
                 state.push(entry);
             }
+            self.note_held(&mut state);
             if state.committed_changed
                 && let Some(committed) = state.committed
             {
@@ -571,6 +410,7 @@ impl RaftLogStorage<Types> for LogStore {
                 state.forget(slot);
             }
             state.held_from = state.held_from.min(state.next());
+            self.note_held(&mut state);
         }
         self.write_in_order(vec![self.record(
             Kind::Truncate,
@@ -594,6 +434,7 @@ impl RaftLogStorage<Types> for LogStore {
             state.first = upto.index + 1;
             state.held_from = state.held_from.max(state.first);
             state.purged = Some(upto);
+            self.note_held(&mut state);
         }
         self.write_in_order(vec![self.record(Kind::Purge, log_id(&upto), Vec::new())])
     }

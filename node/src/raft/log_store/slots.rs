@@ -1,0 +1,111 @@
+//! What is kept of each entry: the entry itself for a while, and where it lies.
+
+use std::collections::VecDeque;
+
+use openraft::EntryPayload;
+use seglog::Place;
+
+use super::super::convert;
+use super::super::limits::{RECENT_BYTES_MAX, RECENT_BYTES_MIN};
+use super::super::types::{Entry, RaftLogId, Vote, held_bytes, raft_log_id};
+use crate::replica::LogId;
+
+/// What is known of a replica's log.
+#[derive(Default)]
+pub(super) struct State {
+    pub vote: Option<Vote>,
+    pub committed: Option<RaftLogId>,
+    /// `committed` is newer than what the log has been given.
+    pub committed_changed: bool,
+    pub purged: Option<RaftLogId>,
+    /// The index of the first slot.
+    pub first: u64,
+    pub slots: VecDeque<Slot>,
+    /// Bytes of the entries that are held in memory.
+    pub held_bytes: usize,
+    /// The same, as the node's budget was told.
+    pub noted_bytes: usize,
+    /// Below this index no slot holds its entry.
+    pub held_from: u64,
+}
+
+/// One entry of the log.
+pub(super) struct Slot {
+    pub term: u64,
+    /// Where the log wrote it, and the payload's checksum.
+    pub written: Option<(Place, u32)>,
+    /// Bytes of the payload that precede the body; 0 for entries without one.
+    pub skip: u32,
+    pub held: Option<Entry>,
+}
+
+impl State {
+    pub fn next(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    pub fn slot(&self, index: u64) -> Option<&Slot> {
+        self.slots
+            .get(usize::try_from(index.checked_sub(self.first)?).ok()?)
+    }
+
+    pub fn slot_mut(&mut self, index: u64) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(usize::try_from(index.checked_sub(self.first)?).ok()?)
+    }
+
+    pub fn last(&self) -> Option<RaftLogId> {
+        self.slots
+            .back()
+            .map(|slot| {
+                raft_log_id(LogId {
+                    term: slot.term,
+                    index: self.next() - 1,
+                })
+            })
+            .or(self.purged)
+    }
+
+    pub fn push(&mut self, entry: Entry) {
+        let (skip, size) = sizes(&entry);
+        self.held_bytes += size;
+        self.slots.push_back(Slot {
+            term: entry.log_id.leader_id.term,
+            written: None,
+            skip,
+            held: Some(entry),
+        });
+    }
+
+    /// Lets go of the oldest written entries while too many bytes are held, by this group or, as
+    /// `crowded` says, by all groups of the node.
+    pub fn release(&mut self, crowded: impl Fn(usize) -> bool) {
+        let too_many = |held| held > RECENT_BYTES_MAX || (held > RECENT_BYTES_MIN && crowded(held));
+        while too_many(self.held_bytes) && self.held_from < self.next() {
+            let index = self.held_from.max(self.first);
+            let Some(slot) = self.slot_mut(index) else {
+                break;
+            };
+            if slot.written.is_none() {
+                break;
+            }
+            let freed = slot.held.take().map_or(0, |entry| sizes(&entry).1);
+            self.held_bytes -= freed;
+            self.held_from = index + 1;
+        }
+    }
+
+    /// Forgets the slot, which has left the queue.
+    pub fn forget(&mut self, slot: Slot) {
+        self.held_bytes -= slot.held.map_or(0, |entry| sizes(&entry).1);
+    }
+}
+
+/// Bytes of an entry's payload that precede the body, and bytes that it holds in memory.
+pub(super) fn sizes(entry: &Entry) -> (u32, usize) {
+    let skip = match &entry.payload {
+        EntryPayload::Normal(proposal) => convert::body_skip(proposal.command.len()),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    };
+    (skip, held_bytes(entry) as usize)
+}
