@@ -44,6 +44,7 @@ pub mod admin;
 pub mod backup;
 pub mod cli;
 pub mod connect;
+mod deleted;
 pub mod demo;
 pub mod limits;
 pub mod members;

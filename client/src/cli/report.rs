@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Table, presets};
 use proto::v1::{
-    AdminAccount, AdminCondition, AdminGroup, AdminInitReply, AdminMoves, AdminNode, AdminReplica,
-    AdminSegment, AdminStatus, AdminStorage, AdminVerifyReply,
+    AdminAccount, AdminCondition, AdminDeleted, AdminGroup, AdminInitReply, AdminMoves, AdminNode,
+    AdminPurged, AdminReplica, AdminSegment, AdminStatus, AdminStorage, AdminUndeleted,
+    AdminVerifyReply,
 };
 use serde_json::{Value, json};
 
-use super::moves;
 use super::transfers;
+use super::{mail, moves};
 use crate::backup::Saved;
 
 /// What a command has to tell.
@@ -33,6 +34,12 @@ pub enum Report {
     Groups(Vec<AdminGroup>),
     /// What `verify` found.
     Verified(AdminVerifyReply),
+    /// What an account deleted.
+    Deleted(AdminDeleted),
+    /// What came back.
+    Undeleted(AdminUndeleted),
+    /// What went for good.
+    Purged(AdminPurged),
     /// The groups that were saved.
     Saved(Vec<Saved>),
     /// What is on its way.
@@ -63,6 +70,18 @@ impl Report {
             Self::Accounts(accounts) => accounts_text(accounts),
             Self::Groups(groups) => groups_text(groups),
             Self::Verified(found) => verified_text(found),
+            Self::Deleted(deleted) => mail::deleted_text(deleted),
+            Self::Undeleted(back) if back.mailboxes.is_empty() => "nothing came back\n".to_owned(),
+            Self::Undeleted(back) => format!(
+                "{} messages are back, in {}\n",
+                back.messages,
+                printable(&back.mailboxes.join(", "))
+            ),
+            Self::Purged(purged) => format!(
+                "{} messages, {}, are gone for good\n",
+                purged.messages,
+                bytes_text(purged.bytes)
+            ),
             Self::Saved(saved) => saved_text(saved),
             Self::Moves(moves) => moves::text(moves),
             Self::Done(words) => format!("{}\n", printable(words)),
@@ -88,6 +107,11 @@ impl Report {
             Self::Accounts(accounts) => accounts.iter().map(account_json).collect(),
             Self::Groups(groups) => groups.iter().map(group_json).collect(),
             Self::Verified(found) => verified_json(found),
+            Self::Deleted(deleted) => mail::deleted_json(deleted),
+            Self::Undeleted(back) => {
+                json!({ "messages": back.messages, "mailboxes": back.mailboxes })
+            }
+            Self::Purged(purged) => json!({ "messages": purged.messages, "bytes": purged.bytes }),
             Self::Saved(saved) => json!({ "groups": saved }),
             Self::Moves(moves) => moves::json(moves),
             Self::Done(_) => json!({}),

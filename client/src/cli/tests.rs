@@ -31,7 +31,10 @@ fn commands_are_understood() {
         replicas,
         partitions,
         default_domain,
-    } = command;
+    } = command
+    else {
+        panic!("not cluster init")
+    };
     assert_eq!(
         (replicas, partitions, default_domain.as_str()),
         (3, 16, "example.org")
@@ -95,6 +98,72 @@ fn commands_are_understood() {
 }
 
 #[test]
+fn commands_about_deleted_mail_are_understood() {
+    let cli = parsed("rookery mail undelete alice --mailbox a/b --uids 3:7,9 --since 2d --into c");
+    let Command::Mail { command } = cli.unwrap().command else {
+        panic!("not mail")
+    };
+    let args::Mail::Undelete {
+        account,
+        mailbox,
+        id,
+        uids,
+        since,
+        into,
+    } = command
+    else {
+        panic!("not undelete")
+    };
+    let words = [Some(account), mailbox, uids, into].map(Option::unwrap);
+    assert_eq!(words, ["alice", "a/b", "3:7,9", "c"]);
+    assert!(id.is_none() && since.is_some());
+    for (word, days) in [("default", Days::Default), ("30", Days::Own(30))] {
+        let cli = parsed(&format!("rookery account retention alice {word}")).unwrap();
+        let Command::Account { command } = cli.command else {
+            panic!("not account")
+        };
+        assert!(matches!(command, Account::Retention { days: found, .. } if found == days));
+    }
+}
+
+#[test]
+fn what_was_deleted_is_shown() {
+    let deleted = proto::v1::AdminDeleted {
+        mailboxes: vec![proto::v1::AdminDeletedMailbox {
+            mailbox: 7,
+            name: "a\u{7}b".into(),
+            messages: 2,
+            bytes: 2048,
+            deleted_ms: 1_700_000_000_000,
+            deadline_ms: 1_700_604_800_000,
+        }],
+        messages: vec![proto::v1::AdminDeletedMessage {
+            mailbox: "INBOX".into(),
+            uid: 9,
+            size: 100,
+            ..proto::v1::AdminDeletedMessage::default()
+        }],
+        held_messages: 3,
+        held_bytes: 2148,
+        retention_ms: 604_800_000,
+        own_retention: true,
+        next: Vec::new().into(),
+    };
+    let report = Report::Deleted(deleted);
+    let text = report.text();
+    assert!(text.starts_with(
+        "2.0 KiB held by 3 deleted messages, kept for 7 days, the account's own retention\n"
+    ));
+    for words in ["a\\u{7}b", "2023-11-14 22:13", "2023-11-21 22:13", "INBOX"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!(json["mailboxes"][0]["mailbox"], 7);
+    assert_eq!(json["messages"][0]["uid"], 9);
+    assert_eq!(json["held_bytes"], 2148);
+}
+
+#[test]
 fn wrong_words_are_refused() {
     for line in [
         "rookery",
@@ -112,6 +181,13 @@ fn wrong_words_are_refused() {
         "rookery account create alice --password secret",
         "rookery account create",
         "rookery partition transfer 1",
+        "rookery cluster retention 0",
+        "rookery account retention alice 3651",
+        "rookery account retention alice never",
+        "rookery mail undelete",
+        "rookery mail undelete alice --uids 1",
+        "rookery mail undelete alice --since yesterday",
+        "rookery mail undelete alice --mailbox a --id 1",
     ] {
         assert!(parsed(line).is_err(), "{line}");
     }

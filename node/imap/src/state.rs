@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
-use mailbox::{Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Uid};
+use mailbox::{Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Uid, UidValidity};
 
 use crate::backend::{Backend, BackendError, LoginError};
 use crate::connection::Connection;
@@ -31,6 +31,8 @@ pub(crate) struct Session<'a, T, B> {
 /// The mailbox that is selected. A rename does not end it, so its name is not kept.
 pub(crate) struct Selected {
     pub(crate) mailbox: MailboxId,
+    /// It has another one when it was deleted and restored meanwhile.
+    pub(crate) uid_validity: UidValidity,
     /// Whether it was opened by EXAMINE.
     pub(crate) read_only: bool,
     pub(crate) view: View,

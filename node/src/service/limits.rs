@@ -48,6 +48,12 @@ pub const CONFIRMED_MAX: usize = 1024;
 /// Bytes that one read of a body returns at most.
 pub const BODY_READ_MAX: u64 = 1 << 20;
 
+/// Messages in one page of what an account deleted, give or take as many of one mailbox.
+pub const DELETED_PAGE: usize = 1000;
+
+/// Mailboxes that are asked for one page of what an account deleted.
+pub const DELETED_QUERIES_MAX: usize = 100;
+
 /// How often leaders look whether something is due.
 pub const STEWARD_PAUSE: Duration = Duration::from_millis(500);
 

@@ -4,6 +4,7 @@
 //!   front (sessions)      steward (operations that span groups)
 //!        |                     |
 //!     account  delivery     directory commands        one connection's view of the store
+//!        |                                            (deleted: what an account can get back)
 //!        |        |            |
 //!        +-- propose, query ---+                       stamped with a lane: runs once
 //!                 |
@@ -27,6 +28,7 @@
 pub mod account;
 pub mod body;
 pub mod call;
+pub mod deleted;
 pub mod delivery;
 pub mod health;
 pub mod lane;

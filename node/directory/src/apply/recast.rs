@@ -65,6 +65,7 @@ impl<R: Rows> Machine<'_, '_, R> {
             self.put_node(Node {
                 state: NodeState::Removed,
                 addresses: Addresses::default(),
+                successor: None,
                 ..node
             });
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   dialogue_*   bytes that a client sends, what it is answered, and that the next one is served
+//!   undelete     what an operator brings back, and what sessions see of it
 //!   backup       a cluster that is saved and comes back
 //!   full_disk    a node whose log may take no more
 //!   start        what is said when a node cannot start, and that nothing is written then
@@ -20,4 +21,5 @@ mod dialogue_names;
 mod dialogue_tls;
 mod full_disk;
 mod start;
+mod undelete;
 mod wire;
