@@ -501,7 +501,14 @@ fn a_replica_that_was_moved_away_leaves_nothing() {
     }
     // One may stay that is hardly filled, and so not worth it.
     assert!(sealed(&life) <= 1, "{} segments", sealed(&life));
-    let disk = life.rig.end();
+    let Life {
+        rig,
+        cleaner,
+        checkpointer,
+        ..
+    } = life;
+    drop((cleaner, checkpointer));
+    let disk = rig.end();
     let (_log, _writer, recovered) = seglog::open(Arc::new(disk), options()).unwrap();
     assert!(recovered.replicas[&REPLICA].ended);
 }
