@@ -37,8 +37,8 @@
 //! # }
 //! ```
 //!
-//! Read on: [`Admin`] for the calls, [`members`] for those that take long, [`mod@backup`] for saving
-//! a cluster, [`connect`] for the connection, [`demo`] for clusters that `rookeryd demo` has
+//! Read on: [`Admin`] for the calls, [`members`] for those that take long, [`mod@backup`] for
+//! saving a cluster, [`connect`] for the connection, [`demo`] for clusters that `rookeryd demo` has
 //! started, [`cli`] for the command line.
 
 pub mod admin;
