@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use client::Admin;
-use client::v1::{AdminGroup, AdminReplica, AdminStatus};
+use client::v1::AdminStatus;
 use node::demo::child::{NodeProcess, tail};
 use node::demo::plan::{Options, Plan, PlannedNode};
 use node::demo::ports::Ports;
@@ -14,9 +15,11 @@ use node::demo::{form, make_accounts};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
+use crate::disk::{self, Disk};
 use crate::history::{Fault, Recorder};
-use crate::limits::{ADMIN_WAIT, LAG_ENTRIES_MAX, LOOK_EVERY, SETTLE_WAIT, START_WAIT, STOP_WAIT};
-use crate::process::SYNC_DELAY;
+use crate::level::{newest_leaders, unsettled};
+use crate::limits::{ADMIN_WAIT, END_WAIT, LOOK_EVERY, SETTLE_WAIT, START_WAIT, STOP_WAIT};
+use crate::process::{REFUSAL, SYNC_DELAY};
 
 mod members;
 
@@ -43,6 +46,26 @@ pub struct Cluster {
     /// The nodes that belong to the cluster now.
     serving: std::sync::Mutex<BTreeSet<u64>>,
     recorder: Recorder,
+    /// Of nodes whose data are on one of their own. After the members, which use them.
+    disks: BTreeMap<u64, Disk>,
+}
+
+/// Disks of their own for all nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disks {
+    /// Bytes of each.
+    pub bytes: u64,
+    /// What the nodes keep in reserve, bytes; their default if none.
+    pub reserve_bytes: Option<u64>,
+}
+
+/// What a disk refuses to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Every sync fails.
+    Sync,
+    /// Every write does.
+    Write,
 }
 
 struct Member {
@@ -80,9 +103,11 @@ impl Cluster {
         program: &Path,
         partitions: u32,
         spares: u32,
+        disks: Option<Disks>,
         recorder: Recorder,
     ) -> anyhow::Result<Self> {
         let options = Options {
+            reserve_bytes: disks.and_then(|disks| disks.reserve_bytes),
             ports: Ports::Any,
             segment_bytes: Some(SEGMENT_BYTES),
             log_kept_bytes: Some(LOG_KEPT_BYTES),
@@ -97,7 +122,14 @@ impl Cluster {
             })
         });
         let members = members.collect();
+        let mut own = BTreeMap::new();
+        for (node, disks) in plan.nodes.iter().zip(disks.iter().cycle()) {
+            let image = dir.join(format!("node-{}.image", node.id));
+            let disk = Disk::create(&image, disks.bytes, &node.data_dir)?;
+            own.insert(node.id, disk);
+        }
         let cluster = Self {
+            disks: own,
             plan,
             program: program.to_owned(),
             members,
@@ -188,6 +220,93 @@ impl Cluster {
         Ok(())
     }
 
+    /// Makes the disk of a node refuse something, from now on; with none it works again.
+    ///
+    /// # Errors
+    ///
+    /// When the server was not built with the feature `faults`.
+    pub fn refuse(&self, node: u64, refusal: Option<Refusal>) -> anyhow::Result<()> {
+        ensure!(
+            self.told(node, REFUSAL)? > 0,
+            "this server does not know {REFUSAL}: build it with --features faults"
+        );
+        let node = self.plan.node(node).context("there is no such node")?;
+        let word = match refusal {
+            Some(Refusal::Sync) => "sync",
+            Some(Refusal::Write) => "write",
+            None => "",
+        };
+        std::fs::write(refusal_file(node), word)?;
+        Ok(())
+    }
+
+    /// The disk of a node.
+    ///
+    /// # Errors
+    ///
+    /// When it has none of its own.
+    pub fn disk(&self, node: u64) -> anyhow::Result<&Disk> {
+        disk::of(&self.disks, node)
+    }
+
+    /// Waits until a node has ended, as it is about to.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, or is down already.
+    pub async fn ends_by_itself(&self, node: u64) -> anyhow::Result<ExitStatus> {
+        let mut member = self.member(node)?.lock().await;
+        let mut process = member
+            .process
+            .take()
+            .with_context(|| format!("node {node} is down"))?;
+        let ended = tokio::time::timeout(END_WAIT, process.wait()).await;
+        let status = ended.with_context(|| format!("node {node} does not end by itself"))??;
+        let led = Vec::new();
+        self.recorder.fault(Fault::Kill { node, led });
+        Ok(status)
+    }
+
+    /// Cuts the power of nodes, all at the same time, and gives it back once their processes are
+    /// gone. They are down then.
+    ///
+    /// # Errors
+    ///
+    /// When the disk of one is not its own, or one was down before.
+    pub async fn lose_power(&self, nodes: &[u64]) -> anyhow::Result<()> {
+        self.check_processes().await?;
+        for node in nodes {
+            self.disk(*node)?.cut_power()?;
+        }
+        for node in nodes {
+            let mut member = self.member(*node)?.lock().await;
+            let mut process = member
+                .process
+                .take()
+                .with_context(|| format!("node {node} is down"))?;
+            let led = Vec::new();
+            self.recorder.fault(Fault::Kill { node: *node, led });
+            // It may have noticed, and ended.
+            process.kill().await?;
+        }
+        for node in nodes {
+            self.disk(*node)?.restore_power()?;
+        }
+        Ok(())
+    }
+
+    /// The last line that a node has said and that begins so.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such node or log.
+    pub fn last_line(&self, node: u64, start: &str) -> anyhow::Result<String> {
+        let node = self.plan.node(node).context("there is no such node")?;
+        let log = std::fs::read_to_string(&node.log)?;
+        let mut lines = log.lines().filter(|line| line.starts_with(start));
+        Ok(lines.next_back().unwrap_or_default().to_owned())
+    }
+
     /// Starts a node, unless it runs.
     ///
     /// # Errors
@@ -200,11 +319,14 @@ impl Cluster {
         {
             return Ok(());
         }
-        let process = NodeProcess::start(
-            &self.program,
-            &member.node,
-            &[(SYNC_DELAY, delay_file(&member.node).as_path())],
-        )?;
+        let environment = [
+            (SYNC_DELAY, delay_file(&member.node)),
+            (REFUSAL, refusal_file(&member.node)),
+        ];
+        let environment = environment
+            .each_ref()
+            .map(|(name, file)| (*name, file.as_path()));
+        let process = NodeProcess::start(&self.program, &member.node, &environment)?;
         member.process = Some(process);
         self.recorder.fault(Fault::Start { node });
         Ok(())
@@ -414,136 +536,12 @@ impl Cluster {
     }
 }
 
-fn newest_leaders<'a>(groups: impl Iterator<Item = &'a AdminGroup>) -> BTreeMap<u64, Leader> {
-    let mut leaders: BTreeMap<u64, Leader> = BTreeMap::new();
-    for group in groups.filter(|group| group.leader != 0) {
-        let leader = Leader {
-            term: group.term,
-            node: group.leader,
-        };
-        let newest = leaders.entry(group.group).or_insert(leader);
-        *newest = leader.max(*newest);
-    }
-    leaders
-}
-
-/// What is still missing; none if the cluster is whole.
-fn unsettled(statuses: &BTreeMap<u64, AdminStatus>, members: usize) -> Option<String> {
-    if statuses.len() < members {
-        return Some(format!("only {} nodes answer", statuses.len()));
-    }
-    let leaders = newest_leaders(statuses.values().flat_map(|status| &status.groups));
-    let groups: BTreeSet<u64> = statuses
-        .values()
-        .flat_map(|status| status.groups.iter().map(|group| group.group))
-        .collect();
-    if groups.len() < 2 {
-        return Some("there are no partitions".into());
-    }
-    for id in groups {
-        let Some(leader) = leaders.get(&id) else {
-            return Some(format!("group {id} has no leader"));
-        };
-        let told = statuses
-            .get(&leader.node)
-            .into_iter()
-            .flat_map(|status| &status.groups);
-        let Some(group) = told.into_iter().find(|group| group.group == id) else {
-            return Some(format!("node {} does not know group {id}", leader.node));
-        };
-        if group.leader != leader.node || group.replicas.len() < NODES as usize {
-            return Some(format!("group {id} is about to change"));
-        }
-        let moves = |replica: &AdminReplica| replica.leaving || !replica.voter;
-        if id != 0 && group.replicas.iter().any(moves) {
-            return Some(format!("a replica of group {id} is on its way"));
-        }
-        let level = |matched: Option<u64>| {
-            matched.is_some_and(|index| index + LAG_ENTRIES_MAX >= group.last_index)
-        };
-        if let Some(late) = group
-            .replicas
-            .iter()
-            .find(|replica| !level(replica.matched))
-        {
-            let (matched, last) = (late.matched, group.last_index);
-            return Some(format!(
-                "group {id} on node {} has {matched:?} of {last}",
-                late.node
-            ));
-        }
-    }
-    None
-}
-
 /// The file that says how slow the disk of a node is.
 fn delay_file(node: &PlannedNode) -> PathBuf {
     node.log.with_extension("sync-delay-ms")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn group(id: u64, leader: u64, matched: [Option<u64>; 3]) -> AdminGroup {
-        let replica = |(node, matched)| AdminReplica {
-            replica: node,
-            node,
-            voter: true,
-            matched,
-            ..AdminReplica::default()
-        };
-        AdminGroup {
-            group: id,
-            term: 4,
-            leader,
-            last_index: 1000,
-            applied_index: 1000,
-            replicas: (1..).zip(matched).map(replica).collect(),
-        }
-    }
-
-    fn statuses(groups: &[AdminGroup]) -> BTreeMap<u64, AdminStatus> {
-        let status = |node| AdminStatus {
-            node,
-            groups: groups.to_vec(),
-            ..AdminStatus::default()
-        };
-        (1..=3).map(|node| (node, status(node))).collect()
-    }
-
-    #[test]
-    fn a_cluster_is_settled_when_all_replicas_are_level() {
-        let all = [Some(1000), Some(990), Some(1000)];
-        let healthy = statuses(&[group(0, 1, all), group(1, 2, all)]);
-        assert_eq!(unsettled(&healthy, 3), None);
-        let late = statuses(&[
-            group(0, 1, all),
-            group(1, 2, [Some(1000), None, Some(1000)]),
-        ]);
-        assert!(unsettled(&late, 3).is_some());
-        let headless = statuses(&[group(0, 1, all), group(1, 0, all)]);
-        assert!(unsettled(&headless, 3).unwrap().contains("no leader"));
-        let mut down = healthy;
-        down.remove(&3);
-        assert!(unsettled(&down, 3).unwrap().contains("2 nodes"));
-    }
-
-    #[test]
-    fn the_newest_term_counts() {
-        let old = AdminGroup {
-            term: 3,
-            ..group(1, 1, [None; 3])
-        };
-        let new = AdminGroup {
-            term: 5,
-            ..group(1, 2, [None; 3])
-        };
-        let none = AdminGroup {
-            term: 9,
-            ..group(1, 0, [None; 3])
-        };
-        let leaders = newest_leaders([&old, &new, &none].into_iter());
-        assert_eq!(leaders[&1], Leader { term: 5, node: 2 });
-    }
+/// The file that says what the disk of a node refuses.
+fn refusal_file(node: &PlannedNode) -> PathBuf {
+    node.log.with_extension("refuses")
 }

@@ -31,8 +31,14 @@ pub const DRAIN_WAIT: Duration = Duration::from_secs(400);
 /// How long a node may take to stop by itself before it is killed.
 pub const STOP_WAIT: Duration = Duration::from_secs(20);
 
+/// How long a node may take to end whose disk refuses to work: somebody has to write first.
+pub const END_WAIT: Duration = Duration::from_secs(60);
+
 /// How long nodes may take until what they need no more is purged from their logs.
 pub const PURGE_WAIT: Duration = Duration::from_secs(12);
+
+/// How long a disk may take to be filled by the load, or what is refused meanwhile to be seen.
+pub const FULL_WAIT: Duration = Duration::from_secs(300);
 
 /// Between two looks at something that is waited for.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);

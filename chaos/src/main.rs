@@ -9,7 +9,9 @@ use chaos::load::Crowd;
 use chaos::mail::message::Sizes;
 use chaos::report::Ending;
 use chaos::scenario::stage::{HISTORY, Setting};
-use chaos::scenario::{away, big, replace, run, slow_sync};
+use chaos::scenario::{
+    away, big, fsync_error, full_disk, power_loss, replace, run, slow_disk, slow_sync,
+};
 use chaos::{oracle, process};
 use clap::{Parser, Subcommand, value_parser};
 
@@ -17,7 +19,8 @@ use clap::{Parser, Subcommand, value_parser};
 #[command(name = "rookery-chaos", version)]
 #[command(about = "Breaks a cluster of rookeryd processes and judges what is left")]
 #[command(
-    after_help = "Exit code: 0 clean, 1 something went wrong, 3 too little happened to tell."
+    after_help = "Exit code: 0 clean, 1 something went wrong, 3 too little happened to tell, \
+                  4 skipped, since something that it needs is not there."
 )]
 struct Args {
     #[command(subcommand)]
@@ -88,11 +91,44 @@ enum Command {
         #[arg(long, default_value_t = 40 << 20)]
         size: usize,
     },
+    /// Disks of one node and of all that are full. Needs root.
+    FullDisk {
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// Disks that refuse to write or to sync. Needs a server that was built with the feature
+    /// `faults`.
+    FsyncError {
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// A leader whose disk becomes slow. Needs a server that was built with the feature `faults`.
+    SlowDisk {
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// Power cuts of one node and of all, which lose what was not synced. Needs root.
+    PowerLoss {
+        #[command(flatten)]
+        rounds: Rounds,
+    },
     /// Judges a history that was kept.
     Judge {
         /// The file.
         history: PathBuf,
     },
+}
+
+#[derive(clap::Args)]
+struct Rounds {
+    #[command(flatten)]
+    place: Place,
+    /// How often it happens.
+    #[arg(long, default_value_t = 6)]
+    rounds: u32,
+    /// How many clients there are.
+    #[arg(long, default_value_t = 18, value_parser = value_parser!(u32).range(3..=300))]
+    clients: u32,
 }
 
 #[derive(clap::Args)]
@@ -217,6 +253,46 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
                 size,
             };
             kept(&place, &setting, || runtime.block_on(big::run(&options)))
+        }
+        Command::FullDisk { rounds } => {
+            let options = full_disk::Options {
+                setting: rounds.place.setting(rounds.clients)?,
+                rounds: rounds.rounds,
+                crowd: Crowd::of(rounds.clients),
+            };
+            kept(&rounds.place, &options.setting, || {
+                runtime.block_on(full_disk::run(&options))
+            })
+        }
+        Command::FsyncError { rounds } => {
+            let options = fsync_error::Options {
+                setting: rounds.place.setting(rounds.clients)?,
+                rounds: rounds.rounds,
+                crowd: Crowd::of(rounds.clients),
+            };
+            kept(&rounds.place, &options.setting, || {
+                runtime.block_on(fsync_error::run(&options))
+            })
+        }
+        Command::SlowDisk { rounds } => {
+            let options = slow_disk::Options {
+                setting: rounds.place.setting(rounds.clients)?,
+                rounds: rounds.rounds,
+                crowd: Crowd::of(rounds.clients),
+            };
+            kept(&rounds.place, &options.setting, || {
+                runtime.block_on(slow_disk::run(&options))
+            })
+        }
+        Command::PowerLoss { rounds } => {
+            let options = power_loss::Options {
+                setting: rounds.place.setting(rounds.clients)?,
+                rounds: rounds.rounds,
+                crowd: Crowd::of(rounds.clients),
+            };
+            kept(&rounds.place, &options.setting, || {
+                runtime.block_on(power_loss::run(&options))
+            })
         }
         Command::Judge { history } => judge(&history),
     }

@@ -13,6 +13,9 @@ const PROGRAM: &str = "rookeryd";
 /// milliseconds each sync of the log is delayed.
 pub const SYNC_DELAY: &str = "ROOKERY_FAULT_SYNC_DELAY_FILE";
 
+/// In such a server: names the file that says which operations on the log's files fail.
+pub const REFUSAL: &str = "ROOKERY_FAULT_ERROR_FILE";
+
 /// The program at `given`, or the one that was built together with this one.
 ///
 /// # Errors

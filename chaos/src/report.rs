@@ -14,6 +14,8 @@ pub enum Ending {
     Dirty,
     /// Too little happened for it to mean anything.
     Void,
+    /// What it needs is not there: nothing was tested.
+    Skipped,
 }
 
 impl Ending {
@@ -24,6 +26,7 @@ impl Ending {
             Self::Clean => 0,
             Self::Dirty => 1,
             Self::Void => 3,
+            Self::Skipped => 4,
         }
     }
 }
@@ -162,6 +165,7 @@ pub fn report(demands: &Demands, campaign: &Campaign, verdict: &Verdict) -> (Str
         Ending::Clean => "clean        0 lost, 0 doubled, 0 reused UIDs, equal digests".into(),
         Ending::Dirty => format!("dirty        {}", kinds.join(", ")),
         Ending::Void => "void         nothing was wrong, but too little happened".into(),
+        Ending::Skipped => "skipped      nothing was tested".into(),
     });
     (text, ending)
 }

@@ -37,13 +37,15 @@
 //! # }
 //! ```
 //!
-//! Read on: [`Admin`] for the calls, [`members`] for those that take long, [`mod@backup`] for saving a
-//! cluster, [`connect`] for the connection, [`demo`] for clusters that `rookeryd demo` has started, [`cli`] for the command line.
+//! Read on: [`Admin`] for the calls, [`members`] for those that take long, [`mod@backup`] for
+//! saving a cluster, [`connect`] for the connection, [`demo`] for clusters that `rookeryd demo` has
+//! started, [`cli`] for the command line.
 
 pub mod admin;
 pub mod backup;
 pub mod cli;
 pub mod connect;
+mod deleted;
 pub mod demo;
 pub mod limits;
 pub mod members;

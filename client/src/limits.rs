@@ -21,6 +21,9 @@ pub const CLUSTER_WAIT: Duration = Duration::from_secs(120);
 /// its rows.
 pub const VERIFY_WAIT: Duration = Duration::from_secs(300);
 
+/// How long restoring or purging mail may take: it is done in parts of 10,000 messages.
+pub const UNDELETE_WAIT: Duration = Duration::from_secs(600);
+
 /// How long the stream of a backup may be silent: a checkpoint is made before it begins.
 pub const BACKUP_SILENCE: Duration = Duration::from_secs(120);
 /// Between two looks at nodes and replicas on their way that somebody waits for.

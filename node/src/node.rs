@@ -25,7 +25,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::identity::{self, FEATURE_LEVEL, Identity, Membership, Peer};
 use crate::link::Dial;
-use crate::raft::{Gate, Groups, OnFatal, Peers, Timing};
+use crate::raft::{Gate, Groups, Health, OnFatal, Peers, Timing};
 use crate::replica::index::{Indexes, SledIndexes};
 use crate::replica::{BodyCache, Checkpointer, Cleaning, GroupId, Hints};
 use crate::service::steward::Usher;
@@ -117,7 +117,13 @@ impl Node {
             }
         };
         let mut options = seglog::Options::new(identity.log_id(directory)?);
-        options.segment_bytes = config.storage.segment_bytes;
+        let storage = &config.storage;
+        options.segment_bytes = storage.segment_bytes;
+        options.reserve_bytes = storage.reserve_bytes;
+        options.disk_kept_bytes = storage.disk_kept_bytes();
+        if storage.log_bytes_max > 0 {
+            options.bytes_max = storage.log_bytes_max;
+        }
         let disk: Arc<dyn seglog::disk::Disk> =
             Arc::new(seglog::disk::Directory::new(directory.join("log"))?);
         #[cfg(feature = "faults")]
@@ -154,7 +160,11 @@ impl Node {
             frames,
             config.storage.snapshot_bytes_per_second,
         );
-        let groups = Groups::new(timing, peers, Arc::clone(&on_fatal))?;
+        let segment_bytes = u64::from(config.storage.segment_bytes);
+        let reserve_bytes = config.storage.reserve_bytes;
+        let health = Health::new(config.node.id, segment_bytes, reserve_bytes);
+        health.set_room(log.room()?.bytes());
+        let groups = Groups::new(timing, peers, Arc::new(health), Arc::clone(&on_fatal))?;
         let hub = Hub::default();
         let checkpointer = Arc::new(Checkpointer::new());
         let cleaning = Arc::new(Cleaning::new(
@@ -166,7 +176,7 @@ impl Node {
         let service = Service::new(
             config.node.id,
             identity.boot,
-            Arc::new(Local::new(groups.clone())),
+            Arc::new(Local::new(groups.clone(), Arc::clone(&view))),
             Remote::new(dial),
             Arc::clone(&view),
             hub.clone(),
@@ -349,6 +359,10 @@ impl Gate for Node {
             // Of the directory this node may know less than what it is about to be sent.
             None => group == DIRECTORY,
         }
+    }
+
+    fn now_ms(&self) -> u64 {
+        crate::service::now_ms()
     }
 
     fn welcome(

@@ -6,9 +6,9 @@
 //!                                    NODE: written last, from then on the directory is in use
 //! ```
 //!
-//! Mail comes back as it was: mailboxes, UIDs, flags, modification sequences. What was written to the
-//! old cluster after the backup is not there. Further nodes are added as to any other cluster, and
-//! get their replicas from this one.
+//! Mail comes back as it was: mailboxes, UIDs, flags, modification sequences. What was written to
+//! the old cluster after the backup is not there. Further nodes are added as to any other cluster,
+//! and get their replicas from this one.
 //!
 //! It works on an empty data directory, without network. If it fails, that directory is of no use,
 //! and nothing starts on it.

@@ -20,7 +20,7 @@ use crate::node::{Node, Opened};
 use crate::raft::{CallerNode, Gate, OnFatal, PeerServer, PeerService};
 use crate::replica::{Checkpointer, Cleaning};
 use crate::service::steward::{self, Usher};
-use crate::service::{StoreServer, limits::MESSAGE_BYTES_MAX};
+use crate::service::{StoreServer, health, limits::MESSAGE_BYTES_MAX};
 use crate::telemetry;
 use crate::tls::{Caller, Identity, Incoming, Tls, grpc_server};
 
@@ -109,6 +109,7 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
     tokio::spawn(Arc::clone(&node).run());
     let usher: Arc<dyn Usher> = Arc::clone(&node) as Arc<dyn Usher>;
     tokio::spawn(steward::run(node.service().clone(), usher));
+    tokio::spawn(health::run(node.service().clone()));
 
     let service = node.service().clone();
     let imap_door = door("imap", config.limits.imap_connections_max, &config);
@@ -179,13 +180,15 @@ async fn told_to_stop(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The log cannot be written any more: the process ends at once, with one clear line. Nothing is
-/// lost by that; going on could lose what is acknowledged.
+/// The log cannot be written any more: the process ends at once, with one clear line, whoever finds
+/// it first. Nothing is lost by that; going on could lose what is acknowledged.
 fn on_fatal() -> OnFatal {
+    static ENDING: std::sync::Once = std::sync::Once::new();
     Arc::new(|reason| {
-        tracing::error!(reason, "fatal");
-        eprintln!("rookeryd: {reason}");
-        std::process::exit(70);
+        ENDING.call_once(|| {
+            eprintln!("rookeryd: {reason}");
+            std::process::exit(70);
+        });
     })
 }
 
@@ -199,11 +202,15 @@ fn spawn_threads(
     const IDLE: Duration = Duration::from_millis(200);
     let fatal = on_fatal();
     let log = node.log().clone();
+    let health = Arc::clone(node.groups().health());
     std::thread::Builder::new()
         .name("log-writer".into())
         .spawn(move || {
             loop {
-                match writer.step() {
+                health.sync_begins();
+                let step = writer.step();
+                health.sync_ends(matches!(step, Ok(Step::Wrote { synced: true, .. })));
+                match step {
                     Ok(Step::Idle) => {
                         let _queued = writer.wait(IDLE);
                     }
@@ -218,13 +225,23 @@ fn spawn_threads(
             }
         })?;
     let log = node.log().clone();
+    let health = Arc::clone(node.groups().health());
     std::thread::Builder::new()
         .name("log-spares".into())
         .spawn(move || {
+            let mut failing = false;
             loop {
-                if let Err(error) = log.prepare() {
-                    tracing::warn!(%error, "no spare segment");
+                let failed = log.prepare().err();
+                if let Some(error) = &failed {
                     metrics::counter!("rookery_log_spare_failures_total").increment(1);
+                    if !failing {
+                        tracing::warn!(%error, "no spare segment");
+                    }
+                }
+                failing = failed.is_some();
+                match log.room() {
+                    Ok(room) => health.set_room(room.bytes()),
+                    Err(error) => tracing::error!(%error, "the room of the log is not known"),
                 }
                 std::thread::sleep(IDLE);
             }

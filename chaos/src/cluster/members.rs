@@ -40,7 +40,7 @@ impl Cluster {
     pub async fn start_forgotten(&self, node: u64) -> anyhow::Result<()> {
         let before = self.told(node, FORGOTTEN)?;
         self.start(node).await?;
-        self.ends_by_itself(node).await?;
+        self.gone(node).await?;
         let said = self.told(node, FORGOTTEN)? > before;
         ensure!(said, "node {node} ended without a word about its data");
         // Nothing of the attempt is of use.
@@ -108,7 +108,7 @@ impl Cluster {
         self.insist(async || Ok(self.operator()?.remove_node(node, false).await?))
             .await?;
         self.reach(&[Goal::NodeGone(node)]).await?;
-        self.ends_by_itself(node).await?;
+        self.gone(node).await?;
         let said = self.told(node, REMOVED)? > 0;
         ensure!(said, "node {node} ended without a word about its removal");
         Ok(())
@@ -177,7 +177,7 @@ impl Cluster {
     }
 
     /// Waits until a node has ended without being asked to.
-    async fn ends_by_itself(&self, node: u64) -> anyhow::Result<()> {
+    async fn gone(&self, node: u64) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_WAIT;
         loop {
             let mut member = self.member(node)?.lock().await;

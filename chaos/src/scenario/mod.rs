@@ -7,11 +7,19 @@
 //!   big         a large message through the kill of a leader
 //!   away        a node that missed more than the logs of the others still hold
 //!   replace     nodes that lose everything and are replaced, that come, and that go
+//!   slow_disk   a leader whose disk becomes slow
+//!   full_disk   disks that are full, of one node and of all
+//!   fsync_error disks that refuse to write or to sync
+//!   power_loss  nodes that lose what was not synced
 //! ```
 
 pub mod away;
 pub mod big;
+pub mod fsync_error;
+pub mod full_disk;
+pub mod power_loss;
 pub mod replace;
 pub mod run;
+pub mod slow_disk;
 pub mod slow_sync;
 pub mod stage;

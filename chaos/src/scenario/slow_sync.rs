@@ -86,7 +86,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
 
 /// Makes the node lead something; answers what it leads then and in which terms. `ended` are terms
 /// that nobody leads any more, though followers may not know it yet.
-async fn take_leadership(
+pub(super) async fn take_leadership(
     cluster: &Cluster,
     node: u64,
     ended: &BTreeMap<u64, u64>,

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+pub use crate::cluster::Disks;
 use crate::cluster::{Account, Cluster, PASSWORD};
 use crate::history::{Fault, MAILBOXES, Op, Place, Recorder};
 use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
@@ -67,6 +68,15 @@ impl Stage {
     ///
     /// When the folder is not empty or the cluster does not come up.
     pub async fn set(setting: &Setting) -> anyhow::Result<Self> {
+        Self::set_on(setting, None).await
+    }
+
+    /// The same with disks of their own for the nodes.
+    ///
+    /// # Errors
+    ///
+    /// Also when those cannot be made.
+    pub async fn set_on(setting: &Setting, disks: Option<Disks>) -> anyhow::Result<Self> {
         let dir = empty_folder(&setting.dir)?;
         let recorder = Recorder::create(&dir.join(HISTORY))?;
         let cluster = dir.join("cluster");
@@ -75,6 +85,7 @@ impl Stage {
             &setting.rookeryd,
             setting.partitions,
             setting.spares,
+            disks,
             recorder.clone(),
         );
         let cluster = Arc::new(cluster.await?);

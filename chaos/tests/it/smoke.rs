@@ -7,14 +7,23 @@ use chaos::mail::message::Sizes;
 use chaos::process;
 use chaos::report::Ending;
 use chaos::scenario::stage::Setting;
-use chaos::scenario::{away, big, replace, run};
+use chaos::scenario::{away, big, fsync_error, replace, run};
 
 /// One cluster at a time: they share the machine's cores and disk with all other tests.
 static ONE: Mutex<()> = Mutex::new(());
 
 /// Runs a scenario with the server as it stands now.
 async fn setting(dir: &tempfile::TempDir, seed: u64) -> Setting {
-    let rookeryd = tokio::task::spawn_blocking(|| process::build(&[]))
+    setting_with(dir, seed, &[]).await
+}
+
+/// The same with features of the server.
+async fn setting_with(
+    dir: &tempfile::TempDir,
+    seed: u64,
+    features: &'static [&'static str],
+) -> Setting {
+    let rookeryd = tokio::task::spawn_blocking(|| process::build(features))
         .await
         .unwrap()
         .unwrap();
@@ -99,6 +108,21 @@ fn a_node_is_replaced() {
             crowd: Crowd::of(6),
         };
         let ending = replace::run(&options).await;
+        clean_or_kept(ending, dir);
+    });
+}
+
+/// L4: nodes whose disks refuse to sync or to write end with one clear line, and come back.
+#[test]
+fn disks_that_refuse() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let options = fsync_error::Options {
+            setting: setting_with(&dir, 7, &["faults"]).await,
+            rounds: 3,
+            crowd: Crowd::of(6),
+        };
+        let ending = fsync_error::run(&options).await;
         clean_or_kept(ending, dir);
     });
 }

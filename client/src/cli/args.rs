@@ -88,6 +88,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Account,
     },
+    /// Show, bring back and purge what accounts deleted.
+    Mail {
+        /// What to do.
+        #[command(subcommand)]
+        command: Mail,
+    },
     /// Show partitions and move their leaders.
     Partition {
         /// What to do.
@@ -108,7 +114,7 @@ pub enum Command {
     },
 }
 
-/// Making a cluster.
+/// Making a cluster, and what holds in all of it.
 #[derive(Debug, Subcommand)]
 pub enum Cluster {
     /// Make a new cluster of the node that is asked, which must belong to none.
@@ -122,6 +128,12 @@ pub enum Cluster {
         /// What is added to a user name without a domain.
         #[arg(long, value_name = "DOMAIN", default_value = "")]
         default_domain: String,
+    },
+    /// Keep what accounts delete for so many days, where they have no retention of their own.
+    Retention {
+        /// 7 if nothing was set.
+        #[arg(value_parser = value_parser!(u32).range(1..=3650))]
+        days: u32,
     },
 }
 
@@ -215,6 +227,14 @@ pub enum Account {
         #[command(flatten)]
         password: PasswordArgs,
     },
+    /// Keep what an account deletes for so many days.
+    Retention {
+        /// Its name.
+        name: String,
+        /// Days, or `default` for those of the cluster.
+        #[arg(value_name = "DAYS|default", value_parser = days)]
+        days: Days,
+    },
     /// List all accounts.
     List,
     /// Delete an account with its mail.
@@ -222,6 +242,70 @@ pub enum Account {
         /// Its name.
         name: String,
     },
+}
+
+/// What accounts deleted.
+#[derive(Debug, Subcommand)]
+pub enum Mail {
+    /// List expunged messages and deleted mailboxes, and how much they hold.
+    Deleted {
+        /// Whose.
+        account: String,
+        /// Only of this mailbox, by the name that it has or had.
+        #[arg(long, value_name = "NAME")]
+        mailbox: Option<String>,
+    },
+    /// Bring back expunged messages, or a deleted mailbox. Messages get new UIDs.
+    Undelete {
+        /// Whose.
+        account: String,
+        /// The expunged messages of this mailbox, or the mailbox that was deleted; if it is left
+        /// out, expunged messages of all mailboxes that are there.
+        #[arg(long, value_name = "NAME")]
+        mailbox: Option<String>,
+        /// A deleted mailbox by the number that `mail deleted` shows, if its name does not tell.
+        #[arg(long, value_name = "NUMBER", conflicts_with = "mailbox",
+              value_parser = value_parser!(u64).range(1..))]
+        id: Option<u64>,
+        /// Only these messages, such as 3:7,9, by the UIDs that they had.
+        #[arg(long, value_name = "SET", requires = "mailbox")]
+        uids: Option<String>,
+        /// Only messages expunged since then: 90m, 12h, 2d ago, or 2026-11-30[T12:00[:00]] in UTC.
+        #[arg(long, value_name = "TIME", value_parser = super::time::parse_now)]
+        since: Option<u64>,
+        /// Put messages into this mailbox, which is made if there is none; give a deleted mailbox
+        /// this name.
+        #[arg(long, value_name = "NAME")]
+        into: Option<String>,
+    },
+    /// Remove what was deleted for good, now.
+    Purge {
+        /// Whose.
+        account: String,
+        /// Only of this mailbox, by the name that it has or had.
+        #[arg(long, value_name = "NAME")]
+        mailbox: Option<String>,
+        /// It cannot be undone.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// A retention of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Days {
+    /// That of the cluster.
+    Default,
+    /// So many days.
+    Own(u32),
+}
+
+fn days(text: &str) -> Result<Days, String> {
+    match text.parse() {
+        _ if text == "default" => Ok(Days::Default),
+        Ok(days @ 1..=3650) => Ok(Days::Own(days)),
+        _ => Err("it is 1 to 3650 days, or `default`".to_owned()),
+    }
 }
 
 /// Partitions.

@@ -20,16 +20,18 @@ use proto::v1::{AdminInitRequest, AdminVerifyReply};
 use crate::{Admin, Credentials, Error};
 
 pub mod args;
+mod mail;
 mod members;
 mod moves;
 pub mod password;
 pub mod report;
+mod time;
 mod transfers;
 
 #[cfg(test)]
 mod tests;
 
-use args::{Account, Cli, Cluster, Command, Partition};
+use args::{Account, Cli, Cluster, Command, Days, Partition};
 use report::Report;
 
 /// What the process exits with.
@@ -139,6 +141,7 @@ async fn run(cli: &Cli) -> Result<(Report, Exit), Failure> {
         Command::Node { command } => members::node(&admin, command, timeout).await?,
         Command::Replica { command } => members::replica(&admin, command, timeout).await?,
         Command::Account { command } => account(&admin, command).await?,
+        Command::Mail { command } => mail::run(&admin, command).await?,
         Command::Partition { command } => partition(&admin, command).await?,
         Command::Verify { groups } => {
             let found = admin.verify(groups).await?;
@@ -175,17 +178,26 @@ fn admin(cli: &Cli) -> Result<Admin, Failure> {
 }
 
 async fn cluster(admin: &Admin, command: &Cluster) -> Result<Report, Failure> {
-    let Cluster::Init {
-        replicas,
-        partitions,
-        default_domain,
-    } = command;
-    let wanted = AdminInitRequest {
-        replicas: *replicas,
-        partitions: *partitions,
-        default_domain: default_domain.clone(),
-    };
-    Ok(Report::Made(admin.init_cluster(wanted).await?))
+    match command {
+        Cluster::Init {
+            replicas,
+            partitions,
+            default_domain,
+        } => {
+            let wanted = AdminInitRequest {
+                replicas: *replicas,
+                partitions: *partitions,
+                default_domain: default_domain.clone(),
+            };
+            Ok(Report::Made(admin.init_cluster(wanted).await?))
+        }
+        Cluster::Retention { days } => {
+            admin.set_cluster_retention(*days).await?;
+            Ok(Report::done(format!(
+                "what accounts delete is kept for {days} days"
+            )))
+        }
+    }
 }
 
 async fn account(admin: &Admin, command: &Account) -> Result<Report, Failure> {
@@ -206,6 +218,14 @@ async fn account(admin: &Admin, command: &Account) -> Result<Report, Failure> {
             let password = password.read(name).map_err(Failure::usage)?;
             admin.set_password(name.clone(), password).await?;
             Report::done(format!("{name} has a new password"))
+        }
+        Account::Retention { name, days } => {
+            let (own, words) = match days {
+                Days::Default => (None, "as long as the cluster says".to_owned()),
+                Days::Own(days) => (Some(*days), format!("for {days} days")),
+            };
+            admin.set_retention(name.clone(), own).await?;
+            Report::done(format!("what {name} deletes is kept {words}"))
         }
         Account::List => Report::Accounts(admin.accounts().await?),
         Account::Delete { name } => {

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Table, presets};
 use proto::v1::{
-    AdminAccount, AdminGroup, AdminInitReply, AdminMoves, AdminNode, AdminReplica, AdminSegment,
-    AdminStatus, AdminStorage, AdminVerifyReply,
+    AdminAccount, AdminCondition, AdminDeleted, AdminGroup, AdminInitReply, AdminMoves, AdminNode,
+    AdminPurged, AdminReplica, AdminSegment, AdminStatus, AdminStorage, AdminUndeleted,
+    AdminVerifyReply,
 };
 use serde_json::{Value, json};
 
-use super::moves;
 use super::transfers;
+use super::{mail, moves};
 use crate::backup::Saved;
 
 /// What a command has to tell.
@@ -33,6 +34,12 @@ pub enum Report {
     Groups(Vec<AdminGroup>),
     /// What `verify` found.
     Verified(AdminVerifyReply),
+    /// What an account deleted.
+    Deleted(AdminDeleted),
+    /// What came back.
+    Undeleted(AdminUndeleted),
+    /// What went for good.
+    Purged(AdminPurged),
     /// The groups that were saved.
     Saved(Vec<Saved>),
     /// What is on its way.
@@ -63,6 +70,18 @@ impl Report {
             Self::Accounts(accounts) => accounts_text(accounts),
             Self::Groups(groups) => groups_text(groups),
             Self::Verified(found) => verified_text(found),
+            Self::Deleted(deleted) => mail::deleted_text(deleted),
+            Self::Undeleted(back) if back.mailboxes.is_empty() => "nothing came back\n".to_owned(),
+            Self::Undeleted(back) => format!(
+                "{} messages are back, in {}\n",
+                back.messages,
+                printable(&back.mailboxes.join(", "))
+            ),
+            Self::Purged(purged) => format!(
+                "{} messages, {}, are gone for good\n",
+                purged.messages,
+                bytes_text(purged.bytes)
+            ),
             Self::Saved(saved) => saved_text(saved),
             Self::Moves(moves) => moves::text(moves),
             Self::Done(words) => format!("{}\n", printable(words)),
@@ -88,6 +107,11 @@ impl Report {
             Self::Accounts(accounts) => accounts.iter().map(account_json).collect(),
             Self::Groups(groups) => groups.iter().map(group_json).collect(),
             Self::Verified(found) => verified_json(found),
+            Self::Deleted(deleted) => mail::deleted_json(deleted),
+            Self::Undeleted(back) => {
+                json!({ "messages": back.messages, "mailboxes": back.mailboxes })
+            }
+            Self::Purged(purged) => json!({ "messages": purged.messages, "bytes": purged.bytes }),
             Self::Saved(saved) => json!({ "groups": saved }),
             Self::Moves(moves) => moves::json(moves),
             Self::Done(_) => json!({}),
@@ -107,6 +131,8 @@ fn status_text(status: &AdminStatus) -> String {
         "NODE",
         "STATE",
         "REACHABLE",
+        "ROOM",
+        "SYNC",
         "PEER",
         "IMAP",
         "IMAPS",
@@ -142,6 +168,7 @@ fn storage_text(storage: &AdminStorage) -> String {
     let (written, copied) = (storage.written_bytes, storage.copied_bytes);
     format!(
         "node {}: {} segments and {} spare, {} on disk, {} written there, {} of it needed\n\
+         room for {}, of which mail leaves {}{}\n\
          since its start: {} written, {} of it by the cleaner ({}), {} freed\n\n{table}\n",
         storage.node,
         storage.segments.len(),
@@ -149,6 +176,12 @@ fn storage_text(storage: &AdminStorage) -> String {
         bytes_text(sum(|segment| segment.file_bytes)),
         bytes_text(sum(|segment| segment.bytes)),
         bytes_text(sum(|segment| segment.live_bytes)),
+        bytes_text(storage.room_bytes),
+        bytes_text(storage.reserve_bytes),
+        match storage.takes_mail {
+            true => "",
+            false => ": NO MAIL IS TAKEN",
+        },
         bytes_text(written),
         bytes_text(copied),
         amplification(written, copied),
@@ -178,18 +211,46 @@ pub(super) fn bytes_text(bytes: u64) -> String {
     }
 }
 
-fn node_row(node: &AdminNode) -> [String; 8] {
+fn node_row(node: &AdminNode) -> [String; 10] {
     let reachable = if node.reachable { "yes" } else { "NO" };
     [
         node.node.to_string(),
         printable(&node.state),
         reachable.to_owned(),
+        node.condition.as_ref().map_or_else(unknown, room_text),
+        node.condition.as_ref().map_or_else(unknown, sync_text),
         printable(&node.peer),
         printable(&node.imap),
         printable(&node.imaps),
         printable(&node.lmtp),
         printable(&node.admin),
     ]
+}
+
+fn unknown() -> String {
+    "?".to_owned()
+}
+
+fn room_text(condition: &AdminCondition) -> String {
+    let room = bytes_text(condition.room_bytes);
+    match condition.takes_mail {
+        true => room,
+        false => format!("{room} FULL"),
+    }
+}
+
+/// How fast the disk is; and how far off the clock, if it is.
+fn sync_text(condition: &AdminCondition) -> String {
+    let tenths = condition.sync_us / 100;
+    let mut text = match condition.sync_us {
+        0 => unknown(),
+        _ => format!("{}.{} ms", tenths / 10, tenths % 10),
+    };
+    let off_secs = condition.clock_ahead_ms / 1000;
+    if off_secs != 0 {
+        text.push_str(&format!(", CLOCK {off_secs:+} s"));
+    }
+    text
 }
 
 /// One line on who leads what, and one on what nobody leads.
@@ -342,6 +403,9 @@ fn storage_json(storage: &AdminStorage) -> Value {
         "written_bytes": storage.written_bytes,
         "copied_bytes": storage.copied_bytes,
         "freed_bytes": storage.freed_bytes,
+        "room_bytes": storage.room_bytes,
+        "reserve_bytes": storage.reserve_bytes,
+        "takes_mail": storage.takes_mail,
     })
 }
 
@@ -355,6 +419,12 @@ fn node_json(node: &AdminNode) -> Value {
         "imaps": node.imaps,
         "lmtp": node.lmtp,
         "admin": node.admin,
+        "condition": node.condition.as_ref().map(|condition| json!({
+            "room_bytes": condition.room_bytes,
+            "takes_mail": condition.takes_mail,
+            "sync_us": condition.sync_us,
+            "clock_ahead_ms": condition.clock_ahead_ms,
+        })),
     })
 }
 

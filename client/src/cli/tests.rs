@@ -1,8 +1,9 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use proto::v1::{
-    AdminAccount, AdminDigestReply, AdminGroup, AdminMoves, AdminNode, AdminNodeMove, AdminReplica,
-    AdminReplicaMove, AdminSegment, AdminSnapshot, AdminStatus, AdminStorage, AdminVerified,
+    AdminAccount, AdminCondition, AdminDigestReply, AdminGroup, AdminMoves, AdminNode,
+    AdminNodeMove, AdminReplica, AdminReplicaMove, AdminSegment, AdminSnapshot, AdminStatus,
+    AdminStorage, AdminVerified,
 };
 
 use super::args::{Node, Replica};
@@ -30,7 +31,10 @@ fn commands_are_understood() {
         replicas,
         partitions,
         default_domain,
-    } = command;
+    } = command
+    else {
+        panic!("not cluster init")
+    };
     assert_eq!(
         (replicas, partitions, default_domain.as_str()),
         (3, 16, "example.org")
@@ -94,6 +98,72 @@ fn commands_are_understood() {
 }
 
 #[test]
+fn commands_about_deleted_mail_are_understood() {
+    let cli = parsed("rookery mail undelete alice --mailbox a/b --uids 3:7,9 --since 2d --into c");
+    let Command::Mail { command } = cli.unwrap().command else {
+        panic!("not mail")
+    };
+    let args::Mail::Undelete {
+        account,
+        mailbox,
+        id,
+        uids,
+        since,
+        into,
+    } = command
+    else {
+        panic!("not undelete")
+    };
+    let words = [Some(account), mailbox, uids, into].map(Option::unwrap);
+    assert_eq!(words, ["alice", "a/b", "3:7,9", "c"]);
+    assert!(id.is_none() && since.is_some());
+    for (word, days) in [("default", Days::Default), ("30", Days::Own(30))] {
+        let cli = parsed(&format!("rookery account retention alice {word}")).unwrap();
+        let Command::Account { command } = cli.command else {
+            panic!("not account")
+        };
+        assert!(matches!(command, Account::Retention { days: found, .. } if found == days));
+    }
+}
+
+#[test]
+fn what_was_deleted_is_shown() {
+    let deleted = proto::v1::AdminDeleted {
+        mailboxes: vec![proto::v1::AdminDeletedMailbox {
+            mailbox: 7,
+            name: "a\u{7}b".into(),
+            messages: 2,
+            bytes: 2048,
+            deleted_ms: 1_700_000_000_000,
+            deadline_ms: 1_700_604_800_000,
+        }],
+        messages: vec![proto::v1::AdminDeletedMessage {
+            mailbox: "INBOX".into(),
+            uid: 9,
+            size: 100,
+            ..proto::v1::AdminDeletedMessage::default()
+        }],
+        held_messages: 3,
+        held_bytes: 2148,
+        retention_ms: 604_800_000,
+        own_retention: true,
+        next: Vec::new().into(),
+    };
+    let report = Report::Deleted(deleted);
+    let text = report.text();
+    assert!(text.starts_with(
+        "2.0 KiB held by 3 deleted messages, kept for 7 days, the account's own retention\n"
+    ));
+    for words in ["a\\u{7}b", "2023-11-14 22:13", "2023-11-21 22:13", "INBOX"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!(json["mailboxes"][0]["mailbox"], 7);
+    assert_eq!(json["messages"][0]["uid"], 9);
+    assert_eq!(json["held_bytes"], 2148);
+}
+
+#[test]
 fn wrong_words_are_refused() {
     for line in [
         "rookery",
@@ -111,6 +181,13 @@ fn wrong_words_are_refused() {
         "rookery account create alice --password secret",
         "rookery account create",
         "rookery partition transfer 1",
+        "rookery cluster retention 0",
+        "rookery account retention alice 3651",
+        "rookery account retention alice never",
+        "rookery mail undelete",
+        "rookery mail undelete alice --uids 1",
+        "rookery mail undelete alice --since yesterday",
+        "rookery mail undelete alice --mailbox a --id 1",
     ] {
         assert!(parsed(line).is_err(), "{line}");
     }
@@ -142,6 +219,12 @@ fn status() -> AdminStatus {
         admin: String::new(),
         reachable,
         state: "active".into(),
+        condition: reachable.then_some(AdminCondition {
+            room_bytes: 3 << 30,
+            takes_mail: true,
+            sync_us: 2345,
+            clock_ahead_ms: 0,
+        }),
     };
     let replica = |node, voter, matched| AdminReplica {
         replica: 10 + node,
@@ -181,9 +264,9 @@ fn status_for_people() {
         "cluster abababababababababababababababab, version 0.1.0\\u{1b}[2J, 5 accounts, \
          as node 1 sees it",
         "",
-        "NODE   STATE    REACHABLE   PEER             IMAP            IMAPS   LMTP   ADMIN",
-        "1      active   yes         10.77.0.1:7400   10.77.0.1:143",
-        "2      active   NO          10.77.0.2:7400   10.77.0.2:143",
+        "NODE STATE  REACHABLE ROOM    SYNC   PEER           IMAP          IMAPS LMTP ADMIN",
+        "1    active yes       3.0 GiB 2.3 ms 10.77.0.1:7400 10.77.0.1:143",
+        "2    active NO        ?       ?      10.77.0.2:7400 10.77.0.2:143",
         "",
         "2 groups: node 1 leads 1",
         "WITHOUT A LEADER: 1",
@@ -191,6 +274,18 @@ fn status_for_people() {
     let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let found: Vec<String> = lines(&text).iter().map(|line| squeezed(line)).collect();
     assert_eq!(found, expected.map(squeezed), "{text}");
+    let mut sick = status();
+    sick.nodes[0].condition = Some(AdminCondition {
+        room_bytes: 5 << 20,
+        takes_mail: false,
+        sync_us: 0,
+        clock_ahead_ms: -61_500,
+    });
+    let text = Report::Status(sick).text();
+    assert!(
+        squeezed(&text).contains("yes 5.0 MiB FULL ?, CLOCK -61 s 10.77"),
+        "{text}"
+    );
     let empty = Report::Status(AdminStatus {
         node: 2,
         ..AdminStatus::default()
@@ -291,6 +386,9 @@ fn storage_says_what_is_needed() {
         written_bytes: 300,
         copied_bytes: 100,
         freed_bytes: 64 << 20,
+        room_bytes: 192 << 20,
+        reserve_bytes: 256 << 20,
+        takes_mail: false,
     };
     let report = Report::Storage(storage);
     assert_eq!(
@@ -298,6 +396,7 @@ fn storage_says_what_is_needed() {
         [
             "node 2: 2 segments and 1 spare, 128.0 MiB on disk, 120.0 MiB written there, \
              1.0 MiB of it needed",
+            "room for 192.0 MiB, of which mail leaves 256.0 MiB: NO MAIL IS TAKEN",
             "since its start: 300 B written, 100 B of it by the cleaner (1.50 times), \
              64.0 MiB freed",
             "",

@@ -412,6 +412,69 @@ impl Admin for Rote {
         }))
     }
 
+    async fn list_deleted(
+        &self,
+        request: Request<AdminListDeletedRequest>,
+    ) -> Result<Response<AdminDeleted>, Status> {
+        let AdminListDeletedRequest {
+            account,
+            mailbox,
+            from,
+        } = request.into_inner();
+        self.note(format!("deleted {account} {mailbox} {from:?}"));
+        // Three pages with a message each.
+        let page = from.first().copied().unwrap_or_default();
+        let message = AdminDeletedMessage {
+            mailbox: "INBOX".into(),
+            uid: u32::from(page) + 1,
+            ..AdminDeletedMessage::default()
+        };
+        Ok(Response::new(AdminDeleted {
+            messages: vec![message],
+            held_messages: 3,
+            next: if page < 2 { vec![page + 1] } else { Vec::new() }.into(),
+            ..AdminDeleted::default()
+        }))
+    }
+
+    async fn undelete(
+        &self,
+        request: Request<AdminUndeleteRequest>,
+    ) -> Result<Response<AdminUndeleted>, Status> {
+        let wanted = request.into_inner();
+        let AdminUndeleteRequest { account, uids, .. } = &wanted;
+        self.change(format!(
+            "undelete {account} {} {uids} {} {}",
+            wanted.mailbox, wanted.into, wanted.deleted_mailbox
+        ))
+        .await;
+        Ok(Response::new(AdminUndeleted {
+            messages: 2,
+            mailboxes: vec![wanted.mailbox],
+        }))
+    }
+
+    async fn purge_deleted(
+        &self,
+        request: Request<AdminPurgeRequest>,
+    ) -> Result<Response<AdminPurged>, Status> {
+        let AdminPurgeRequest { account, mailbox } = request.into_inner();
+        self.change(format!("purge {account} {mailbox}")).await;
+        Ok(Response::new(AdminPurged {
+            messages: 2,
+            bytes: 99,
+        }))
+    }
+
+    async fn set_retention(
+        &self,
+        request: Request<AdminRetentionRequest>,
+    ) -> Result<Response<AdminDone>, Status> {
+        let AdminRetentionRequest { account, days } = request.into_inner();
+        self.change(format!("retention {account} {days}")).await;
+        Ok(Response::new(AdminDone {}))
+    }
+
     type BackupStream = tokio_stream::Iter<std::vec::IntoIter<Result<BackupFrame, Status>>>;
 
     async fn backup(

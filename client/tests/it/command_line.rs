@@ -204,3 +204,42 @@ async fn endpoints_and_files_may_be_named_one_by_one() {
     let status: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
     assert_eq!(status["node"], 7);
 }
+
+#[tokio::test]
+async fn deleted_mail_is_listed_brought_back_and_purged() {
+    let place = Place::new();
+    let rote = Rote::of(1);
+    let dir = place.write_demo(&[place.node(rote.clone()).await]);
+    let output = rookery(dir, "--json mail deleted alice --mailbox a", None, "").await;
+    let told: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
+    let uids: Vec<_> = told["messages"].as_array().unwrap().iter().collect();
+    assert_eq!(uids.len(), 3, "all pages: {told}");
+    let words = "mail undelete alice --mailbox a --uids 3:7 --into b";
+    let output = rookery(dir, words, None, "").await;
+    assert_eq!(out(&output), "2 messages are back, in a\n");
+    let output = rookery(dir, "mail purge alice", None, "").await;
+    assert_eq!(output.status.code(), Some(2), "{}", out(&output));
+    assert!(err(&output).contains("--yes"));
+    let output = rookery(dir, "mail purge alice --yes", None, "").await;
+    assert_eq!(out(&output), "2 messages, 99 B, are gone for good\n");
+    rookery(dir, "account retention alice 30", None, "").await;
+    rookery(dir, "account retention alice default", None, "").await;
+    let output = rookery(dir, "cluster retention 14", None, "").await;
+    assert_eq!(
+        out(&output),
+        "what accounts delete is kept for 14 days\n",
+        "{}",
+        err(&output)
+    );
+    let asked = rote.asked();
+    assert_eq!(
+        asked[3..],
+        [
+            "undelete alice a 3:7 b 0",
+            "purge alice ",
+            "retention alice 30",
+            "retention alice 0",
+            "retention  14",
+        ]
+    );
+}

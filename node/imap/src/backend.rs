@@ -157,8 +157,9 @@ pub trait Backend: Send + Sync {
         range: Range<u64>,
     ) -> impl Future<Output = Result<Bytes, BackendError>> + Send;
 
-    /// Begins a message of `size` bytes for APPEND. Dropping it gives the message up.
-    fn upload(&self, size: u64) -> Self::Upload;
+    /// Begins a message of `size` bytes for APPEND; an error refuses it before it is sent. Dropping
+    /// it gives the message up.
+    fn upload(&self, size: u64) -> Result<Self::Upload, BackendError>;
 
     /// The next bytes of the message.
     fn upload_put(
@@ -204,6 +205,9 @@ pub enum BackendError {
     /// The account is gone.
     #[error("no such account")]
     Gone,
+    /// The disks are nearly full: nothing is added, and nothing was done.
+    #[error("the disks are nearly full")]
+    NoSpace,
     /// It was refused, and nothing was done.
     #[error("{0}")]
     Rejected(#[from] Rejection),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
-use mailbox::{Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Uid};
+use mailbox::{Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Uid, UidValidity};
 
 use crate::backend::{Backend, BackendError, LoginError};
 use crate::connection::Connection;
@@ -31,6 +31,8 @@ pub(crate) struct Session<'a, T, B> {
 /// The mailbox that is selected. A rename does not end it, so its name is not kept.
 pub(crate) struct Selected {
     pub(crate) mailbox: MailboxId,
+    /// It has another one when it was deleted and restored meanwhile.
+    pub(crate) uid_validity: UidValidity,
     /// Whether it was opened by EXAMINE.
     pub(crate) read_only: bool,
     pub(crate) view: View,
@@ -123,6 +125,11 @@ impl From<io::Error> for Stop {
 impl From<BackendError> for Stop {
     fn from(error: BackendError) -> Stop {
         match error {
+            // RFC 5530 section 3: it passes, and is not the user's quota.
+            BackendError::NoSpace => Stop::no(
+                Code::Unavailable,
+                "The server's disk is nearly full, nothing can be added now",
+            ),
             BackendError::Unavailable => Stop::no(Code::Unavailable, "Not now, try again later"),
             BackendError::Unknown => Stop::Close(End::OutcomeUnknown, None),
             BackendError::NoMailbox => Rejection::NoMailbox.into(),

@@ -25,6 +25,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let account = self.backend.account();
         while let Some(selected) = &self.selected {
             let (mailbox, since) = (selected.mailbox, selected.view.since());
+            let uid_validity = selected.uid_validity;
             let query = Query::Changes {
                 account,
                 mailbox,
@@ -38,6 +39,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             let Some(folder) = &changes.folder else {
                 return Err(gone());
             };
+            if folder.uid_validity != uid_validity {
+                return Err(gone());
+            }
             if folder.vanished_floor > since {
                 self.resync().await?;
             }

@@ -46,8 +46,9 @@ pub fn references(rows: &impl Rows, mut visit: impl FnMut(Piece)) -> Result<(), 
                 });
             }
             Key::Of(_, AccountKey::Message(..)) => {
-                let body = StoredMessage::decode(&key, value)?.body()?;
-                if let BodyAt::Entry { index, term } = body.at {
+                if let Some(body) = StoredMessage::decode(&key, value)?.referred()?
+                    && let BodyAt::Entry { index, term } = body.at
+                {
                     visit(Piece {
                         index,
                         term,

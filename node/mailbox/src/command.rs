@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::limits;
 use crate::types::{
-    AccountId, Flags, MailboxId, Millis, ModSeq, NewBody, SpecialUse, Stamp, Uid, UidRanges,
-    UidValidity, UploadId,
+    AccountId, BodySource, Flags, MailboxId, Millis, ModSeq, NewBody, SpecialUse, Stamp, Uid,
+    UidRanges, UidValidity, UploadId,
 };
 
 /// A command as it stands in the log. A body that it brings rides beside it.
@@ -155,9 +155,88 @@ pub enum Command {
         /// Only these (RFC 4315 section 2.1); `None` for all.
         uids: Option<UidRanges>,
     },
+    /// Sets for how long what an account deletes can be restored.
+    SetRetention {
+        /// Whose.
+        account: AccountId,
+        /// [`limits::RETENTION_MS_MIN`] to [`limits::RETENTION_MS_MAX`]; `None` for what the
+        /// partition has for all.
+        retention: Option<Millis>,
+    },
+    /// Sets it for all accounts that have no retention of their own.
+    SetDefaultRetention {
+        /// As above.
+        retention: Millis,
+    },
+    /// Puts expunged messages back, without `\Deleted`, under new UIDs. A bounded number: the
+    /// answer says where to go on. Answer: [`Reply::Restored`].
+    Undelete {
+        /// Whose.
+        account: AccountId,
+        /// From which mailbox they were expunged.
+        from: MailboxId,
+        /// Into which, which may be the same.
+        to: MailboxId,
+        /// Under which UIDs they were there; those that cannot be restored are passed over.
+        uids: UidRanges,
+        /// Only what was expunged at this log time or later.
+        since: Option<Millis>,
+    },
+    /// Brings back a mailbox that was deleted, with its messages. Answer: [`Reply::Created`].
+    RestoreMailbox {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        mailbox: MailboxId,
+        /// Its name; `None` for the one that it had.
+        name: Option<String>,
+    },
+    /// Removes for good, of a mailbox that is there, what was expunged or moved away; a deleted
+    /// mailbox as a whole. A bounded number: the answer says where to go on. Answer:
+    /// [`Reply::Purged`].
+    Purge {
+        /// Whose.
+        account: AccountId,
+        /// In which mailbox.
+        mailbox: MailboxId,
+        /// Messages from this UID on.
+        from: Uid,
+    },
     /// Lets log time expire what is due, a bounded number of rows. Proposed by the leader when
     /// [`crate::next_due`] has come.
     Tick,
+}
+
+impl Command {
+    /// Whether it adds what is kept: mail and mailboxes. Such a command may be refused before it is
+    /// replicated, when disks are nearly full, and others not. A message that was uploaded is not
+    /// counted again: its bytes are there.
+    #[must_use]
+    pub fn adds(&self) -> bool {
+        let is_new = |body: &NewBody| body.source == BodySource::Inline;
+        match self {
+            Self::Chunk { .. }
+            | Self::Copy { .. }
+            | Self::CreateMailbox { .. }
+            | Self::Undelete { .. } => true,
+            Self::Deliver(deliver) => is_new(&deliver.body),
+            Self::Append { body, .. } => is_new(body),
+            Self::CreateAccount { .. }
+            | Self::DeleteAccount { .. }
+            | Self::DeleteMailbox { .. }
+            | Self::RenameMailbox { .. }
+            | Self::Subscribe { .. }
+            | Self::DropUpload { .. }
+            | Self::Store { .. }
+            | Self::Move { .. }
+            | Self::Expunge { .. }
+            | Self::SetRetention { .. }
+            | Self::SetDefaultRetention { .. }
+            | Self::RestoreMailbox { .. }
+            | Self::Purge { .. }
+            | Self::Tick => false,
+        }
+    }
 }
 
 /// A mailbox that is made with the account.
@@ -290,6 +369,31 @@ pub enum Reply {
         uids: UidRanges,
         /// The MODSEQ of the expunge; the account's last if none was.
         modseq: ModSeq,
+    },
+    /// Expunged messages were put back. The n-th UID of `from` became the n-th of `to`; both are
+    /// empty if a repeated command is answered whose UIDs were too many to keep.
+    Restored {
+        /// The UIDVALIDITY of the target.
+        uid_validity: UidValidity,
+        /// UIDs that they had.
+        from: UidRanges,
+        /// UIDs that they have.
+        to: UidRanges,
+        /// The MODSEQ of their arrival; the account's last if there was none.
+        modseq: ModSeq,
+        /// How many.
+        messages: u32,
+        /// The UID from which on to go on; `None` if all was looked at.
+        next: Option<Uid>,
+    },
+    /// What was deleted is gone for good.
+    Purged {
+        /// Messages that could have been restored before.
+        messages: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// The UID from which on to go on; `None` if all was looked at.
+        next: Option<Uid>,
     },
 }
 

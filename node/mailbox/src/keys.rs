@@ -17,6 +17,7 @@
 //!   7 account 3 mailbox keyword        a keyword of it
 //!   7 account 4 mailbox modseq part    what one command changed in it
 //!   7 account 5 mailbox uid            a message
+//!   7 account 6 name                   a name that a deleted mailbox left, and nobody has
 //! ```
 
 use bytes::Bytes;
@@ -38,6 +39,7 @@ const FOLDER: u8 = 2;
 const KEYWORD: u8 = 3;
 const CHANGE: u8 = 4;
 const MESSAGE: u8 = 5;
+const VACANT: u8 = 6;
 
 /// The key of a row. Its order is the order of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +69,10 @@ pub enum Due {
     Account(AccountId),
     /// The upload may have been left unfinished.
     Upload(UploadId),
+    /// The account's retention became shorter: its mailboxes from this one on may be due earlier.
+    Retention(AccountId, MailboxId),
+    /// The same for all accounts from this one on that have no retention of their own.
+    Retentions(AccountId, MailboxId),
 }
 
 /// The key of a row within its account.
@@ -84,6 +90,8 @@ pub enum AccountKey {
     Change(MailboxId, ModSeq, u32),
     /// A message.
     Message(MailboxId, Uid),
+    /// A name that a deleted mailbox left, and that no other one had since.
+    Vacant(String),
 }
 
 impl Key {
@@ -106,6 +114,12 @@ impl Key {
             Key::Due(time, Due::Upload(upload)) => {
                 build(DUE, &[&be(time.0), &[2], &upload.0.to_be_bytes()])
             }
+            Key::Due(time, Due::Retention(account, mailbox)) => {
+                build(DUE, &[&be(time.0), &[3], &be(account.0), &be(mailbox.0)])
+            }
+            Key::Due(time, Due::Retentions(account, mailbox)) => {
+                build(DUE, &[&be(time.0), &[4], &be(account.0), &be(mailbox.0)])
+            }
             Key::Of(account, AccountKey::State) => account_key(*account, STATE, &[]),
             Key::Of(account, AccountKey::Name(name)) => name_key(*account, name),
             Key::Of(account, AccountKey::Folder(mailbox)) => {
@@ -122,6 +136,7 @@ impl Key {
             Key::Of(account, AccountKey::Message(mailbox, uid)) => {
                 message_key(*account, *mailbox, *uid)
             }
+            Key::Of(account, AccountKey::Vacant(name)) => vacant_key(*account, name),
         }
     }
 
@@ -136,6 +151,11 @@ impl Key {
 /// The key of a name, without the need to own the name.
 pub(crate) fn name_key(account: AccountId, name: &str) -> Bytes {
     account_key(account, NAME, &[name.as_bytes()])
+}
+
+/// The key of a name that a deleted mailbox left, without the need to own the name.
+pub(crate) fn vacant_key(account: AccountId, name: &str) -> Bytes {
+    account_key(account, VACANT, &[name.as_bytes()])
 }
 
 /// The key of a message.
@@ -194,7 +214,7 @@ pub(crate) fn due() -> Span {
 pub(crate) fn inside(account: AccountId) -> Span {
     (
         account_key(account, NAME, &[]),
-        account_key(account, MESSAGE + 1, &[]),
+        account_key(account, VACANT + 1, &[]),
     )
 }
 
@@ -210,6 +230,20 @@ pub(crate) fn names(account: AccountId) -> Span {
 pub(crate) fn names_below(account: AccountId, name: &str) -> Span {
     let below = |end: u8| account_key(account, NAME, &[name.as_bytes(), &[end]]);
     (below(b'/'), below(b'/' + 1))
+}
+
+/// All mailboxes of an account from one on, deleted ones included.
+pub(crate) fn folders(account: AccountId, first: MailboxId) -> Span {
+    (
+        account_key(account, FOLDER, &[&be(first.0)]),
+        account_key(account, KEYWORD, &[]),
+    )
+}
+
+/// All rows of the accounts after one.
+pub(crate) fn accounts_after(account: AccountId) -> Span {
+    let from = account_key(account, VACANT + 1, &[]);
+    (from, Bytes::from_static(&[ACCOUNT + 1]))
 }
 
 /// All keywords of a mailbox.
@@ -300,6 +334,8 @@ impl Reader<'_> {
                     0 => Due::Folder(AccountId(self.u64()?), MailboxId(self.u64()?)),
                     1 => Due::Account(AccountId(self.u64()?)),
                     2 => Due::Upload(self.upload()?),
+                    3 => Due::Retention(AccountId(self.u64()?), MailboxId(self.u64()?)),
+                    4 => Due::Retentions(AccountId(self.u64()?), MailboxId(self.u64()?)),
                     _ => return None,
                 };
                 Key::Due(time, what)
@@ -312,17 +348,20 @@ impl Reader<'_> {
     fn account_key(&mut self) -> Option<AccountKey> {
         Some(match self.byte()? {
             STATE => AccountKey::State,
-            NAME => AccountKey::Name(
-                std::str::from_utf8(std::mem::take(&mut self.0))
-                    .ok()?
-                    .into(),
-            ),
+            NAME => AccountKey::Name(self.text()?),
             FOLDER => AccountKey::Folder(MailboxId(self.u64()?)),
             KEYWORD => AccountKey::Keyword(MailboxId(self.u64()?), self.u32()?),
             CHANGE => AccountKey::Change(MailboxId(self.u64()?), ModSeq(self.u64()?), self.u32()?),
             MESSAGE => AccountKey::Message(MailboxId(self.u64()?), Uid(self.u32()?)),
+            VACANT => AccountKey::Vacant(self.text()?),
             _ => return None,
         })
+    }
+
+    /// All that is left.
+    fn text(&mut self) -> Option<String> {
+        let rest = std::mem::take(&mut self.0);
+        std::str::from_utf8(rest).ok().map(str::to_owned)
     }
 
     fn byte(&mut self) -> Option<u8> {

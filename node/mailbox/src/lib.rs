@@ -30,8 +30,9 @@
 //!   answered again, everything else that is old or unknown is `Forgotten`: not run.
 //! - R3: a row or command that is not understood is a [`Fault`]; it stops the replica and never
 //!   answers. What a user may not do is an [`Outcome::Rejected`], which is history like any other.
-//! - R4: expunged messages and deleted mailboxes keep their rows, and so their bodies, for
-//!   [`limits::RETENTION_MS`]. An upload's chunks live while any such row refers to them.
+//! - R4: expunged messages and deleted mailboxes keep their rows, and so their bodies, for the
+//!   account's retention: its own, or the partition's, or [`limits::RETENTION_MS`]. An upload's
+//!   chunks live while any such row refers to them.
 //!
 //! A delivery to one recipient writes its message, the recipient's mailbox and account, what
 //! recognises it if it comes again, its lane, and the machine's own row: six rows, of which only
@@ -40,9 +41,11 @@
 //!
 //! What expires does so in [`Command::Tick`], bounded, when [`next_due`] says so.
 //!
+//! What was deleted can be restored for as long as it is kept (`apply/undelete.rs` for messages,
+//! `apply/restore.rs` for mailboxes), or purged. It counts apart from the quota.
+//!
 //! It does not know who may do what (ACL and login are decided before), nor MIME, nor IMAP's
-//! sequence numbers, nor `\Recent`. It never restores what was deleted; the rows to do so are
-//! there.
+//! sequence numbers, nor `\Recent`.
 //!
 //! Read on in `command.rs` (what can be done), `query/mod.rs` (what can be asked), `apply/mod.rs`,
 //! and `keys.rs` for the layout of the rows.
@@ -70,7 +73,8 @@ pub use command::{
 };
 pub use event::{BodyChange, Event, EventKind};
 pub use query::{
-    Answer, Changes, Digest, Folder, Message, Messages, Opened, Query, QueryError, Usage, query,
+    Answer, Changes, Deleted, DeletedFolder, DeletedFolders, DeletedMessage, Digest, Folder,
+    Message, Messages, Opened, Query, QueryError, Usage, query,
 };
 pub use referred::{Referred, referred};
 pub use rows::Fault;

@@ -60,9 +60,20 @@ pub const UPLOAD_BYTES_PER_PARTITION_MAX: u64 = 8 << 30;
 /// Unfinished uploads live so long after their last chunk, in milliseconds of log time.
 pub const UPLOAD_LIFE_MS: u64 = 3_600_000;
 
-/// Expunged messages, deleted mailboxes and deleted accounts stay for so long, in milliseconds of
-/// log time: 7 days.
+/// Expunged messages, deleted mailboxes and deleted accounts stay for so long unless something else
+/// was set, in milliseconds of log time: 7 days.
 pub const RETENTION_MS: u64 = 7 * 86_400_000;
+
+/// The shortest retention, in milliseconds: sessions that have not been told of an expunge yet, and
+/// clients that come back, need the rows for a while.
+pub const RETENTION_MS_MIN: u64 = 86_400_000;
+
+/// The longest retention, in milliseconds: 10 years.
+pub const RETENTION_MS_MAX: u64 = 3_650 * 86_400_000;
+
+/// Rows of messages that one command looks at to restore or purge some of them; more are left to
+/// the next one.
+pub const UNDELETE_ROWS_MAX: usize = 100_000;
 
 /// A delivery is recognised for so long, in milliseconds of log time: MTAs retry for 5 days.
 pub const DUPLICATE_LIFE_MS: u64 = 7 * 86_400_000;

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use proto::v1::{
     MailAccountRow, MailChunkRow, MailDuplicateRow, MailFolderRow, MailKeywordRow, MailLaneRow,
-    MailMetaRow, MailNameRow, MailUploadRow, mail_account_row::State,
+    MailMetaRow, MailNameRow, MailUploadRow, MailVacantRow, mail_account_row::State,
 };
 use rows::Fault;
 
 use crate::codec::decode_outcome;
 use crate::keys::{AccountKey, Due, Key};
-use crate::stored::{StoredChange, StoredMessage, decode};
+use crate::stored::{MessageState, StoredChange, StoredMessage, decode};
 use crate::types::{
     AccountId, BodyAt, MailboxId, Millis, ModSeq, SystemFlags, Uid, UidRanges, UploadId,
 };
@@ -41,6 +41,7 @@ struct Account {
     row: MailAccountRow,
     names: BTreeMap<String, MailNameRow>,
     folders: BTreeMap<MailboxId, Folder>,
+    vacant: BTreeMap<String, MailboxId>,
 }
 
 #[derive(Default)]
@@ -51,6 +52,8 @@ struct Folder {
     unseen: u32,
     deleted: u32,
     bytes: u64,
+    held_messages: u32,
+    held_bytes: u64,
     last: Uid,
     arrived: u64,
     highest: u64,
@@ -117,6 +120,10 @@ impl Recount {
             AccountKey::Name(name) => {
                 account.names.insert(name, decode(key, value)?);
             }
+            AccountKey::Vacant(name) => {
+                let row: MailVacantRow = decode(key, value)?;
+                account.vacant.insert(name, MailboxId(row.mailbox));
+            }
             AccountKey::Folder(mailbox) => {
                 account.folders.entry(mailbox).or_default().row = decode(key, value)?;
             }
@@ -134,7 +141,9 @@ impl Recount {
                 let mut counted = folder(account, mailbox);
                 counted.message(key, uid, &message, &mut self.problems);
                 account.folders.insert(mailbox, counted);
-                if let BodyAt::Upload(upload) = message.body()?.at {
+                if let Some(body) = message.referred()?
+                    && let BodyAt::Upload(upload) = body.at
+                {
                     self.uploads.entry(upload).or_default().references += 1;
                 }
             }
@@ -212,14 +221,37 @@ impl Recount {
     fn account(&mut self, id: AccountId, account: &Account) {
         let what = |part: &str| format!("account {id}: {part}");
         let (mut mailboxes, mut messages, mut bytes) = (0, 0, 0);
+        let (mut held_messages, mut held_bytes) = (0, 0);
         for (mailbox, folder) in &account.folders {
             self.folder(id, *mailbox, account, folder);
+            if folder.row.going {
+                continue;
+            }
+            held_messages += u64::from(folder.held_messages);
+            held_bytes += folder.held_bytes;
             if folder.row.deleted_ms == 0 {
                 mailboxes += 1;
                 messages += u64::from(folder.messages);
                 bytes += folder.bytes;
+            } else {
+                held_messages += u64::from(folder.messages);
+                held_bytes += folder.bytes;
             }
         }
+        for (name, mailbox) in &account.vacant {
+            let left = account.folders.get(mailbox).is_some_and(|folder| {
+                let row = &folder.row;
+                row.deleted_ms != 0 && !row.going && &row.name == name
+            });
+            let named = account.names.get(name).is_some_and(|row| row.mailbox != 0);
+            self.expect(left && !named, || {
+                what(&format!("{name:?} was not left by mailbox {mailbox}"))
+            });
+        }
+        let held = account.row.held_messages;
+        self.compare(&what("held messages (M5)"), held, held_messages);
+        let held = account.row.held_bytes;
+        self.compare(&what("held bytes (M5)"), held, held_bytes);
         self.compare(
             &what("names"),
             account.row.names,
@@ -252,11 +284,16 @@ impl Recount {
         self.expect(row.due_ms != 0 || folder.changes == 0, || {
             what("is never trimmed")
         });
-        if row.deleted_ms != 0 {
+        self.expect(row.deleted_ms == 0 || row.due_ms != 0, || {
+            what("is deleted and never goes")
+        });
+        if row.going {
             // What is left of it goes bit by bit.
-            self.expect(row.due_ms != 0, || what("is deleted and never goes"));
             return;
         }
+        let held = folder.held_messages;
+        self.compare(&what("held messages (M5)"), row.held_messages, held);
+        self.compare(&what("held bytes (M5)"), row.held_bytes, folder.held_bytes);
         self.compare(&what("messages (M5)"), row.messages, folder.messages);
         self.compare(&what("unseen (M5)"), row.unseen, folder.unseen);
         self.compare(&what("deleted (M5)"), row.deleted, folder.deleted);
@@ -285,6 +322,9 @@ impl Recount {
                 folder.expunged, folder.logged
             ))
         });
+        if row.deleted_ms != 0 {
+            return;
+        }
         let named = account
             .names
             .get(&row.name)
@@ -338,7 +378,11 @@ impl Folder {
         }
         self.arrived = message.row.arrived;
         self.highest = self.highest.max(message.row.modseq);
-        if message.expunged {
+        if message.state == MessageState::Expunged {
+            self.held_messages += 1;
+            self.held_bytes += message.size();
+        }
+        if message.state != MessageState::Live {
             self.expunged.insert(uid);
             return;
         }

@@ -35,7 +35,9 @@ pub fn referred(key: &Bytes, value: &Bytes) -> Result<Option<Referred>, Fault> {
             }))
         }
         Key::Of(_, AccountKey::Message(..)) => {
-            let body = StoredMessage::decode(key, value.clone())?.body()?;
+            let Some(body) = StoredMessage::decode(key, value.clone())?.referred()? else {
+                return Ok(None);
+            };
             let BodyAt::Entry { index, term } = body.at else {
                 return Ok(None);
             };

@@ -33,22 +33,53 @@ pub(crate) fn read<M: prost::Message + Default>(
 /// A message as its row has it: keywords by number.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredMessage {
-    /// Whether it was expunged, and stays for the retention.
-    pub expunged: bool,
+    /// Whether it is there.
+    pub state: MessageState,
     /// Its system flags.
     pub system: SystemFlags,
     /// The rest.
     pub row: MailMessageRow,
 }
 
-const LIVE: u8 = 1;
-const EXPUNGED: u8 = 2;
+/// Whether a message is there. What is not stays for the retention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MessageState {
+    /// It is.
+    Live,
+    /// It was expunged, and can be restored.
+    Expunged,
+    /// It is elsewhere: it was moved away, or restored under another UID.
+    Moved,
+    /// It was expunged or moved away, and purged: its row only says that it was there.
+    Purged,
+}
+
+impl MessageState {
+    fn byte(self) -> u8 {
+        match self {
+            MessageState::Live => 1,
+            MessageState::Expunged => 2,
+            MessageState::Moved => 3,
+            MessageState::Purged => 4,
+        }
+    }
+
+    fn of(byte: u8) -> Option<MessageState> {
+        let all = [
+            MessageState::Live,
+            MessageState::Expunged,
+            MessageState::Moved,
+            MessageState::Purged,
+        ];
+        all.into_iter().find(|state| state.byte() == byte)
+    }
+}
 
 impl StoredMessage {
     /// The row's value.
     pub fn encode(&self) -> Bytes {
         let mut value = Vec::with_capacity(2 + self.row.encoded_len());
-        value.put_u8(if self.expunged { EXPUNGED } else { LIVE });
+        value.put_u8(self.state.byte());
         value.put_u8(self.system.bits());
         self.row
             .encode(&mut value)
@@ -58,10 +89,10 @@ impl StoredMessage {
 
     /// The message of a row.
     pub fn decode(key: &Bytes, mut value: Bytes) -> Result<StoredMessage, Fault> {
-        let (expunged, system) = peek(key, &value)?;
+        let (state, system) = peek_state(key, &value)?;
         value.advance(2);
         Ok(StoredMessage {
-            expunged,
+            state,
             system,
             row: decode(key, value)?,
         })
@@ -77,7 +108,28 @@ impl StoredMessage {
         ModSeq(self.row.arrived)
     }
 
-    /// Its body.
+    /// The body that its row refers to: none if it was purged.
+    pub fn referred(&self) -> Result<Option<Body>, Fault> {
+        match self.state {
+            MessageState::Purged => Ok(None),
+            _ => self.body().map(Some),
+        }
+    }
+
+    /// What is left when it is purged.
+    pub fn purged(&self) -> StoredMessage {
+        StoredMessage {
+            state: MessageState::Purged,
+            system: SystemFlags::NONE,
+            row: MailMessageRow {
+                modseq: self.row.modseq,
+                arrived: self.row.arrived,
+                ..MailMessageRow::default()
+            },
+        }
+    }
+
+    /// Its body, unless it was purged.
     pub fn body(&self) -> Result<Body, Fault> {
         let at = if self.row.upload.is_empty() {
             BodyAt::Entry {
@@ -105,11 +157,15 @@ impl StoredMessage {
     }
 }
 
-/// Of a message's row: whether it was expunged, and its system flags.
+/// Of a message's row: whether it is there no more, and its system flags.
 pub(crate) fn peek(key: &Bytes, value: &[u8]) -> Result<(bool, SystemFlags), Fault> {
+    peek_state(key, value).map(|(state, system)| (state != MessageState::Live, system))
+}
+
+/// Of a message's row: whether it is there, and its system flags.
+pub(crate) fn peek_state(key: &Bytes, value: &[u8]) -> Result<(MessageState, SystemFlags), Fault> {
     let known = match value {
-        [LIVE, bits, ..] => SystemFlags::from_bits(*bits).map(|flags| (false, flags)),
-        [EXPUNGED, bits, ..] => SystemFlags::from_bits(*bits).map(|flags| (true, flags)),
+        [state, bits, ..] => MessageState::of(*state).zip(SystemFlags::from_bits(*bits)),
         _ => None,
     };
     known.ok_or_else(|| Fault::row(key, "not a message of this version"))

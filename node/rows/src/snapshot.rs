@@ -66,6 +66,14 @@ pub enum SnapshotError {
         /// The number of the chunk that came.
         found: u32,
     },
+    /// Another version wrote it, most likely a newer one: this one cannot read it.
+    #[error("the snapshot has format {found:?}; this version knows {known:?}")]
+    OtherFormat {
+        /// The first bytes of the chunk.
+        found: String,
+        /// What they should be.
+        known: &'static str,
+    },
     /// The bytes are not what was written; start again.
     #[error("the snapshot is damaged: {0}")]
     Damaged(&'static str),
@@ -244,11 +252,15 @@ fn checked(chunk: &Bytes) -> Result<Bytes, SnapshotError> {
         return Err(SnapshotError::Damaged("length of a chunk"));
     }
     let (body, found) = chunk.split_at(chunk.len() - HASH_BYTES);
-    if !body.starts_with(MAGIC) {
-        return Err(SnapshotError::Damaged("not a chunk"));
-    }
     if hash(body) != found {
         return Err(SnapshotError::Damaged("hash of a chunk"));
+    }
+    if !body.starts_with(MAGIC) {
+        // It is what was written, so it was written otherwise.
+        return Err(SnapshotError::OtherFormat {
+            found: body[..MAGIC.len()].escape_ascii().to_string(),
+            known: "RR1",
+        });
     }
     Ok(chunk.slice(MAGIC.len()..body.len()))
 }

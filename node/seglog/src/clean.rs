@@ -26,6 +26,11 @@
 //! counted in segments. One without live bytes costs nothing and comes first. One in which less
 //! than [`CLEAN_WIN_PART`] would be won is left alone, so that cleaning comes to rest.
 //!
+//! **On a full disk.** Copies take space before anything is freed, and what frees it needs space
+//! too: a note, and above all the checkpoints of those who refer. So a segment is copied only if a
+//! part of a segment ([`CLEAN_ROOM_PART`]) stays behind the copies, and a second one before the
+//! first is freed only if half of the caller's reserve does.
+//!
 //! **Where the copies go**: into the one stream, those of a replica side by side in the order in
 //! which they were written first, so its mail moves together. Segments for each partition's mail
 //! would read better still, but each would have a tail of its own that can be torn.
@@ -292,14 +297,18 @@ impl Cleaner {
 
     /// Reads and queues the next batch.
     fn copy(&mut self, live: &dyn Live, bytes_max: u64) -> Result<Cleaned, Error> {
+        let alone = self.is_alone();
         let Some(copying) = &mut self.copying else {
             return Ok(Cleaned::Idle);
         };
         let segment = copying.segment;
         let live_bytes = bytes_of(&copying.todo);
-        if !make_room(&self.log, &copying.todo)? {
-            // Another segment may need less.
+        if !make_room(&self.log, &copying.todo, alone)? {
             self.copying = None;
+            if !alone {
+                return Ok(Cleaned::Waiting);
+            }
+            // Another segment may need less.
             return Ok(Cleaned::NoRoom {
                 segment,
                 live_bytes,
@@ -363,11 +372,13 @@ impl Cleaner {
         live: &dyn Live,
         live_bytes: &BTreeMap<u64, u64>,
     ) -> Result<Cleaned, Error> {
-        let resting = match self.settling.is_empty() && self.noted.is_none() {
+        let alone = self.is_alone();
+        let resting = match alone {
             true => Cleaned::Idle,
             false => Cleaned::Waiting,
         };
-        if self.settling.len() >= SETTLING_SEGMENTS_MAX {
+        let full = !alone && !self.log.shared.make_room(0, rest(&self.log, alone))?;
+        if full || self.settling.len() >= SETTLING_SEGMENTS_MAX {
             return Ok(resting);
         }
         let Some((segment, extent)) = self.best(live_bytes)? else {
@@ -471,6 +482,11 @@ impl Cleaner {
         Ok(Ok(found.records))
     }
 
+    /// Whether no segment takes space twice, but for the one that is copied.
+    fn is_alone(&self) -> bool {
+        self.settling.is_empty() && self.noted.is_none()
+    }
+
     /// All that is needed of the segment is copied.
     fn settle(&mut self, segment: u64) {
         self.copying = None;
@@ -509,11 +525,21 @@ fn bytes_of_one(record: &RecordAt) -> u64 {
 }
 
 /// Whether these records may be copied: behind them there has to be room for what frees the
-/// segment in the end.
-fn make_room(log: &Log, records: &[RecordAt]) -> Result<bool, Error> {
+/// segment in the end. Unless it is `alone`, other segments take space twice already, and half of
+/// the reserve has to stay.
+fn make_room(log: &Log, records: &[RecordAt], alone: bool) -> Result<bool, Error> {
     let index = records.len() as u64 * u64::from(HEADER_BYTES);
     let margin = u64::from(log.shared.options.segment_bytes) / CLEAN_ROOM_PART;
-    log.shared.make_room(bytes_of(records) + index + margin)
+    let bytes = bytes_of(records) + index + margin;
+    log.shared.make_room(bytes, rest(log, alone))
+}
+
+fn rest(log: &Log, alone: bool) -> u64 {
+    if alone {
+        0
+    } else {
+        log.shared.options.reserve_bytes / 2
+    }
 }
 
 fn damage_of(record: RecordAt) -> Damage {

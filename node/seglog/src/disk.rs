@@ -42,6 +42,9 @@ pub trait Disk: Send + Sync {
     /// locked already, also by this process.
     fn lock(&self) -> io::Result<Box<dyn DiskLock>>;
 
+    /// Bytes that new files may still take together, as far as the disk knows.
+    fn free_bytes(&self) -> io::Result<u64>;
+
     /// What to call a file in messages.
     fn path(&self, name: &str) -> PathBuf;
 }
@@ -191,6 +194,11 @@ impl Disk for Directory {
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.path)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     fn path(&self, name: &str) -> PathBuf {

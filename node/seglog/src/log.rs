@@ -35,6 +35,14 @@ pub struct Options {
     pub record_bytes_max: u32,
     /// Most bytes of payload that wait to be written. Default 128 MiB.
     pub queue_bytes_max: u64,
+    /// Most bytes that segments and spares take, counted as if all were of the present size.
+    /// Default no limit but the disk's.
+    pub bytes_max: u64,
+    /// Bytes of the disk that no segment is made of: they are for others that share it. Default 0.
+    pub disk_kept_bytes: u64,
+    /// Room that the caller keeps for what wins room. While one segment waits for its checkpoint,
+    /// the cleaner copies another only if half of this stays. Default 0.
+    pub reserve_bytes: u64,
 }
 
 impl Options {
@@ -47,6 +55,9 @@ impl Options {
             spare_segments: SPARE_SEGMENTS_DEFAULT,
             record_bytes_max: RECORD_BYTES_MAX_DEFAULT,
             queue_bytes_max: QUEUE_BYTES_MAX_DEFAULT,
+            bytes_max: u64::MAX,
+            disk_kept_bytes: 0,
+            reserve_bytes: 0,
         }
     }
 
@@ -105,7 +116,7 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<(Log, Writer, Recov
         true => None,
         false => Some(recover::recover(disk.as_ref(), options.log_id, &segments)?),
     };
-    let spares = Spares::open(disk.as_ref(), &names, options.segment_bytes)?;
+    let spares = Spares::open(disk.as_ref(), &names, &options)?;
     let freed = recovery
         .as_ref()
         .map(|recovery| recovery.state.freed.clone());
@@ -156,6 +167,23 @@ pub struct Stats {
     pub copied_bytes: u64,
     /// Bytes of the files of segments that a cleaner freed.
     pub freed_bytes: u64,
+}
+
+/// How much more the log can take before something of it is freed.
+#[derive(Copy, Clone, Default, Debug, Eq, PartialEq)]
+pub struct Room {
+    /// Bytes of records that fit into the active segment and the spares for sure.
+    pub ready_bytes: u64,
+    /// Bytes of further segments that can be made.
+    pub disk_bytes: u64,
+}
+
+impl Room {
+    /// All of it.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.ready_bytes.saturating_add(self.disk_bytes)
+    }
 }
 
 /// A segment of the log.
@@ -222,6 +250,17 @@ impl Log {
         let queued = self.shared.counters.queued_bytes.load(Relaxed);
         let fits = queued.saturating_add(bytes) <= self.shared.options.queue_bytes_max;
         fits && self.shared.spares.expected()
+    }
+
+    /// How much more the log can take. Asks the disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk does not tell.
+    pub fn room(&self) -> Result<Room, Error> {
+        Ok(Room {
+            ready_bytes: self.shared.room(),
+            disk_bytes: self.shared.growth()?,
+        })
     }
 
     /// Reads a whole payload, checked against the header before it, and against `checksum` if

@@ -74,8 +74,18 @@ pub(crate) struct Counters {
 
 impl Shared {
     pub fn prepare(&self) -> Result<bool, Error> {
-        self.spares
-            .prepare(self.disk.as_ref(), self.options.spare_segments)
+        self.prepare_up_to(self.options.spare_segments)
+    }
+
+    fn prepare_up_to(&self, wanted: usize) -> Result<bool, Error> {
+        let segments = self.files.count();
+        self.spares.prepare(self.disk.as_ref(), segments, wanted)
+    }
+
+    /// Bytes of further segments that can be made.
+    pub fn growth(&self) -> Result<u64, Error> {
+        let growth = self.spares.growth(self.disk.as_ref(), self.files.count());
+        growth.map_err(|source| Error::io("ask for the room of", self.disk.path(""), source))
     }
 
     /// Gives away the file of a segment of which the log says durably that it is freed; whether
@@ -94,11 +104,14 @@ impl Shared {
     }
 
     /// Whether there is room for `bytes` of records with their index, in the active segment and
-    /// in spares, of which some are made if need be.
-    pub fn make_room(&self, bytes: u64) -> Result<bool, Error> {
+    /// in spares, of which some are made if need be; and for `rest` more behind them, if only on
+    /// the disk.
+    pub fn make_room(&self, bytes: u64, rest: u64) -> Result<bool, Error> {
+        if rest > 0 && self.room().saturating_add(self.growth()?) < bytes.saturating_add(rest) {
+            return Ok(false);
+        }
         while self.room() < bytes {
-            let wanted = self.spares.count() + 1;
-            match self.spares.prepare(self.disk.as_ref(), wanted) {
+            match self.prepare_up_to(self.spares.count() + 1) {
                 Ok(true) => {}
                 Ok(false) | Err(Error::NoSpace { .. }) => return Ok(false),
                 Err(error) => return Err(error),

@@ -353,6 +353,12 @@ impl Disk for SimDisk {
         }))
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        let inner = self.inner();
+        let capacity = inner.capacity_bytes.unwrap_or(u64::MAX);
+        Ok(capacity.saturating_sub(inner.used_bytes()))
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         PathBuf::from("sim").join(name)
     }

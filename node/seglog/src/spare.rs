@@ -20,6 +20,7 @@ use crate::disk::{Disk, DiskFile, read_exact, write_all};
 use crate::error::Error;
 use crate::format::Name;
 use crate::limits::FILL_SYNC_BYTES;
+use crate::log::Options;
 use crate::shared::held;
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -31,6 +32,9 @@ pub(crate) struct Spare {
 
 pub(crate) struct Spares {
     segment_bytes: u32,
+    /// See [`Options`].
+    bytes_max: u64,
+    disk_kept_bytes: u64,
     ready: Mutex<Vec<Spare>>,
     /// Left by an earlier life and called zeroed, but not yet checked.
     left: Mutex<Vec<Spare>>,
@@ -42,7 +46,8 @@ pub(crate) struct Spares {
 
 impl Spares {
     /// Takes over the spares that an earlier life left and removes what is of no use.
-    pub fn open(disk: &dyn Disk, names: &[String], segment_bytes: u32) -> Result<Self, Error> {
+    pub fn open(disk: &dyn Disk, names: &[String], options: &Options) -> Result<Self, Error> {
+        let segment_bytes = options.segment_bytes;
         let (mut ready, mut left, mut next) = (Vec::new(), Vec::new(), 0);
         for text in names {
             let Some(name) = Name::parse(text) else {
@@ -69,6 +74,8 @@ impl Spares {
         }
         Ok(Self {
             segment_bytes,
+            bytes_max: options.bytes_max,
+            disk_kept_bytes: options.disk_kept_bytes,
             ready: Mutex::new(ready),
             left: Mutex::new(left),
             filling: Mutex::new(next),
@@ -85,9 +92,18 @@ impl Spares {
         held(&self.ready).len() + held(&self.left).len()
     }
 
+    /// Bytes of further segments that can be made where there are so many.
+    pub fn growth(&self, disk: &dyn Disk, segments: u64) -> io::Result<u64> {
+        let segment = u64::from(self.segment_bytes);
+        let free = disk.free_bytes()?.saturating_sub(self.disk_kept_bytes);
+        let taken = (segments + self.count() as u64).saturating_mul(segment);
+        let growth = free.min(self.bytes_max.saturating_sub(taken));
+        Ok(growth / segment * segment)
+    }
+
     /// Checks a spare of an earlier life, or fills one more unless there are `wanted`. Does
     /// nothing while someone else is at it.
-    pub fn prepare(&self, disk: &dyn Disk, wanted: usize) -> Result<bool, Error> {
+    pub fn prepare(&self, disk: &dyn Disk, segments: u64, wanted: usize) -> Result<bool, Error> {
         let mut next = match self.filling.try_lock() {
             Ok(next) => next,
             Err(TryLockError::Poisoned(next)) => next.into_inner(),
@@ -96,7 +112,7 @@ impl Spares {
         if held(&self.left).is_empty() && self.count() >= wanted {
             return Ok(false);
         }
-        let spare = self.make(disk, &mut next)?;
+        let spare = self.make(disk, Some(segments), &mut next)?;
         held(&self.ready).push(spare);
         Ok(true)
     }
@@ -124,8 +140,9 @@ impl Spares {
         Ok(true)
     }
 
-    /// Takes a spare, making one now if there is none.
-    pub fn take(&self, disk: &dyn Disk) -> Result<Spare, Error> {
+    /// Takes a spare, making one now if there is none: where there are so many `segments`, or
+    /// without regard to what is kept of the disk.
+    pub fn take(&self, disk: &dyn Disk, segments: Option<u64>) -> Result<Spare, Error> {
         if let Some(spare) = held(&self.ready).pop() {
             return Ok(spare);
         }
@@ -134,15 +151,20 @@ impl Spares {
         let ready = held(&self.ready).pop();
         match ready {
             Some(spare) => Ok(spare),
-            None => self.make(disk, &mut next),
+            None => self.make(disk, segments, &mut next),
         }
     }
 
     /// A spare of an earlier life if there is one: it needs no room.
-    fn make(&self, disk: &dyn Disk, next: &mut MutexGuard<'_, u64>) -> Result<Spare, Error> {
+    fn make(
+        &self,
+        disk: &dyn Disk,
+        segments: Option<u64>,
+        next: &mut MutexGuard<'_, u64>,
+    ) -> Result<Spare, Error> {
         let left = held(&self.left).pop();
         let Some(spare) = left else {
-            return self.fill(disk, next);
+            return self.fill(disk, segments, next);
         };
         if let Err(source) = clear(spare.file.as_ref(), self.segment_bytes) {
             // What it holds is unknown, so it goes; the next one is filled anew.
@@ -152,13 +174,22 @@ impl Spares {
         Ok(spare)
     }
 
-    fn fill(&self, disk: &dyn Disk, next: &mut MutexGuard<'_, u64>) -> Result<Spare, Error> {
+    fn fill(
+        &self,
+        disk: &dyn Disk,
+        segments: Option<u64>,
+        next: &mut MutexGuard<'_, u64>,
+    ) -> Result<Spare, Error> {
         let name = Name::Spare {
             number: **next,
             zeroed: true,
         };
         let filling = Name::Filling.text();
-        let filled = self.try_fill(disk, &filling, &name.text());
+        let growth = segments.map_or(Ok(u64::MAX), |segments| self.growth(disk, segments));
+        let filled = growth.and_then(|growth| match growth {
+            0 => Err(io::ErrorKind::StorageFull.into()),
+            _ => self.try_fill(disk, &filling, &name.text()),
+        });
         if filled.is_err() {
             // The space is given back; what this says does not matter beside the error.
             let _ = disk.remove(&filling);

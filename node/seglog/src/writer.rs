@@ -143,7 +143,7 @@ impl Writer {
         }) = recovery
         else {
             let state = State::default();
-            let spare = shared.spares.take(shared.disk.as_ref())?;
+            let spare = shared.spares.take(shared.disk.as_ref(), None)?;
             let active = open_segment(&shared, spare, 1, 0, &state)?;
             let writer = Self::with(shared, active, state);
             writer.acknowledge();
@@ -164,7 +164,8 @@ impl Writer {
         let active = Active::resume(tail.file, seed, tail.end, tail.segment_bytes, tail.index);
         let mut writer = Self::with(shared, active, state);
         if !tail.clean {
-            let spare = writer.shared.spares.take(writer.shared.disk.as_ref())?;
+            let disk = writer.shared.disk.as_ref();
+            let spare = writer.shared.spares.take(disk, None)?;
             writer.roll(spare)?;
         }
         // What says that they are freed is durable now.
@@ -214,7 +215,8 @@ impl Writer {
             if self.next.batch == self.pending.len() {
                 return Ok(None);
             }
-            match self.shared.spares.take(self.shared.disk.as_ref()) {
+            let (disk, segments) = (self.shared.disk.as_ref(), self.shared.files.count());
+            match self.shared.spares.take(disk, Some(segments)) {
                 Ok(spare) => self
                     .roll(spare)
                     .map_err(|source| self.poison("roll", &source))?,

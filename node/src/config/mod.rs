@@ -226,6 +226,22 @@ pub struct Storage {
     /// together, and that it takes in, 1 MiB to 16 GiB. Default 160 MiB: more than a network of
     /// 1 Gbit/s carries, less than a disk beside which mail is to be written.
     pub snapshot_bytes_per_second: u64,
+    /// Room of the log that mail does not take, bytes, 2 segments to 1 TiB: expunges, changes of
+    /// flags, checkpoints and cleaning go on in it while new mail is refused. A quarter as much
+    /// again of the disk is left to the index. Default 256 MiB, 4 segments.
+    pub reserve_bytes: u64,
+    /// Most that the log takes of the disk, bytes: at least 4 segments and the reserve, or 0 for as
+    /// much as there is. Default 0.
+    pub log_bytes_max: u64,
+}
+
+impl Storage {
+    /// Bytes of the disk that the log leaves to the index and to what else is in the data
+    /// directory.
+    #[must_use]
+    pub fn disk_kept_bytes(&self) -> u64 {
+        self.reserve_bytes / 4
+    }
 }
 
 /// What mail on its way through this node may take in memory. Caches of the index and buffers of
@@ -335,6 +351,8 @@ impl Default for Storage {
             index_cache_bytes: 32 << 20,
             log_kept_bytes: 32 << 20,
             snapshot_bytes_per_second: 160 << 20,
+            reserve_bytes: 256 << 20,
+            log_bytes_max: 0,
         }
     }
 }

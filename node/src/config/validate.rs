@@ -152,6 +152,15 @@ impl Config {
         let memory = self.memory.budget_bytes;
         problems.range("memory.budget_bytes", memory, 64 * MIB..=64 * GIB);
 
+        let reserve = storage.reserve_bytes;
+        problems.range("storage.reserve_bytes", reserve, 2 * segment..=1024 * GIB);
+        let (most, least) = (storage.log_bytes_max, reserve.saturating_add(4 * segment));
+        problems.unless(
+            most == 0 || most >= least,
+            "storage.log_bytes_max",
+            format!("must be 0, or at least {least}: 4 segments and storage.reserve_bytes"),
+        );
+
         let message = limits.message_bytes_max;
         problems.range("limits.message_bytes_max", message, 64 * KIB..=256 * MIB);
         for (key, value, max) in [

@@ -32,6 +32,8 @@ pub struct Options {
     pub segment_bytes: Option<u32>,
     /// Entries kept beyond a checkpoint, bytes; the default of [`config::Storage`] if none.
     pub log_kept_bytes: Option<u64>,
+    /// What mail leaves of the disk, bytes; the default of [`config::Storage`] if none.
+    pub reserve_bytes: Option<u64>,
     /// What is logged; the default of [`config::Log`] if none.
     pub log_level: Option<String>,
 }
@@ -270,6 +272,9 @@ fn configuration(
     }
     if let Some(bytes) = options.log_kept_bytes {
         config.storage.log_kept_bytes = bytes;
+    }
+    if let Some(bytes) = options.reserve_bytes {
+        config.storage.reserve_bytes = bytes;
     }
     if let Some(level) = &options.log_level {
         config.log.level.clone_from(level);

@@ -242,6 +242,10 @@ fn failed(failure: Failure) -> BackendError {
         Failure::NoMailbox => BackendError::NoMailbox,
         Failure::Busy(_) | Failure::NotLeader(_) => BackendError::Unavailable,
         Failure::Rejected(why) => BackendError::Rejected(why),
+        Failure::NoSpace => {
+            metrics::counter!("rookery_imap_no_space_total").increment(1);
+            BackendError::NoSpace
+        }
         Failure::NotFound | Failure::Broken(_) | Failure::Invalid(_) => {
             tracing::error!(%failure, "a request failed");
             BackendError::Broken
@@ -292,8 +296,9 @@ impl Backend for Mail {
         Ok(bytes.freeze())
     }
 
-    fn upload(&self, _size: u64) -> Upload {
-        Upload(Some(self.account.upload()))
+    fn upload(&self, _size: u64) -> Result<Upload, BackendError> {
+        let upload = self.account.upload().map_err(failed)?;
+        Ok(Upload(Some(upload)))
     }
 
     async fn upload_put(&self, upload: &mut Upload, bytes: Bytes) -> Result<(), BackendError> {

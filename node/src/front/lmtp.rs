@@ -227,6 +227,10 @@ impl Connection {
             None => address.local.clone(),
         };
         match self.door.service.resolve(&name, RESOLVE_WAIT).await {
+            Ok(Some(resolved)) if !self.door.service.takes_mail(resolved.group) => {
+                metrics::counter!("rookery_lmtp_no_space_total").increment(1);
+                Verdict::NoSpace
+            }
             Ok(Some(resolved)) => {
                 // Of transactions that were reset some are left over; they are the oldest.
                 if self.accepted.len() > self.session.config().recipients_max {
@@ -330,6 +334,10 @@ fn reply(result: &Delivery1) -> Delivered {
             Delivered::Busy
         }
         Delivery1::Unknown(Failure::Busy(_) | Failure::Unknown) => Delivered::Unavailable,
+        Delivery1::Unknown(Failure::NoSpace) => {
+            metrics::counter!("rookery_lmtp_no_space_total").increment(1);
+            Delivered::NoSpace
+        }
         Delivery1::Unknown(_) => Delivered::Busy,
     }
 }

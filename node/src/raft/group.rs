@@ -13,6 +13,7 @@ use openraft::errors::{
 use openraft::{ChangeMembers, ReadPolicy, raft::Precondition};
 use tokio::sync::{mpsc, oneshot};
 
+use super::health::Health;
 use super::limits::{PROPOSE_PAUSE, PROPOSE_RETRY, QUEUE_ROOM_BYTES, READ_BATCH_MAX};
 use super::log_store::{LogStore, Needs};
 use super::machine::Machine;
@@ -49,6 +50,7 @@ pub struct Group {
     raft: Raft,
     store: LogStore,
     machine: Machine,
+    health: Arc<Health>,
     reads: mpsc::Sender<oneshot::Sender<Result<(), GroupError>>>,
     spread: Spread,
     /// The last index at the last look at what may be purged.
@@ -121,6 +123,7 @@ impl Group {
         store: LogStore,
         reading: Reading,
         spread: Spread,
+        health: Arc<Health>,
     ) -> Self {
         let (reads, queue) = mpsc::channel(READ_BATCH_MAX);
         tokio::spawn(serve_reads(raft.clone(), reading, queue));
@@ -130,6 +133,7 @@ impl Group {
             raft,
             store,
             machine,
+            health,
             reads,
             spread,
             looked: AtomicU64::new(0),
@@ -215,7 +219,7 @@ impl Group {
     /// Whether the log of this node can take more entries now.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.store.log().has_room(QUEUE_ROOM_BYTES)
+        self.health.takes_entries() && self.store.log().has_room(QUEUE_ROOM_BYTES)
     }
 
     /// Replicates a command and applies it; answers its outcome once it is durable on a majority

@@ -8,6 +8,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
 
 use super::group::{Group, Raft};
+use super::health::Health;
 use super::limits::{FOLLOWER_LOST, PURGE_EVERY};
 use super::log_store::LogStore;
 use super::machine::Machine;
@@ -77,6 +78,7 @@ pub struct Groups {
 struct Shared {
     config: Arc<openraft::Config>,
     peers: Peers,
+    health: Arc<Health>,
     on_fatal: OnFatal,
     running: RwLock<BTreeMap<GroupId, Arc<Group>>>,
     /// Held while a group is being started, so that none is started twice.
@@ -89,10 +91,16 @@ impl Groups {
     /// # Errors
     ///
     /// When the timing cannot work, for example a heartbeat slower than an election.
-    pub fn new(timing: Timing, peers: Peers, on_fatal: OnFatal) -> anyhow::Result<Self> {
+    pub fn new(
+        timing: Timing,
+        peers: Peers,
+        health: Arc<Health>,
+        on_fatal: OnFatal,
+    ) -> anyhow::Result<Self> {
         let shared = Shared {
             config: Arc::new(timing.config()?),
             peers,
+            health,
             on_fatal,
             running: RwLock::default(),
             starting: Mutex::default(),
@@ -118,6 +126,12 @@ impl Groups {
     #[must_use]
     pub fn peers(&self) -> &Peers {
         &self.shared.peers
+    }
+
+    /// How this node and the others are.
+    #[must_use]
+    pub fn health(&self) -> &Arc<Health> {
+        &self.shared.health
     }
 
     /// Starts the replica `replica_id` of a group, and keeps it running. Does nothing when it runs
@@ -187,6 +201,7 @@ impl Groups {
             store.clone(),
             reading,
             spread,
+            Arc::clone(&self.shared.health),
         ));
         {
             let starting = self.shared.starting.lock();

@@ -86,5 +86,38 @@ pub const FOLLOWER_LOST: Duration = Duration::from_secs(600);
 /// Entries below the checkpoint that are not purged, at most: each costs about 80 bytes of memory.
 pub const LOG_KEPT_ENTRIES: usize = 8192;
 
+/// A node whose log has less room than this part of the reserve (one over this number) takes no
+/// entries: the rest is for votes, checkpoints and cleaning, without which no room would be won.
+pub const ENTRIES_RESERVE_PART: u64 = 4;
+
+/// How long a node is believed to be as it said: three times the pause between two such words.
+pub const CONDITION_FRESH: Duration = Duration::from_secs(3);
+
+/// Syncs of the log whose median is how fast its disk is: a few seconds under load, and few enough
+/// that a disk that became slow is known after so many.
+pub const SYNCS_KEPT: usize = 32;
+
+/// A disk that syncs faster is never called slow: elections and clients do not feel it.
+pub const SLOW_SYNC: Duration = Duration::from_millis(20);
+
+/// A sync that has not ended for so long counts before it ends: the disk hangs. Shorter ones may be
+/// those of a busy machine.
+pub const HANGING_SYNC: Duration = Duration::from_secs(1);
+
+/// So many times slower than that of a follower a leader's disk must be for it to hand over.
+pub const SLOW_SYNC_RATIO: u32 = 5;
+
+/// A disk that syncs faster than this may lead; slower ones only if they are not so many times
+/// slower as the next says. Both below those of handing over, so that the lead does not go to and
+/// fro.
+pub const STEADY_SYNC: Duration = Duration::from_millis(10);
+
+/// See [`STEADY_SYNC`].
+pub const STEADY_SYNC_RATIO: u32 = 2;
+
+/// Milliseconds that a clock may be off the median before its node shall not lead: far more than
+/// clocks differ that somebody looks after, and little beside what expires by log time.
+pub const CLOCK_OFF_MAX_MS: u64 = 5_000;
+
 /// Between two looks at which entries can be purged.
 pub const PURGE_EVERY: Duration = Duration::from_secs(5);

@@ -25,6 +25,9 @@
 //! (`group::Group::read_index`), and the two refusals that openraft mixes up stay apart:
 //! "not appended" may be tried again, "outcome unknown" only by a lane (`group::GroupError`).
 //!
+//! Nodes tell each other once a second how they are ([`health`]): room on the disk, speed of syncs,
+//! clock. A node without room takes no entries.
+//!
 //! A log is purged once a checkpoint holds what it did and all followers have it, or it is too much
 //! to be kept for those that have not (`groups`, `spread`); a follower that needs what was purged
 //! gets the checkpoint (`snapshot`) at a limited rate (`throttle`); `transfers` says how far it is.
@@ -35,6 +38,7 @@ mod appends;
 pub mod convert;
 pub mod group;
 pub mod groups;
+pub mod health;
 pub mod limits;
 pub mod log_store;
 pub mod machine;
@@ -48,6 +52,7 @@ pub mod types;
 
 pub use group::{Group, GroupError, GroupStatus};
 pub use groups::{Groups, OnFatal, Timing};
+pub use health::{Condition, Health};
 pub use log_store::LogStore;
 pub use machine::sole_member;
 pub use peer::Peers;

@@ -142,6 +142,19 @@ impl Peers {
         Ok(Appends::client(self.shared.dial.dial(node).await?))
     }
 
+    /// Tells another node how this one is, and answers how that one is; none if it does not answer
+    /// within `wait`.
+    pub async fn exchange(
+        &self,
+        node: u64,
+        own: v1::PeerCondition,
+        wait: Duration,
+    ) -> Option<v1::PeerCondition> {
+        let mut client = self.links(node).heartbeats.client()?;
+        let told = tokio::time::timeout(wait, client.condition(own)).await;
+        Some(told.ok()?.ok()?.into_inner())
+    }
+
     /// How long ago the peer answered anything last, if it ever did.
     #[must_use]
     pub fn heard(&self, node: u64) -> Option<Duration> {

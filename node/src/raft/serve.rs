@@ -38,6 +38,9 @@ pub trait Gate: Send + Sync + 'static {
     /// one that the directory placed a moment ago: then the caller is asked to come again.
     fn speaks_for(&self, node: u64, group: GroupId, replica: u64) -> bool;
 
+    /// This node's clock, milliseconds since 1970.
+    fn now_ms(&self) -> u64;
+
     /// This node is told which replica of the directory it holds.
     ///
     /// # Errors
@@ -133,6 +136,7 @@ fn append(service: &PeerService, caller: CallerNode, wire: v1::PeerAppendRequest
     }
     // Refused here, where it is only a delay: an error inside openraft's append is final.
     if !request.entries.is_empty() && !group.has_room() {
+        metrics::counter!("rookery_appends_without_room_total").increment(1);
         return Box::pin(std::future::ready(refused(id, "the log has no room")));
     }
     let prev = request.prev_log_id;
@@ -311,6 +315,17 @@ impl v1::peer_server::Peer for PeerServer {
             snapshot::send_bodies(&peers, &replica, &wire.ids, &frames);
         });
         Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    async fn condition(
+        &self,
+        request: Request<v1::PeerCondition>,
+    ) -> Result<Response<v1::PeerCondition>, Status> {
+        let caller = caller(&request)?;
+        let health = self.0.groups.health();
+        let now_ms = self.0.gate.now_ms();
+        health.heard(caller.0, request.get_ref(), now_ms);
+        Ok(Response::new(health.to_wire(now_ms)))
     }
 
     async fn welcome(

@@ -23,7 +23,7 @@ use super::bodies::{self, Entries};
 use super::history::History;
 use super::index::Change;
 use super::keeper::Bell;
-use super::limits::LOG_QUEUED_BYTES_MAX;
+use super::limits::{LOG_QUEUED_BYTES_MAX, LOG_ROOM_LEFT};
 use super::machine::LogId;
 use super::merge::Merging;
 use super::overlay::Overlay;
@@ -391,15 +391,21 @@ type Outcome = Result<Vec<Written>, Poisoned>;
 pub(crate) struct Ticket(Arc<Mutex<Option<Outcome>>>);
 
 impl Ticket {
-    /// Appends records; `None` if they have to wait, since the room in the log's queue is for
-    /// entries in the first place. The bell rings when it is done.
+    /// Appends records; `None` if they have to wait: the room in the log's queue is for entries in
+    /// the first place, and on a full disk nothing may stand in the queue before what wins room.
+    /// The bell rings when it is done.
     pub fn append(
         log: &seglog::Log,
         bell: &Arc<Bell>,
         records: Vec<Record>,
         sync: Sync,
     ) -> Result<Option<Self>, Fault> {
-        if log.stats().queued_bytes > LOG_QUEUED_BYTES_MAX {
+        let queued = log.stats().queued_bytes;
+        let parts = records.iter().flat_map(|record| &record.payload);
+        let bytes: u64 = parts.map(|part| part.len() as u64).sum();
+        let needed = queued + bytes + LOG_ROOM_LEFT;
+        let fits = || log.room().map_or(true, |room| room.bytes() >= needed);
+        if queued > LOG_QUEUED_BYTES_MAX || !fits() {
             return Ok(None);
         }
         let slot = Arc::new(Mutex::new(None));

@@ -1,8 +1,8 @@
 //! All that a replica holds at a checkpoint, for a backup.
 //!
-//! An [`Export`] reads rows and bodies from the log while the replica goes on. Rows that are written
-//! meanwhile are not in it, and until it is dropped no segment of the node is freed: what a place
-//! of the checkpoint names stays there (R4).
+//! An [`Export`] reads rows and bodies from the log while the replica goes on. Rows that are
+//! written meanwhile are not in it, and until it is dropped no segment of the node is freed: what a
+//! place of the checkpoint names stays there (R4).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -43,6 +43,10 @@ pub const INDEX_CACHE_BYTES: u64 = 32 << 20;
 /// that checkpoints of all groups at once leave room for entries.
 pub const LOG_QUEUED_BYTES_MAX: u64 = 32 << 20;
 
+/// Bytes of room that rows and bases leave in the log: for votes, purges and the notes that free
+/// segments, all of them small.
+pub const LOG_ROOM_LEFT: u64 = 1 << 20;
+
 /// How often a replica that has applied something makes a checkpoint: what an open has to apply
 /// again from the log, at most.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);

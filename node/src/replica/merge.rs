@@ -83,7 +83,7 @@ impl Replica {
     pub(crate) fn step_merge(&self, keep: &mut Keep) -> Result<Progress, Fault> {
         let mut merging = match keep.merging.take() {
             Some(merging) => merging,
-            None if is_due(&keep.history, self.bounds.merge_bytes_min) => self.begin_merge(keep)?,
+            None if self.may_merge(&keep.history) => self.begin_merge(keep)?,
             None => return Ok(Progress::Idle),
         };
         if let Some(ticket) = &merging.ticket {
@@ -118,6 +118,14 @@ impl Replica {
         }
         keep.merging = Some(merging);
         Ok(Progress::Waiting)
+    }
+
+    /// Whether a merge is due and fits into half of what room there is: others may merge too, and
+    /// what the base replaces is freed only after it.
+    fn may_merge(&self, history: &History) -> bool {
+        let bytes = history.base_bytes() + history.runs_bytes();
+        let fits = || self.log.room().is_ok_and(|room| room.bytes() / 2 >= bytes);
+        is_due(history, self.bounds.merge_bytes_min) && fits()
     }
 
     fn begin_merge(&self, keep: &mut Keep) -> Result<Merging, Fault> {

@@ -241,6 +241,15 @@ impl Run {
         let payload = log
             .read(record.place, Some(record.checksum))
             .map_err(|error| Fault::Store(format!("checkpoint {}: {error}", self.at)))?;
+        if !payload.starts_with(MAGIC) {
+            // It is what was written, so it was written otherwise.
+            let found = payload.get(..MAGIC.len()).unwrap_or_default();
+            let why = format!(
+                "a record has format \"{}\"; this version knows \"RK1\"",
+                found.escape_ascii()
+            );
+            return Err(self.damaged(&why));
+        }
         parse_head(self.at, payload).ok_or_else(|| self.damaged("a record is cut short"))
     }
 

@@ -66,9 +66,16 @@ impl Account {
 
     async fn propose_with(&self, command: Command, body: Bytes) -> Result<Outcome, Failure> {
         let mut lane = self.lane.lock().await;
-        self.service
+        let done = self
+            .service
             .propose(self.group, &mut lane, command, body, self.wait)
-            .await
+            .await;
+        if done.is_err() {
+            // The partition may not know this lane, and takes an unknown one only from its first
+            // command on.
+            *lane = self.service.lanes().open();
+        }
+        done
     }
 
     /// A part of a body; see [`Service::read_body`].
@@ -83,9 +90,16 @@ impl Account {
     }
 
     /// Begins a message that is appended to one of the account's mailboxes.
-    #[must_use]
-    pub fn upload(&self) -> Incoming {
-        Incoming::new(&self.service, [(self.group, self.id)], self.wait)
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NoSpace`], so that it need not be sent.
+    pub fn upload(&self) -> Result<Incoming, Failure> {
+        if !self.service.takes_mail(self.group) {
+            return Err(Failure::NoSpace);
+        }
+        let targets = [(self.group, self.id)];
+        Ok(Incoming::new(&self.service, targets, self.wait))
     }
 
     /// Runs a command that brings a body; `command` is given how it names it.

@@ -18,6 +18,8 @@ pub enum Call {
         command: Bytes,
         /// The bytes that ride in the entry.
         body: Bytes,
+        /// It adds mail: refused while the disks of the partition are nearly full.
+        adds: bool,
     },
     /// Read, linearizably.
     Query(Query),
@@ -111,6 +113,9 @@ pub enum Failure {
     /// The account belongs to another partition now.
     #[error("the account was moved")]
     Moved,
+    /// The disks of the partition are nearly full: nothing is added, and nothing was done.
+    #[error("the disks are nearly full")]
+    NoSpace,
 }
 
 impl From<GroupError> for Failure {
@@ -141,9 +146,14 @@ impl Call {
     pub fn to_wire(&self, id: u64, group: u64) -> v1::StoreCall {
         use v1::store_call::Call as Wire;
         let call = match self {
-            Self::Propose { command, body } => Wire::Propose(v1::StorePropose {
+            Self::Propose {
+                command,
+                body,
+                adds,
+            } => Wire::Propose(v1::StorePropose {
                 command: command.clone(),
                 body: body.clone(),
+                adds: *adds,
             }),
             Self::Query(query) => Wire::Query(codec::encode_query(query)),
             Self::Body { index, term, range } => Wire::Body(v1::StoreBody {
@@ -185,6 +195,7 @@ impl Call {
             Wire::Propose(propose) => Self::Propose {
                 command: propose.command,
                 body: propose.body,
+                adds: propose.adds,
             },
             Wire::Query(bytes) => Self::Query(
                 codec::decode_query(&bytes).map_err(|error| Failure::Invalid(error.to_string()))?,
@@ -211,7 +222,7 @@ impl Call {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Propose { command, body } => command.len() + body.len(),
+            Self::Propose { command, body, .. } => command.len() + body.len(),
             _ => 64,
         }
     }
@@ -304,6 +315,7 @@ fn failure_to_wire(failure: Failure) -> v1::StoreFailure {
         Failure::NoAccount => Kind::NoAccount,
         Failure::NoMailbox => Kind::NoMailbox,
         Failure::Moved => Kind::Moved,
+        Failure::NoSpace => Kind::NoSpace,
     };
     v1::StoreFailure {
         kind: kind.into(),
@@ -323,6 +335,7 @@ fn failure_from_wire(wire: v1::StoreFailure) -> Failure {
         Kind::NoAccount => Failure::NoAccount,
         Kind::NoMailbox => Failure::NoMailbox,
         Kind::Moved => Failure::Moved,
+        Kind::NoSpace => Failure::NoSpace,
         // A node that knows more kinds than this one: nothing is certain.
         Kind::Unspecified | Kind::Unknown => Failure::Unknown,
     }

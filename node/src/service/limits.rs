@@ -48,8 +48,26 @@ pub const CONFIRMED_MAX: usize = 1024;
 /// Bytes that one read of a body returns at most.
 pub const BODY_READ_MAX: u64 = 1 << 20;
 
+/// Messages in one page of what an account deleted, give or take as many of one mailbox.
+pub const DELETED_PAGE: usize = 1000;
+
+/// Mailboxes that are asked for one page of what an account deleted.
+pub const DELETED_QUERIES_MAX: usize = 100;
+
 /// How often leaders look whether something is due.
 pub const STEWARD_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often nodes tell each other how they are.
+pub const CONDITION_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a node may take to answer that; the next one comes soon.
+pub const CONDITION_WAIT: Duration = Duration::from_secs(1);
+
+/// How often a node looks whether it is fit to lead.
+pub const HEALTH_PAUSE: Duration = Duration::from_millis(500);
+
+/// For how many looks in a row a node must be unfit before it hands over: three seconds.
+pub const HEALTH_LOOKS_MIN: u32 = 6;
 
 /// How often, in turns of the steward, a leader looks whether a preferred replica should lead.
 pub const BALANCE_TURNS: u64 = 10;

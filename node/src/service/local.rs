@@ -8,6 +8,7 @@ use mailbox::{AccountId, MailboxId, Query, Uid};
 use parking_lot::Mutex;
 use proto::v1;
 
+use super::SharedView;
 use super::call::{Answer, Call, Failure};
 use super::limits::{APPLIED_WAIT, RECENT_MAX};
 use crate::raft::{Group, Groups};
@@ -16,15 +17,17 @@ use crate::replica::{BodyError, GroupId, LogId};
 /// Answers calls from this node's replicas.
 pub struct Local {
     groups: Groups,
+    view: SharedView,
     recent: Mutex<HashMap<(AccountId, MailboxId), Uid>>,
 }
 
 impl Local {
-    /// Answers for `groups`.
+    /// Answers for `groups`, of which `view` says where they are.
     #[must_use]
-    pub fn new(groups: Groups) -> Self {
+    pub fn new(groups: Groups, view: SharedView) -> Self {
         Self {
             groups,
+            view,
             recent: Mutex::default(),
         }
     }
@@ -43,9 +46,18 @@ impl Local {
     pub async fn answer(&self, group: GroupId, call: Call) -> Result<Answer, Failure> {
         let group = self.groups.get(group).ok_or(Failure::NotLeader(None))?;
         match call {
-            Call::Propose { command, body } => Ok(Answer::Outcome(
-                group.propose(now_ms(), command, body).await?,
-            )),
+            Call::Propose {
+                command,
+                body,
+                adds,
+            } => {
+                if adds && group.is_leader() && !self.takes_mail(group.id()) {
+                    return Err(Failure::NoSpace);
+                }
+                Ok(Answer::Outcome(
+                    group.propose(now_ms(), command, body).await?,
+                ))
+            }
             Call::Query(query) => {
                 group.read_index().await?;
                 read(&group, &query).map(|answer| Answer::Result(Box::new(answer)))
@@ -137,6 +149,18 @@ impl Local {
             last_index: status.last_index,
             members: status.voters.union(&status.learners).map(member).collect(),
         }
+    }
+
+    /// Whether a majority of the voters of a group has room for mail, as far as is known here.
+    #[must_use]
+    pub fn takes_mail(&self, group: GroupId) -> bool {
+        self.groups.health().take_mail(|| {
+            let view = self.view.read();
+            let placed = view.group(directory::GroupId(group.0));
+            placed.map_or_else(Vec::new, |placed| {
+                placed.voters().map(|replica| replica.node.0).collect()
+            })
+        })
     }
 
     /// Soft state of the leader: after a failover a message may be recent twice, never not at all

@@ -4,6 +4,7 @@
 //!   front (sessions)      steward (operations that span groups)
 //!        |                     |
 //!     account  delivery     directory commands        one connection's view of the store
+//!        |                                            (deleted: what an account can get back)
 //!        |        |            |
 //!        +-- propose, query ---+                       stamped with a lane: runs once
 //!                 |
@@ -17,13 +18,19 @@
 //! ([`call`]). While a group has no leader they wait, and repeat what may be repeated: reads by
 //! nature, commands because their lane makes a second time harmless (M4).
 //!
+//! While a majority of a partition's disks are nearly full, what adds mail is refused ([`Failure`]
+//! `NoSpace`), by the leader and already where it comes in; and a node that should not lead hands
+//! over ([`health`]).
+//!
 //! What it does not do: it speaks no protocol of the doors, and it decides nothing that the
 //! machines decide.
 
 pub mod account;
 pub mod body;
 pub mod call;
+pub mod deleted;
 pub mod delivery;
+pub mod health;
 pub mod lane;
 pub mod limits;
 pub mod local;
@@ -44,6 +51,7 @@ use mailbox::{Command, Confirmed, Envelope, Millis, Outcome, Query, Stamp};
 use parking_lot::{Mutex, RwLock};
 
 use crate::budget::Share;
+use crate::raft::Health;
 use crate::replica::GroupId;
 pub use account::Account;
 pub use call::{Answer, Call, Failure};
@@ -141,6 +149,19 @@ impl Service {
         &self.shared.uploads
     }
 
+    /// Whether a partition takes mail, as far as this node knows: to refuse it before it is sent.
+    /// The partition's leader looks again.
+    #[must_use]
+    pub fn takes_mail(&self, group: GroupId) -> bool {
+        self.router().local().takes_mail(group)
+    }
+
+    /// How this node and the others are.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        self.router().local().groups().health()
+    }
+
     fn confirmed(&self) -> &Mutex<HashMap<GroupId, Vec<Confirmed>>> {
         &self.shared.confirmed
     }
@@ -221,6 +242,7 @@ impl Service {
         let call = Call::Propose {
             command: mailbox::codec::encode_envelope(&envelope),
             body,
+            adds: envelope.command.adds(),
         };
         match self.ask(group, call, wait).await? {
             Answer::Outcome(bytes) => mailbox::codec::decode_outcome(&bytes)
@@ -265,6 +287,7 @@ impl Service {
         let call = Call::Propose {
             command,
             body: Bytes::new(),
+            adds: false,
         };
         match self.ask(DIRECTORY, call, wait).await? {
             Answer::Outcome(bytes) => directory::codec::decode_outcome(&bytes)

@@ -66,7 +66,7 @@ impl Router {
         &self,
         group: GroupId,
         holders: &[u64],
-        call: Call,
+        mut call: Call,
         wait: Duration,
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + wait;
@@ -85,7 +85,11 @@ impl Router {
                 }
                 Ok(Err(Failure::Busy(_))) => {}
                 Ok(Err(Failure::Unknown)) | Err(_) => {
-                    unknown |= matches!(call, Call::Propose { .. });
+                    if let Call::Propose { adds, .. } = &mut call {
+                        unknown = true;
+                        // It may be there already: then it needs no room, but an answer.
+                        *adds = false;
+                    }
                 }
                 Ok(Err(failure)) => return Err(failure),
             }

@@ -29,7 +29,7 @@ pub struct MailboxStamp {
 pub struct MailboxCommand {
     #[prost(
         oneof = "mailbox_command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
     )]
     pub kind: ::core::option::Option<mailbox_command::Kind>,
 }
@@ -67,6 +67,16 @@ pub mod mailbox_command {
         Expunge(super::MailboxExpunge),
         #[prost(message, tag = "15")]
         Tick(super::MailboxTick),
+        #[prost(message, tag = "16")]
+        SetRetention(super::MailboxSetRetention),
+        #[prost(message, tag = "17")]
+        DefaultRetention(super::MailboxDefaultRetention),
+        #[prost(message, tag = "18")]
+        Undelete(super::MailboxUndelete),
+        #[prost(message, tag = "19")]
+        Restore(super::MailboxRestore),
+        #[prost(message, tag = "20")]
+        Purge(super::MailboxPurge),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -295,10 +305,58 @@ pub struct MailboxUids {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxTick {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxSetRetention {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    /// Absent: the partition's.
+    #[prost(uint64, optional, tag = "2")]
+    pub retention_ms: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxDefaultRetention {
+    #[prost(uint64, tag = "1")]
+    pub retention_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxUndelete {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    #[prost(uint64, tag = "2")]
+    pub from: u64,
+    #[prost(uint64, tag = "3")]
+    pub to: u64,
+    #[prost(uint32, repeated, tag = "4")]
+    pub uids: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint64, optional, tag = "5")]
+    pub since_ms: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxRestore {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    #[prost(uint64, tag = "2")]
+    pub mailbox: u64,
+    /// Absent: the one that it had.
+    #[prost(string, optional, tag = "3")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxPurge {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    #[prost(uint64, tag = "2")]
+    pub mailbox: u64,
+    #[prost(uint32, tag = "3")]
+    pub from: u32,
+}
 /// What became of a command. A lane keeps these bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxOutcome {
-    #[prost(oneof = "mailbox_outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(
+        oneof = "mailbox_outcome::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+    )]
     pub kind: ::core::option::Option<mailbox_outcome::Kind>,
 }
 /// Nested message and enum types in `MailboxOutcome`.
@@ -328,6 +386,10 @@ pub mod mailbox_outcome {
         /// The account is in another partition now.
         #[prost(message, tag = "11")]
         Elsewhere(super::MailboxNothing),
+        #[prost(message, tag = "12")]
+        Restored(super::MailboxRestored),
+        #[prost(message, tag = "13")]
+        Purged(super::MailboxPurged),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -437,6 +499,30 @@ pub struct MailboxExpunged {
     pub uids: ::prost::alloc::vec::Vec<u32>,
     #[prost(uint64, tag = "2")]
     pub modseq: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxRestored {
+    #[prost(uint32, tag = "1")]
+    pub uid_validity: u32,
+    #[prost(uint32, repeated, tag = "2")]
+    pub from: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint32, repeated, tag = "3")]
+    pub to: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint64, tag = "4")]
+    pub modseq: u64,
+    #[prost(uint32, tag = "5")]
+    pub messages: u32,
+    #[prost(uint32, optional, tag = "6")]
+    pub next: ::core::option::Option<u32>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxPurged {
+    #[prost(uint64, tag = "1")]
+    pub messages: u64,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    #[prost(uint32, optional, tag = "3")]
+    pub next: ::core::option::Option<u32>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxRejection {
@@ -606,6 +692,9 @@ pub struct MailMetaRow {
     /// The highest UIDVALIDITY of any account that was deleted here.
     #[prost(uint32, tag = "13")]
     pub uid_validity_floor: u32,
+    /// For how long what accounts deleted is kept, unless they have a retention of their own.
+    #[prost(uint64, optional, tag = "14")]
+    pub retention_ms: ::core::option::Option<u64>,
 }
 /// A lane: its last command and what became of it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -666,6 +755,14 @@ pub struct MailAccountRow {
     /// When it was deleted.
     #[prost(uint64, tag = "12")]
     pub deleted_ms: u64,
+    /// A retention of its own.
+    #[prost(uint64, optional, tag = "13")]
+    pub retention_ms: ::core::option::Option<u64>,
+    /// What can be restored: expunged messages, and all of deleted mailboxes.
+    #[prost(uint64, tag = "14")]
+    pub held_messages: u64,
+    #[prost(uint64, tag = "15")]
+    pub held_bytes: u64,
 }
 /// Nested message and enum types in `MailAccountRow`.
 pub mod mail_account_row {
@@ -717,6 +814,12 @@ pub struct MailNameRow {
     #[prost(bool, tag = "2")]
     pub subscribed: bool,
 }
+/// A name whose mailbox was deleted and which no other mailbox had since.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailVacantRow {
+    #[prost(uint64, tag = "1")]
+    pub mailbox: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailFolderRow {
     #[prost(string, tag = "1")]
@@ -751,9 +854,18 @@ pub struct MailFolderRow {
     /// When it was deleted; 0 while it exists.
     #[prost(uint64, tag = "14")]
     pub deleted_ms: u64,
+    /// Expunged messages that can be restored.
+    #[prost(uint32, tag = "15")]
+    pub held_messages: u32,
+    #[prost(uint64, tag = "16")]
+    pub held_bytes: u64,
+    /// It was deleted and cannot be restored any more: its rows are going, and count no more.
+    #[prost(bool, tag = "17")]
+    pub going: bool,
 }
-/// A message. In the row two bytes stand before this: what it is (1 message, 2 expunged message), and
-/// its system flags (bits as in MailboxFlags), so that they are read without decoding the rest.
+/// A message. In the row two bytes stand before this: what it is (1 message, 2 expunged message, 3 what
+/// was moved away from here, 4 what was purged: of it only `modseq` and `arrived` are left), and its system flags (bits as in MailboxFlags), so that they are read
+/// without decoding the rest.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailMessageRow {
     #[prost(uint64, tag = "1")]
@@ -782,6 +894,9 @@ pub struct MailMessageRow {
     pub upload: ::prost::bytes::Bytes,
     #[prost(bytes = "bytes", tag = "11")]
     pub prefix: ::prost::bytes::Bytes,
+    /// When it was expunged, in log time.
+    #[prost(uint64, tag = "12")]
+    pub expunged_ms: u64,
 }
 /// The messages of a mailbox that one command changed or expunged, or a part of them. UIDs are packed
 /// as in commands. Arrivals have no such row: they are the messages whose `arrived` is above.
@@ -1813,6 +1928,22 @@ pub struct PeerBody {
     #[prost(bytes = "bytes", tag = "2")]
     pub body: ::prost::bytes::Bytes,
 }
+/// How a node is. A node keeps only the newest of each other one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerCondition {
+    /// Bytes that its log can still take.
+    #[prost(uint64, tag = "1")]
+    pub room_bytes: u64,
+    /// It has room for mail: more than what it keeps in reserve.
+    #[prost(bool, tag = "2")]
+    pub takes_mail: bool,
+    /// Half of its last syncs of the log took longer, microseconds; 0 before the first.
+    #[prost(uint64, tag = "3")]
+    pub sync_us: u64,
+    /// Its clock, milliseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    pub clock_ms: u64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WelcomeRequest {
     /// The cluster's id, 16 bytes.
@@ -2034,6 +2165,27 @@ pub mod peer_client {
             req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Peer", "Bodies"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Nodes tell each other, once a second, how they are.
+        pub async fn condition(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PeerCondition>,
+        ) -> std::result::Result<tonic::Response<super::PeerCondition>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rookery.v1.Peer/Condition",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Peer", "Condition"));
+            self.inner.unary(req, path, codec).await
+        }
         /// A member of a cluster tells a new node which replica of the directory it holds from now on.
         pub async fn welcome(
             &mut self,
@@ -2117,6 +2269,11 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::BodiesRequest>,
         ) -> std::result::Result<tonic::Response<Self::BodiesStream>, tonic::Status>;
+        /// Nodes tell each other, once a second, how they are.
+        async fn condition(
+            &self,
+            request: tonic::Request<super::PeerCondition>,
+        ) -> std::result::Result<tonic::Response<super::PeerCondition>, tonic::Status>;
         /// A member of a cluster tells a new node which replica of the directory it holds from now on.
         async fn welcome(
             &self,
@@ -2422,6 +2579,49 @@ pub mod peer_server {
                     };
                     Box::pin(fut)
                 }
+                "/rookery.v1.Peer/Condition" => {
+                    #[allow(non_camel_case_types)]
+                    struct ConditionSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::UnaryService<super::PeerCondition>
+                    for ConditionSvc<T> {
+                        type Response = super::PeerCondition;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PeerCondition>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::condition(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ConditionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/rookery.v1.Peer/Welcome" => {
                     #[allow(non_camel_case_types)]
                     struct WelcomeSvc<T: Peer>(pub Arc<T>);
@@ -2557,6 +2757,9 @@ pub struct StorePropose {
     pub command: ::prost::bytes::Bytes,
     #[prost(bytes = "bytes", tag = "2")]
     pub body: ::prost::bytes::Bytes,
+    /// It adds mail: refused while the disks of the partition are nearly full.
+    #[prost(bool, tag = "3")]
+    pub adds: bool,
 }
 /// A part of a body, from any replica that has it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2712,6 +2915,8 @@ pub mod store_failure {
         NoMailbox = 8,
         /// The account belongs to another partition now.
         Moved = 9,
+        /// The disks of the partition are nearly full; nothing was done.
+        NoSpace = 10,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -2730,6 +2935,7 @@ pub mod store_failure {
                 Self::NoAccount => "NO_ACCOUNT",
                 Self::NoMailbox => "NO_MAILBOX",
                 Self::Moved => "MOVED",
+                Self::NoSpace => "NO_SPACE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2745,6 +2951,7 @@ pub mod store_failure {
                 "NO_ACCOUNT" => Some(Self::NoAccount),
                 "NO_MAILBOX" => Some(Self::NoMailbox),
                 "MOVED" => Some(Self::Moved),
+                "NO_SPACE" => Some(Self::NoSpace),
                 _ => None,
             }
         }
@@ -2768,7 +2975,7 @@ pub struct StoreHint {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxQuery {
-    #[prost(oneof = "mailbox_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "mailbox_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub kind: ::core::option::Option<mailbox_query::Kind>,
 }
 /// Nested message and enum types in `MailboxQuery`.
@@ -2791,6 +2998,10 @@ pub mod mailbox_query {
         Usage(super::MailboxQueryAccount),
         #[prost(message, tag = "8")]
         Digest(super::MailboxQueryDigest),
+        #[prost(message, tag = "9")]
+        Deleted(super::MailboxQueryDeleted),
+        #[prost(message, tag = "10")]
+        DeletedFolders(super::MailboxQueryDeletedFolders),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2844,9 +3055,29 @@ pub struct MailboxQueryUpload {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxQueryDigest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxQueryDeleted {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    #[prost(uint64, tag = "2")]
+    pub mailbox: u64,
+    /// The UID from which on.
+    #[prost(uint32, tag = "3")]
+    pub from: u32,
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxQueryDeletedFolders {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    /// The mailbox from which on.
+    #[prost(uint64, tag = "2")]
+    pub from: u64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MailboxAnswer {
-    #[prost(oneof = "mailbox_answer::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "mailbox_answer::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub kind: ::core::option::Option<mailbox_answer::Kind>,
 }
 /// Nested message and enum types in `MailboxAnswer`.
@@ -2872,6 +3103,10 @@ pub mod mailbox_answer {
         Digest(super::MailboxDigest),
         #[prost(message, tag = "9")]
         Refused(super::MailboxRefusal),
+        #[prost(message, tag = "10")]
+        Deleted(super::MailboxDeletedMessages),
+        #[prost(message, tag = "11")]
+        DeletedFolders(super::MailboxDeletedFolders),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3060,6 +3295,58 @@ pub struct MailboxUsage {
     pub messages: u64,
     #[prost(uint64, optional, tag = "3")]
     pub quota_bytes: ::core::option::Option<u64>,
+    /// What can be restored.
+    #[prost(uint64, tag = "4")]
+    pub held_bytes: u64,
+    #[prost(uint64, tag = "5")]
+    pub held_messages: u64,
+    #[prost(uint64, tag = "6")]
+    pub retention_ms: u64,
+    /// Whether the retention is the account's own.
+    #[prost(bool, tag = "7")]
+    pub own_retention: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MailboxDeletedMessages {
+    #[prost(message, repeated, tag = "1")]
+    pub messages: ::prost::alloc::vec::Vec<MailboxDeletedMessage>,
+    #[prost(uint32, optional, tag = "2")]
+    pub next: ::core::option::Option<u32>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxDeletedMessage {
+    #[prost(uint32, tag = "1")]
+    pub uid: u32,
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    #[prost(uint64, tag = "3")]
+    pub internal_ms: u64,
+    #[prost(uint64, tag = "4")]
+    pub expunged_ms: u64,
+    #[prost(uint64, tag = "5")]
+    pub deadline_ms: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MailboxDeletedFolders {
+    #[prost(message, repeated, tag = "1")]
+    pub folders: ::prost::alloc::vec::Vec<MailboxDeletedFolder>,
+    #[prost(uint64, optional, tag = "2")]
+    pub next: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxDeletedFolder {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub messages: u32,
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "5")]
+    pub deleted_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub deadline_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxDigest {
@@ -3570,6 +3857,24 @@ pub struct AdminNode {
     pub reachable: bool,
     #[prost(string, tag = "8")]
     pub state: ::prost::alloc::string::String,
+    /// How it was when it said so last; absent if the node that is asked has not heard.
+    #[prost(message, optional, tag = "9")]
+    pub condition: ::core::option::Option<AdminCondition>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminCondition {
+    /// Bytes that its log can still take.
+    #[prost(uint64, tag = "1")]
+    pub room_bytes: u64,
+    /// It has room for mail: more than what it keeps in reserve.
+    #[prost(bool, tag = "2")]
+    pub takes_mail: bool,
+    /// Half of its last syncs of the log took longer, microseconds; 0 before the first.
+    #[prost(uint64, tag = "3")]
+    pub sync_us: u64,
+    /// By how much its clock is ahead of that of the node that is asked, milliseconds.
+    #[prost(sint64, tag = "4")]
+    pub clock_ahead_ms: i64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AdminGroup {
@@ -3624,6 +3929,14 @@ pub struct AdminStorage {
     /// Bytes of the files that the cleaner freed since then.
     #[prost(uint64, tag = "6")]
     pub freed_bytes: u64,
+    /// Bytes that the log can still take, and those of them that no mail is given.
+    #[prost(uint64, tag = "7")]
+    pub room_bytes: u64,
+    #[prost(uint64, tag = "8")]
+    pub reserve_bytes: u64,
+    /// There is room for mail.
+    #[prost(bool, tag = "9")]
+    pub takes_mail: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminSegment {
@@ -3793,6 +4106,123 @@ pub struct AdminTransferRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminDone {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminListDeletedRequest {
+    #[prost(string, tag = "1")]
+    pub account: ::prost::alloc::string::String,
+    /// One mailbox, by its name or the name that it had; empty for all.
+    #[prost(string, tag = "2")]
+    pub mailbox: ::prost::alloc::string::String,
+    /// Where the page starts: `next` of the page before; empty for the first.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub from: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AdminDeleted {
+    #[prost(message, repeated, tag = "1")]
+    pub mailboxes: ::prost::alloc::vec::Vec<AdminDeletedMailbox>,
+    #[prost(message, repeated, tag = "2")]
+    pub messages: ::prost::alloc::vec::Vec<AdminDeletedMessage>,
+    /// What all of it holds in the account, and for how long things are kept there.
+    #[prost(uint64, tag = "3")]
+    pub held_messages: u64,
+    #[prost(uint64, tag = "4")]
+    pub held_bytes: u64,
+    #[prost(uint64, tag = "5")]
+    pub retention_ms: u64,
+    /// Whether the retention is the account's own.
+    #[prost(bool, tag = "6")]
+    pub own_retention: bool,
+    /// Empty on the last page.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub next: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminDeletedMailbox {
+    #[prost(uint64, tag = "1")]
+    pub mailbox: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub messages: u32,
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// Unix milliseconds.
+    #[prost(uint64, tag = "5")]
+    pub deleted_ms: u64,
+    /// Until when it can be restored.
+    #[prost(uint64, tag = "6")]
+    pub deadline_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminDeletedMessage {
+    /// The name of its mailbox, and the UID that it had there.
+    #[prost(string, tag = "1")]
+    pub mailbox: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub uid: u32,
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    #[prost(uint64, tag = "4")]
+    pub internal_ms: u64,
+    #[prost(uint64, tag = "5")]
+    pub expunged_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub deadline_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminUndeleteRequest {
+    #[prost(string, tag = "1")]
+    pub account: ::prost::alloc::string::String,
+    /// A mailbox that is there: its expunged messages. One that was deleted: the mailbox. Empty: the
+    /// expunged messages of all mailboxes that are there.
+    #[prost(string, tag = "2")]
+    pub mailbox: ::prost::alloc::string::String,
+    /// A set of UIDs, such as `3:7,9`; empty for all.
+    #[prost(string, tag = "3")]
+    pub uids: ::prost::alloc::string::String,
+    /// Only what was expunged at this time or later: Unix milliseconds.
+    #[prost(uint64, tag = "4")]
+    pub since_ms: u64,
+    /// Messages go into this mailbox; a deleted mailbox comes back under this name. Empty: their own.
+    #[prost(string, tag = "5")]
+    pub into: ::prost::alloc::string::String,
+    /// A deleted mailbox by its id instead of by its name; 0 for none.
+    #[prost(uint64, tag = "6")]
+    pub deleted_mailbox: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminUndeleted {
+    #[prost(uint64, tag = "1")]
+    pub messages: u64,
+    /// The mailboxes that came back, or got messages back.
+    #[prost(string, repeated, tag = "2")]
+    pub mailboxes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminPurgeRequest {
+    #[prost(string, tag = "1")]
+    pub account: ::prost::alloc::string::String,
+    /// A mailbox that is there, or one that was deleted; empty for all that the account deleted.
+    #[prost(string, tag = "2")]
+    pub mailbox: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminPurged {
+    #[prost(uint64, tag = "1")]
+    pub messages: u64,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminRetentionRequest {
+    /// Empty: of all accounts that have none of their own.
+    #[prost(string, tag = "1")]
+    pub account: ::prost::alloc::string::String,
+    /// 0: the cluster's.
+    #[prost(uint32, tag = "2")]
+    pub days: u32,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminVerifyRequest {
     /// Groups to verify; empty for all.
@@ -4213,6 +4643,93 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "Storage"));
             self.inner.unary(req, path, codec).await
         }
+        /// What an account deleted and could get back.
+        pub async fn list_deleted(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminListDeletedRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDeleted>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rookery.v1.Admin/ListDeleted",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rookery.v1.Admin", "ListDeleted"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Brings back expunged messages, or a deleted mailbox.
+        pub async fn undelete(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminUndeleteRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminUndeleted>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rookery.v1.Admin/Undelete",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "Undelete"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Removes what was deleted for good.
+        pub async fn purge_deleted(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminPurgeRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminPurged>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rookery.v1.Admin/PurgeDeleted",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rookery.v1.Admin", "PurgeDeleted"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// For how long an account can get back what it deletes.
+        pub async fn set_retention(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminRetentionRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rookery.v1.Admin/SetRetention",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rookery.v1.Admin", "SetRetention"));
+            self.inner.unary(req, path, codec).await
+        }
         /// All that a group holds, while it serves; from a node with a replica of it.
         pub async fn backup(
             &mut self,
@@ -4343,6 +4860,26 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::AdminStorageRequest>,
         ) -> std::result::Result<tonic::Response<super::AdminStorage>, tonic::Status>;
+        /// What an account deleted and could get back.
+        async fn list_deleted(
+            &self,
+            request: tonic::Request<super::AdminListDeletedRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDeleted>, tonic::Status>;
+        /// Brings back expunged messages, or a deleted mailbox.
+        async fn undelete(
+            &self,
+            request: tonic::Request<super::AdminUndeleteRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminUndeleted>, tonic::Status>;
+        /// Removes what was deleted for good.
+        async fn purge_deleted(
+            &self,
+            request: tonic::Request<super::AdminPurgeRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminPurged>, tonic::Status>;
+        /// For how long an account can get back what it deletes.
+        async fn set_retention(
+            &self,
+            request: tonic::Request<super::AdminRetentionRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status>;
         /// Server streaming response type for the Backup method.
         type BackupStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::BackupFrame, tonic::Status>,
@@ -5047,6 +5584,184 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StorageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/ListDeleted" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListDeletedSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::AdminListDeletedRequest>
+                    for ListDeletedSvc<T> {
+                        type Response = super::AdminDeleted;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminListDeletedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::list_deleted(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListDeletedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/Undelete" => {
+                    #[allow(non_camel_case_types)]
+                    struct UndeleteSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::AdminUndeleteRequest>
+                    for UndeleteSvc<T> {
+                        type Response = super::AdminUndeleted;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminUndeleteRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::undelete(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UndeleteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/PurgeDeleted" => {
+                    #[allow(non_camel_case_types)]
+                    struct PurgeDeletedSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::AdminPurgeRequest>
+                    for PurgeDeletedSvc<T> {
+                        type Response = super::AdminPurged;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminPurgeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::purge_deleted(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PurgeDeletedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/SetRetention" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetRetentionSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::AdminRetentionRequest>
+                    for SetRetentionSvc<T> {
+                        type Response = super::AdminDone;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminRetentionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::set_retention(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetRetentionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

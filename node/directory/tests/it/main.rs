@@ -4,6 +4,7 @@
 
 mod cluster;
 mod codec;
+mod fixtures;
 mod history;
 mod passwords;
 mod recast;

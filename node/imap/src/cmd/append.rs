@@ -13,15 +13,21 @@ use crate::state::{Done, Result, Session, Stop, reply};
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn append(&mut self, start: &AppendStart) -> Result<Done> {
-        let checked = self.check_append(start).await;
-        let mailbox = match checked {
-            Ok(mailbox) => mailbox,
+        let begun = match self.check_append(start).await {
+            Ok(mailbox) => self
+                .backend
+                .upload(start.size)
+                .map(|upload| (mailbox, upload))
+                .map_err(Stop::from),
+            Err(stop) => Err(stop),
+        };
+        let (mailbox, mut upload) = match begun {
+            Ok(begun) => begun,
             Err(stop) => {
                 self.conn.framer.refuse_literal();
                 return Err(stop);
             }
         };
-        let mut upload = self.backend.upload(start.size);
         self.conn.framer.accept_literal();
         if start.sync {
             self.conn.out.continuation("Ready for the message");

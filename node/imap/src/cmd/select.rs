@@ -37,9 +37,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let mut view = View::open(&opened);
         view.mark_recent(&opened.uids, recent_from);
         self.describe(&opened, &mut view, read_only);
+        let uid_validity = opened.folder.uid_validity;
         let keywords = opened.keywords;
         self.selected = Some(Selected {
             mailbox,
+            uid_validity,
             read_only,
             view,
             is_stale: false,

@@ -55,7 +55,8 @@ pub(super) fn delete<R: Rows>(entry: &mut Entry<'_, '_, R>, id: AccountId) -> Re
     account.row.set_state(State::Deleted);
     account.row.deleted_ms = entry.time.0;
     account.save(entry.rows);
-    let due = entry.time.after(limits::RETENTION_MS);
+    // It stays for as long as its retention is now.
+    let due = entry.time.after(account.retention(entry.rows.meta()));
     entry
         .rows
         .put(Key::Due(due, Due::Account(id)).encode(), Bytes::new());

@@ -9,7 +9,7 @@ use super::{Entry, Stop, flags};
 use crate::command::{Rejection, Reply};
 use crate::event::EventKind;
 use crate::keywords::Keywords;
-use crate::stored::StoredMessage;
+use crate::stored::{MessageState, StoredMessage};
 use crate::types::{AccountId, Flags, MailboxId, Millis, NewBody, UidValidity};
 
 /// Appends a message.
@@ -38,7 +38,7 @@ pub(super) fn run<R: Rows>(
         known.ensure_all(entry.rows, flags.keywords())?
     };
     let mut message = StoredMessage {
-        expunged: false,
+        state: MessageState::Live,
         system: flags.system,
         row: MailMessageRow {
             keywords,

@@ -5,13 +5,13 @@
 
 use rows::Rows;
 
-use super::state::{Account, Found, Mailbox};
+use super::state::{Account, Found, Leaving, Mailbox};
 use super::uploads::References;
 use super::{Entry, Stop};
 use crate::command::{Rejection, Reply};
 use crate::event::EventKind;
 use crate::keywords::Keywords;
-use crate::types::{AccountId, MailboxId, ModSeq, UidRanges, UidValidity};
+use crate::types::{AccountId, MailboxId, ModSeq, SystemFlags, UidRanges, UidValidity};
 
 /// COPY.
 pub(super) fn copy<R: Rows>(
@@ -31,7 +31,8 @@ pub(super) fn copy<R: Rows>(
     if !found.is_empty() && account.lacks_room(bytes) {
         return Err(Rejection::OverQuota.into());
     }
-    let copied = place(entry, &mut account, from, to, &found)?;
+    let nothing = SystemFlags::NONE;
+    let copied = place(entry, &mut account, (from, to), &found, nothing)?;
     account.save(entry.rows);
     copied.references.settle(entry.rows)?;
     Ok(Reply::Copied {
@@ -52,15 +53,16 @@ pub(super) fn transfer<R: Rows>(
     let mut account = Account::load(entry, account)?;
     let source = Mailbox::load(entry, account.id, from)?;
     let found = source.find(entry, uids, |_| true)?;
-    let copied = place(entry, &mut account, from, to, &found)?;
+    let nothing = SystemFlags::NONE;
+    let copied = place(entry, &mut account, (from, to), &found, nothing)?;
     let modseq = copied.modseq;
     if !found.is_empty() {
         // Loaded anew: it may be the target too, which has changed.
         let mut source = Mailbox::load(entry, account.id, from)?;
         for one in found {
-            source.depart(entry.rows, &mut account, one)?;
+            source.depart(entry.rows, &mut account, one, Leaving::Moved)?;
         }
-        source.log(entry, modseq, &UidRanges::new(), &copied.from)?;
+        source.log(entry, &account, &UidRanges::new(), &copied.from)?;
         source.save(entry.rows);
         entry.hint(account.id, from, modseq, EventKind::Expunged);
     }
@@ -76,22 +78,24 @@ pub(super) fn transfer<R: Rows>(
 }
 
 /// What was placed into the target.
-struct Placed {
-    uid_validity: UidValidity,
-    from: UidRanges,
-    to: UidRanges,
+pub(super) struct Placed {
+    pub uid_validity: UidValidity,
+    pub from: UidRanges,
+    pub to: UidRanges,
     /// Of the arrivals; the account's last if nothing arrived.
-    modseq: ModSeq,
+    pub modseq: ModSeq,
     /// To be settled when the account was saved.
-    references: References,
+    pub references: References,
 }
 
-fn place<R: Rows>(
+/// Puts copies of messages of one mailbox into another, or into the same, without some of their
+/// flags. The caller saves the account.
+pub(super) fn place<R: Rows>(
     entry: &mut Entry<'_, '_, R>,
     account: &mut Account,
-    from: MailboxId,
-    to: MailboxId,
+    (from, to): (MailboxId, MailboxId),
     found: &[Found],
+    without: SystemFlags,
 ) -> Result<Placed, Stop> {
     let mut target = Mailbox::load(entry, account.id, to)?;
     let mut placed = Placed {
@@ -112,6 +116,7 @@ fn place<R: Rows>(
     for one in found {
         let mut message = one.decode()?;
         translation.translate(entry, &mut message.row.keywords)?;
+        message.system = message.system.without(without);
         message.row.saved_ms = entry.stamp.issued.0;
         placed.references.add(entry.rows, &message.body()?, 1);
         let uid = target.arrive(entry.rows, account, message, placed.modseq)?;

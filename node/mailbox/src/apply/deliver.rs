@@ -16,7 +16,7 @@ use crate::command::{Confirmed, Deliver, Delivered, Recipient, Rejection, Reply}
 use crate::event::EventKind;
 use crate::keys::Key;
 use crate::limits;
-use crate::stored::StoredMessage;
+use crate::stored::{MessageState, StoredMessage};
 use crate::types::{AccountId, Body, Hash16, Lane, MailboxId, Millis, ModSeq, SystemFlags, names};
 
 /// Delivers to every recipient.
@@ -98,7 +98,7 @@ fn to_recipient<R: Rows>(
         }
     };
     let mut message = StoredMessage {
-        expunged: false,
+        state: MessageState::Live,
         system: SystemFlags::NONE,
         row: MailMessageRow {
             internal_ms: received.0,

@@ -2,7 +2,7 @@
 
 use rows::Rows;
 
-use super::state::{Account, Mailbox};
+use super::state::{Account, Leaving, Mailbox};
 use super::{Entry, Stop};
 use crate::command::Reply;
 use crate::event::EventKind;
@@ -32,10 +32,11 @@ pub(super) fn run<R: Rows>(
     }
     let modseq = account.next_modseq();
     let uids: UidRanges = found.iter().map(|one| one.uid).collect();
+    let leaving = Leaving::Expunged(entry.time);
     for one in found {
-        mailbox.depart(entry.rows, &mut account, one)?;
+        mailbox.depart(entry.rows, &mut account, one, leaving)?;
     }
-    mailbox.log(entry, modseq, &UidRanges::new(), &uids)?;
+    mailbox.log(entry, &account, &UidRanges::new(), &uids)?;
     mailbox.save(entry.rows);
     account.save(entry.rows);
     entry.hint(account.id, mailbox.id, modseq, EventKind::Expunged);

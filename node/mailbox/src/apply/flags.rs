@@ -85,7 +85,7 @@ pub(super) fn store<R: Rows>(
         });
     }
     account.next_modseq();
-    mailbox.log(entry, modseq, &changed, &UidRanges::new())?;
+    mailbox.log(entry, &account, &changed, &UidRanges::new())?;
     mailbox.save(entry.rows);
     account.save(entry.rows);
     entry.hint(account.id, mailbox.id, modseq, EventKind::Flags);

@@ -3,10 +3,10 @@
 //! A name has a row while it has a mailbox or a subscription. Its mailbox has a row of its own,
 //! which outlives the name: a deleted mailbox keeps its messages for the retention.
 
-use proto::v1::{MailFolderRow, MailNameRow};
+use proto::v1::{MailFolderRow, MailNameRow, MailVacantRow};
 use rows::{Fault, Rows};
 
-use super::state::{Account, Mailbox, add_long};
+use super::state::{Account, Mailbox, add_long, signed, vacated_by};
 use super::{Entry, Stop};
 use crate::codec::use_number;
 use crate::command::{Rejection, Reply};
@@ -64,9 +64,17 @@ pub(super) fn delete<R: Rows>(
         .bytes
         .checked_sub(mailbox.row.bytes)
         .ok_or_else(|| Fault::invariant("an account has less than its mailbox (M5)"))?;
+    account.hold(mailbox.row.messages.into(), signed(mailbox.row.bytes)?)?;
     mailbox.row.deleted_ms = entry.time.0;
     mailbox.row.highest_modseq = modseq.0;
-    mailbox.set_due(entry.rows, Some(entry.time.after(limits::RETENTION_MS)));
+    let due = entry.time.after(account.retention(entry.rows.meta()));
+    mailbox.set_due(entry.rows, Some(due));
+    let vacant = MailVacantRow {
+        mailbox: mailbox.id.0,
+    };
+    entry
+        .rows
+        .put_row(keys::vacant_key(account.id, &name), &vacant);
     mailbox.save(entry.rows);
     account.save(entry.rows);
     entry.hint(account.id, mailbox.id, modseq, EventKind::Folders);
@@ -165,8 +173,8 @@ pub(super) fn name_row<R: Rows>(
         .unwrap_or_default())
 }
 
-/// Sets what a name stands for; it has a row only if that is something. The caller saves the
-/// account.
+/// Sets what a name stands for; it has a row only if that is something. Whoever left the name for a
+/// mailbox has no claim to it any more. The caller saves the account.
 pub(super) fn set_name<R: Rows>(
     entry: &mut Entry<'_, '_, R>,
     account: &mut Account,
@@ -183,6 +191,9 @@ pub(super) fn set_name<R: Rows>(
         (false, true) => account.row.names += 1,
         (true, false) => account.row.names -= 1,
         _ => {}
+    }
+    if row.mailbox != 0 && vacated_by(entry.rows, account.id, name)?.is_some() {
+        entry.rows.delete(keys::vacant_key(account.id, name));
     }
     if wanted {
         entry.rows.put_row(key, row);

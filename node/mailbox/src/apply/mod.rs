@@ -3,6 +3,7 @@
 //! ```text
 //!   apply -> lanes::admit      was it run before?
 //!         -> a command's file  accounts folders rename deliver append flags copy expunge uploads
+//!                              undelete restore retention
 //!         -> lanes::record     what became of it
 //! ```
 //!
@@ -20,9 +21,12 @@ mod flags;
 mod folders;
 mod lanes;
 mod rename;
+mod restore;
+mod retention;
 mod state;
 mod sweep;
 mod tick;
+mod undelete;
 mod uploads;
 
 pub use tick::next_due;
@@ -201,6 +205,27 @@ fn run<R: Rows>(entry: &mut Entry<'_, '_, R>, command: &Command) -> Result<Reply
             mailbox,
             uids,
         } => expunge::run(entry, *account, *mailbox, uids.as_ref()),
+        Command::SetRetention { account, retention } => {
+            retention::of_account(entry, *account, *retention)
+        }
+        Command::SetDefaultRetention { retention } => retention::by_default(entry, *retention),
+        Command::Undelete {
+            account,
+            from,
+            to,
+            uids,
+            since,
+        } => undelete::messages(entry, *account, (*from, *to), uids, *since),
+        Command::RestoreMailbox {
+            account,
+            mailbox,
+            name,
+        } => restore::run(entry, *account, *mailbox, name.as_deref()),
+        Command::Purge {
+            account,
+            mailbox,
+            from,
+        } => undelete::purge(entry, *account, *mailbox, *from),
         Command::Tick => Err(Fault::invariant("a tick is no command of a lane").into()),
     }
 }

@@ -1,7 +1,9 @@
 //! Accounts and mailboxes while a command changes them: loaded, counted, saved.
 
 use bytes::Bytes;
-use proto::v1::{MailAccountRow, MailFolderRow, mail_account_row::State};
+use proto::v1::{
+    MailAccountRow, MailFolderRow, MailMetaRow, MailVacantRow, mail_account_row::State,
+};
 use rows::{Fault, Rows};
 
 use super::{Entry, Stop};
@@ -10,7 +12,7 @@ use crate::keys::{self, AccountKey, Due, Key};
 use crate::layer::Layer;
 use crate::limits;
 use crate::select;
-use crate::stored::{StoredChange, StoredMessage, peek};
+use crate::stored::{MessageState, StoredChange, StoredMessage, peek};
 use crate::types::{AccountId, MailboxId, Millis, ModSeq, SystemFlags, Uid, UidRanges};
 
 /// An account that a command works on.
@@ -60,6 +62,18 @@ impl Account {
         let now = u32::try_from(time.seconds()).unwrap_or(u32::MAX);
         self.row.uid_validity = self.row.uid_validity.saturating_add(1).max(now);
         self.row.uid_validity
+    }
+
+    /// For how long what it deletes is kept, in milliseconds of log time.
+    pub fn retention(&self, meta: &MailMetaRow) -> u64 {
+        let set = self.row.retention_ms.or(meta.retention_ms);
+        set.unwrap_or(limits::RETENTION_MS)
+    }
+
+    /// Counts in or out what is held for the retention (invariant M5).
+    pub fn hold(&mut self, messages: i64, bytes: i64) -> Result<(), Fault> {
+        add_long(&mut self.row.held_messages, messages)?;
+        add_long(&mut self.row.held_bytes, bytes)
     }
 
     /// Whether `bytes` more would be too many.
@@ -127,7 +141,8 @@ impl Mailbox {
         self.row.uid_next += 1;
         self.row.highest_modseq = modseq.0;
         self.row.arrived_modseq = modseq.0;
-        message.expunged = false;
+        message.state = MessageState::Live;
+        message.row.expunged_ms = 0;
         message.row.modseq = modseq.0;
         message.row.arrived = modseq.0;
         self.count(account, &message, 1)?;
@@ -138,18 +153,56 @@ impl Mailbox {
         Ok(uid)
     }
 
-    /// Turns a message into an expunged one; the caller logs it.
+    /// Turns a message into one that is not there any more; the caller logs it.
     pub fn depart<R: Rows>(
         &mut self,
         rows: &mut Layer<'_, R>,
         account: &mut Account,
         found: Found,
+        leaving: Leaving,
     ) -> Result<(), Fault> {
         let mut message = found.decode()?;
         self.count(account, &message, -1)?;
-        message.expunged = true;
+        match leaving {
+            Leaving::Moved => message.state = MessageState::Moved,
+            Leaving::Expunged(time) => {
+                message.state = MessageState::Expunged;
+                message.row.expunged_ms = time.0;
+                self.hold(account, &message, 1)?;
+            }
+        }
         rows.put(found.key, message.encode());
         Ok(())
+    }
+
+    /// Counts an expunged message in or out of what can be restored (invariant M5).
+    pub fn hold(
+        &mut self,
+        account: &mut Account,
+        message: &StoredMessage,
+        change: i32,
+    ) -> Result<(), Fault> {
+        let bytes = signed(message.size())? * i64::from(change);
+        add(&mut self.row.held_messages, change)?;
+        add_long(&mut self.row.held_bytes, bytes)?;
+        account.hold(change.into(), bytes)
+    }
+
+    /// A deleted mailbox cannot be restored any more: its rows go bit by bit, and count no more.
+    /// Says how many messages it had, expunged ones included, and their bytes.
+    pub fn let_go<R: Rows>(
+        &mut self,
+        rows: &mut Layer<'_, R>,
+        account: &mut Account,
+    ) -> Result<(u64, u64), Fault> {
+        self.row.going = true;
+        let messages = u64::from(self.row.messages) + u64::from(self.row.held_messages);
+        let bytes = self.row.bytes + self.row.held_bytes;
+        account.hold(-signed(messages)?, -signed(bytes)?)?;
+        if vacated_by(rows, account.id, &self.row.name)? == Some(self.id) {
+            rows.delete(keys::vacant_key(account.id, &self.row.name));
+        }
+        Ok((messages, bytes))
     }
 
     /// Counts a message in or out (invariant M5).
@@ -159,7 +212,7 @@ impl Mailbox {
         message: &StoredMessage,
         change: i32,
     ) -> Result<(), Fault> {
-        let bytes = i64::try_from(message.size()).map_err(|_| broken())? * i64::from(change);
+        let bytes = signed(message.size())? * i64::from(change);
         add(&mut self.row.messages, change)?;
         add_long(&mut self.row.bytes, bytes)?;
         self.count_flags(message.system, change)?;
@@ -178,14 +231,16 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Logs what a command changed or expunged here, and sees to it that the log is trimmed.
+    /// Logs what a command changed or expunged here under the account's last MODSEQ, and sees to it
+    /// that the log is trimmed.
     pub fn log<R: Rows>(
         &mut self,
         entry: &mut Entry<'_, '_, R>,
-        modseq: ModSeq,
+        account: &Account,
         changed: &UidRanges,
         expunged: &UidRanges,
     ) -> Result<(), Fault> {
+        let modseq = account.modseq();
         self.row.highest_modseq = modseq.0;
         let (changed, expunged) = (pieces(changed), pieces(expunged));
         let empty = UidRanges::new();
@@ -202,7 +257,8 @@ impl Mailbox {
             entry.rows.put(key.encode(), change.encode());
         }
         if self.row.due_ms == 0 {
-            self.set_due(entry.rows, Some(entry.time.after(limits::RETENTION_MS)));
+            let retention = account.retention(entry.rows.meta());
+            self.set_due(entry.rows, Some(entry.time.after(retention)));
         }
         Ok(())
     }
@@ -249,6 +305,25 @@ impl Mailbox {
     }
 }
 
+/// How a message leaves a mailbox.
+#[derive(Clone, Copy)]
+pub(super) enum Leaving {
+    /// It was expunged at this time.
+    Expunged(Millis),
+    /// It went into another mailbox, or came back under another UID.
+    Moved,
+}
+
+/// The deleted mailbox that left a name, if no other one had the name since.
+pub(super) fn vacated_by<R: Rows>(
+    rows: &Layer<'_, R>,
+    account: AccountId,
+    name: &str,
+) -> Result<Option<MailboxId>, Fault> {
+    let row: Option<MailVacantRow> = rows.row(&keys::vacant_key(account, name))?;
+    Ok(row.map(|row| MailboxId(row.mailbox)))
+}
+
 /// A message's row as it was read.
 pub(super) struct Found {
     pub uid: Uid,
@@ -275,6 +350,11 @@ fn pieces(uids: &UidRanges) -> Vec<UidRanges> {
         .chunks(limits::RANGES_PER_CHANGE_ROW)
         .map(part)
         .collect()
+}
+
+/// A number of bytes or messages, to be taken away.
+pub(super) fn signed(number: u64) -> Result<i64, Fault> {
+    i64::try_from(number).map_err(|_| broken())
 }
 
 fn add(counter: &mut u32, change: i32) -> Result<(), Fault> {

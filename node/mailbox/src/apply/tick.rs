@@ -5,6 +5,7 @@
 //!                         and all of a mailbox that was deleted so long ago
 //!              accounts:  all of one that was deleted so long ago
 //!              uploads:   those that nobody finished
+//!              retention: it became shorter, so mailboxes may be due earlier
 //!   sweep      lanes and duplicates
 //! ```
 //!
@@ -20,9 +21,9 @@ use super::uploads::{self, References};
 use crate::keys::{self, AccountKey, Due, Key, Span};
 use crate::layer::Layer;
 use crate::limits;
-use crate::stored::{StoredChange, StoredMessage, read};
+use crate::stored::{MessageState, StoredChange, StoredMessage, decode, read};
 use crate::types::{AccountId, MailboxId, Millis, ModSeq, Uid, UidRanges};
-use proto::v1::{MailMetaRow, mail_account_row::State};
+use proto::v1::{MailFolderRow, MailMetaRow, mail_account_row::State};
 
 /// When the next [`crate::Command::Tick`] has something to do, in log time; `None` while there is
 /// nothing that will expire.
@@ -55,7 +56,9 @@ pub(super) fn run<R: Rows>(rows: &mut Layer<'_, R>, now: Millis) -> Result<(), F
         tick.spend(1);
         match due {
             Due::Folder(account, mailbox) => tick.folder(time, account, mailbox)?,
-            Due::Account(account) => tick.account(time, account)?,
+            Due::Account(account) => tick.deleted_account(time, account)?,
+            Due::Retention(account, from) => tick.retention(time, account, from)?,
+            Due::Retentions(account, from) => tick.retentions(time, account, from)?,
             Due::Upload(upload) => {
                 tick.rows.delete(Key::Due(time, due).encode());
                 if let Some(later) = uploads::expire(tick.rows, upload, now)? {
@@ -92,29 +95,110 @@ impl<R: Rows> Tick<'_, '_, R> {
     }
 
     fn folder(&mut self, due: Millis, id: AccountId, mailbox: MailboxId) -> Result<(), Fault> {
-        let account = Account::row(self.rows, id)?;
-        let lives = account.is_some_and(|account| account.state() != State::Deleted);
-        let found = if lives {
-            Mailbox::any(self.rows, id, mailbox)?
-        } else {
-            None
+        let account = self.account(id)?;
+        let found = match &account {
+            Some(_) => Mailbox::any(self.rows, id, mailbox)?,
+            None => None,
         };
-        let Some(mut mailbox) = found else {
+        let (Some(mut account), Some(mut mailbox)) = (account, found) else {
             // Its account was deleted: what is left goes with that.
             self.rows
                 .delete(Key::Due(due, Due::Folder(id, mailbox)).encode());
             return Ok(());
         };
-        if mailbox.row.deleted_ms != 0 {
-            return self.deleted_folder(mailbox);
+        if mailbox.row.deleted_ms == 0 {
+            self.trim(&mut account, &mut mailbox)?;
+            account.save(self.rows);
+            mailbox.save(self.rows);
+            return Ok(());
         }
-        self.trim(&mut mailbox)?;
-        mailbox.save(self.rows);
+        if !mailbox.row.going {
+            let retention = account.retention(self.rows.meta());
+            let due = Millis(mailbox.row.deleted_ms).after(retention);
+            if due > self.now {
+                mailbox.set_due(self.rows, Some(due));
+                mailbox.save(self.rows);
+                return Ok(());
+            }
+            mailbox.let_go(self.rows, &mut account)?;
+            account.save(self.rows);
+            mailbox.save(self.rows);
+        }
+        self.going_folder(mailbox)
+    }
+
+    /// An account that was not deleted.
+    fn account(&mut self, id: AccountId) -> Result<Option<Account>, Fault> {
+        let row = Account::row(self.rows, id)?;
+        let row = row.filter(|row| row.state() != State::Deleted);
+        Ok(row.map(|row| Account { id, row }))
+    }
+
+    /// Lets mailboxes be looked at, since they may be due earlier than they say. Says from which on
+    /// to go on when the budget is spent.
+    fn hasten(&mut self, account: AccountId, from: MailboxId) -> Result<Option<MailboxId>, Fault> {
+        let rows = self
+            .rows
+            .collect(&keys::folders(account, from), self.budget)?;
+        let more = rows.len() == self.budget;
+        self.spend(rows.len());
+        let mut next = from;
+        for (key, value) in rows {
+            let Key::Of(_, AccountKey::Folder(id)) = Key::decode(&key)? else {
+                return Err(Fault::row(&key, "not a mailbox"));
+            };
+            let row: MailFolderRow = decode(&key, value)?;
+            let mut mailbox = Mailbox { account, id, row };
+            if mailbox.row.due_ms > self.now.0 {
+                mailbox.set_due(self.rows, Some(self.now));
+                mailbox.save(self.rows);
+            }
+            next = MailboxId(id.0 + 1);
+        }
+        Ok(more.then_some(next))
+    }
+
+    /// The retention of an account became shorter.
+    fn retention(&mut self, time: Millis, id: AccountId, from: MailboxId) -> Result<(), Fault> {
+        self.rows
+            .delete(Key::Due(time, Due::Retention(id, from)).encode());
+        if self.account(id)?.is_some()
+            && let Some(next) = self.hasten(id, from)?
+        {
+            let rest = Key::Due(time, Due::Retention(id, next));
+            self.rows.put(rest.encode(), Bytes::new());
+        }
         Ok(())
     }
 
-    /// Removes all of a mailbox that was deleted; its row goes last.
-    fn deleted_folder(&mut self, mut mailbox: Mailbox) -> Result<(), Fault> {
+    /// The retention of all accounts without one of their own became shorter.
+    fn retentions(&mut self, time: Millis, id: AccountId, from: MailboxId) -> Result<(), Fault> {
+        self.rows
+            .delete(Key::Due(time, Due::Retentions(id, from)).encode());
+        let account = self.account(id)?;
+        let mut rest = None;
+        if account.is_some_and(|account| account.row.retention_ms.is_none()) {
+            rest = self.hasten(id, from)?.map(|next| (id, next));
+        }
+        if rest.is_none() {
+            let (first, end) = keys::accounts_after(id);
+            if let Some(row) = self.rows.scan(&first, &end)?.next() {
+                let (key, _) = row?;
+                let Key::Of(next, _) = Key::decode(&key)? else {
+                    return Err(Fault::row(&key, "not a row of an account"));
+                };
+                rest = Some((next, MailboxId(0)));
+            }
+        }
+        if let Some((id, from)) = rest {
+            let rest = Key::Due(time, Due::Retentions(id, from));
+            self.rows.put(rest.encode(), Bytes::new());
+        }
+        Ok(())
+    }
+
+    /// Removes all of a mailbox that cannot be restored any more; its row goes last.
+    fn going_folder(&mut self, mut mailbox: Mailbox) -> Result<(), Fault> {
         let (account, id) = (mailbox.account, mailbox.id);
         let mut left = true;
         for span in [
@@ -136,7 +220,7 @@ impl<R: Rows> Tick<'_, '_, R> {
     }
 
     /// Removes all of an account that was deleted; its row goes last.
-    fn account(&mut self, due: Millis, account: AccountId) -> Result<(), Fault> {
+    fn deleted_account(&mut self, due: Millis, account: AccountId) -> Result<(), Fault> {
         if !self.remove_all(&keys::inside(account))? {
             self.rows
                 .delete(Key::Of(account, AccountKey::State).encode());
@@ -154,8 +238,10 @@ impl<R: Rows> Tick<'_, '_, R> {
         let mut references = References::default();
         for (key, value) in rows {
             if let Key::Of(_, AccountKey::Message(..)) = Key::decode(&key)? {
-                let body = StoredMessage::decode(&key, value.clone())?.body()?;
-                references.add(self.rows, &body, -1);
+                let message = StoredMessage::decode(&key, value.clone())?;
+                if let Some(body) = message.referred()? {
+                    references.add(self.rows, &body, -1);
+                }
             }
             self.rows.delete(key);
         }
@@ -166,7 +252,8 @@ impl<R: Rows> Tick<'_, '_, R> {
 
     /// Removes changes whose retention is over, with the messages that they expunged, and sets when
     /// the next one's will be.
-    fn trim(&mut self, mailbox: &mut Mailbox) -> Result<(), Fault> {
+    fn trim(&mut self, account: &mut Account, mailbox: &mut Mailbox) -> Result<(), Fault> {
+        let retention = account.retention(self.rows.meta());
         let (mut from, to) = keys::changes(mailbox.account, mailbox.id, ModSeq(0));
         while self.budget > 0 {
             let Some(row) = self.rows.scan(&from, &to)?.next() else {
@@ -179,7 +266,7 @@ impl<R: Rows> Tick<'_, '_, R> {
                 return Err(Fault::row(&key, "not a change"));
             };
             let mut change = StoredChange::decode(&key, value.clone())?;
-            let due = change.time.after(limits::RETENTION_MS);
+            let due = change.time.after(retention);
             if due > self.now {
                 mailbox.set_due(self.rows, Some(due));
                 return Ok(());
@@ -189,7 +276,7 @@ impl<R: Rows> Tick<'_, '_, R> {
                 mailbox.row.vanished_floor = modseq.0;
             }
             self.spend(1);
-            self.remove_expunged(mailbox, &mut change.expunged)?;
+            self.remove_expunged(account, mailbox, &mut change.expunged)?;
             let rest = (!change.expunged.is_empty()).then(|| change.encode());
             match rest {
                 Some(rest) => self.rows.put(key, rest),
@@ -200,7 +287,12 @@ impl<R: Rows> Tick<'_, '_, R> {
     }
 
     /// Removes expunged messages as far as the budget goes, and takes them out of `uids`.
-    fn remove_expunged(&mut self, mailbox: &Mailbox, uids: &mut UidRanges) -> Result<(), Fault> {
+    fn remove_expunged(
+        &mut self,
+        account: &mut Account,
+        mailbox: &mut Mailbox,
+        uids: &mut UidRanges,
+    ) -> Result<(), Fault> {
         let mut references = References::default();
         let gone: UidRanges = uids.iter().take(self.budget).collect();
         for uid in gone.iter() {
@@ -209,10 +301,16 @@ impl<R: Rows> Tick<'_, '_, R> {
                 return Err(Fault::row(&key, "an expunged message is gone too early"));
             };
             let message = StoredMessage::decode(&key, value.clone())?;
-            if !message.expunged {
-                return Err(Fault::row(&key, "an expunged message is not expunged"));
+            match message.state {
+                MessageState::Live => {
+                    return Err(Fault::row(&key, "an expunged message is not expunged"));
+                }
+                MessageState::Expunged => mailbox.hold(account, &message, -1)?,
+                MessageState::Moved | MessageState::Purged => {}
             }
-            references.add(self.rows, &message.body()?, -1);
+            if let Some(body) = message.referred()? {
+                references.add(self.rows, &body, -1);
+            }
             self.rows.delete(key);
         }
         *uids = uids.subtract(&gone);

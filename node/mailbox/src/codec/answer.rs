@@ -7,8 +7,8 @@ use proto::v1::{self as wire};
 use rows::Fault;
 
 use super::{
-    bytes_of, exact, flags_in, flags_out, hash_of, malformed, pack_uids, required, unpack_uids,
-    upload_bytes, upload_of, use_number, use_of,
+    bytes_of, exact, flags_in, flags_out, hash_of, malformed, pack_uids, required, retained,
+    unpack_uids, upload_bytes, upload_of, use_number, use_of,
 };
 use crate::query::{Answer, Changes, Digest, Folder, Message, Messages, Opened, QueryError, Usage};
 use crate::types::{Body, BodyAt, MailboxId, Millis, ModSeq, Piece, Uid, UidValidity};
@@ -65,7 +65,13 @@ pub fn decode_answer(bytes: &Bytes) -> Result<Answer, QueryError> {
             bytes: sent.bytes,
             messages: sent.messages,
             quota_bytes: sent.quota_bytes,
+            held_bytes: sent.held_bytes,
+            held_messages: sent.held_messages,
+            retention: Millis(sent.retention_ms),
+            own_retention: sent.own_retention,
         }),
+        Kind::Deleted(sent) => Answer::Deleted(retained::deleted_in(&sent)),
+        Kind::DeletedFolders(sent) => Answer::DeletedFolders(retained::folders_in(sent)),
         Kind::Digest(sent) => Answer::Digest(Digest {
             applied_index: sent.applied_index,
             digest: hash_of(&sent.digest)?.0,
@@ -108,7 +114,13 @@ fn kind_out(answer: &Answer) -> Kind {
             bytes: usage.bytes,
             messages: usage.messages,
             quota_bytes: usage.quota_bytes,
+            held_bytes: usage.held_bytes,
+            held_messages: usage.held_messages,
+            retention_ms: usage.retention.0,
+            own_retention: usage.own_retention,
         }),
+        Answer::Deleted(page) => Kind::Deleted(retained::deleted_out(page)),
+        Answer::DeletedFolders(page) => Kind::DeletedFolders(retained::folders_out(page)),
         Answer::Digest(digest) => Kind::Digest(wire::MailboxDigest {
             applied_index: digest.applied_index,
             digest: Bytes::copy_from_slice(&digest.digest),

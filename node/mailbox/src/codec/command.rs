@@ -6,8 +6,8 @@ use proto::v1::{self as wire, mailbox_store};
 use rows::Fault;
 
 use super::{
-    bytes_of, exact, flags_in, flags_out, hash_of, malformed, pack_uids, required, unpack_uids,
-    upload_bytes, upload_of, use_number, use_of,
+    bytes_of, exact, flags_in, flags_out, hash_of, malformed, pack_uids, required, retained,
+    unpack_uids, upload_bytes, upload_of, use_number, use_of,
 };
 use crate::command::{Command, Confirmed, Deliver, Envelope, NewFolder, Recipient, StoreMode};
 use crate::types::{
@@ -136,6 +136,11 @@ fn kind_out(command: &Command) -> Kind {
             mailbox,
             uids,
         } => expunge_out(*account, *mailbox, uids.as_ref()),
+        Command::SetRetention { .. }
+        | Command::SetDefaultRetention { .. }
+        | Command::Undelete { .. }
+        | Command::RestoreMailbox { .. }
+        | Command::Purge { .. } => retained::kind_out(command),
         Command::Tick => Kind::Tick(wire::MailboxTick {}),
     }
 }
@@ -268,7 +273,8 @@ fn body_out(body: &NewBody) -> wire::MailboxNewBody {
 }
 
 fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault> {
-    Ok(match required(command.kind, "a command's kind")? {
+    let kind = required(command.kind, "a command's kind")?;
+    Ok(match kind {
         Kind::CreateAccount(sent) => Command::CreateAccount {
             account: AccountId(sent.account),
             folders: sent
@@ -329,6 +335,11 @@ fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault> {
             mailbox: MailboxId(sent.mailbox),
             uids: sent.uids.map(|uids| unpack_uids(&uids.uids)).transpose()?,
         },
+        Kind::SetRetention(_)
+        | Kind::DefaultRetention(_)
+        | Kind::Undelete(_)
+        | Kind::Restore(_)
+        | Kind::Purge(_) => retained::command_in(kind)?,
         Kind::Tick(wire::MailboxTick {}) => Command::Tick,
     })
 }

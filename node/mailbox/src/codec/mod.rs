@@ -11,12 +11,14 @@
 //!   outcome   Outcome, and the shorter form that a lane keeps
 //!   query     Query
 //!   answer    Answer
+//!   retained  those of them that concern what was deleted
 //! ```
 
 mod answer;
 mod command;
 mod outcome;
 mod query;
+mod retained;
 
 pub use answer::{decode_answer, encode_answer};
 pub use command::{decode_command, decode_envelope, encode_command, encode_envelope};

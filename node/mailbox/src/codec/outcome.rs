@@ -57,6 +57,20 @@ pub(crate) fn kept(outcome: &Outcome) -> Bytes {
             uids: UidRanges::new(),
             modseq: *modseq,
         }),
+        Outcome::Done(Reply::Restored {
+            uid_validity,
+            modseq,
+            messages,
+            next,
+            ..
+        }) => Outcome::Done(Reply::Restored {
+            uid_validity: *uid_validity,
+            from: UidRanges::new(),
+            to: UidRanges::new(),
+            modseq: *modseq,
+            messages: *messages,
+            next: *next,
+        }),
         _ => Outcome::Forgotten,
     })
 }
@@ -110,6 +124,30 @@ fn reply_out(reply: &Reply) -> Kind {
         Reply::Expunged { uids, modseq } => Kind::Expunged(wire::MailboxExpunged {
             uids: pack_uids(uids),
             modseq: modseq.0,
+        }),
+        Reply::Restored {
+            uid_validity,
+            from,
+            to,
+            modseq,
+            messages,
+            next,
+        } => Kind::Restored(wire::MailboxRestored {
+            uid_validity: uid_validity.0,
+            from: pack_uids(from),
+            to: pack_uids(to),
+            modseq: modseq.0,
+            messages: *messages,
+            next: next.map(|uid| uid.0),
+        }),
+        Reply::Purged {
+            messages,
+            bytes,
+            next,
+        } => Kind::Purged(wire::MailboxPurged {
+            messages: *messages,
+            bytes: *bytes,
+            next: next.map(|uid| uid.0),
         }),
     }
 }
@@ -198,6 +236,19 @@ fn outcome_in(kind: Kind) -> Result<Outcome, Fault> {
         Kind::Expunged(sent) => Reply::Expunged {
             uids: unpack_uids(&sent.uids)?,
             modseq: ModSeq(sent.modseq),
+        },
+        Kind::Restored(sent) => Reply::Restored {
+            uid_validity: UidValidity(sent.uid_validity),
+            from: unpack_uids(&sent.from)?,
+            to: unpack_uids(&sent.to)?,
+            modseq: ModSeq(sent.modseq),
+            messages: sent.messages,
+            next: sent.next.map(Uid),
+        },
+        Kind::Purged(sent) => Reply::Purged {
+            messages: sent.messages,
+            bytes: sent.bytes,
+            next: sent.next.map(Uid),
         },
         Kind::Rejected(sent) => return Ok(Outcome::Rejected(rejection_in(sent.reason)?)),
         Kind::Forgotten(_) => return Ok(Outcome::Forgotten),

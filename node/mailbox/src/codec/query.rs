@@ -7,7 +7,7 @@ use rows::Fault;
 
 use super::{bytes_of, exact, pack_uids, required, unpack_uids, upload_bytes, upload_of};
 use crate::query::Query;
-use crate::types::{AccountId, MailboxId, ModSeq};
+use crate::types::{AccountId, MailboxId, ModSeq, Uid};
 
 /// The bytes of a query.
 pub fn encode_query(query: &Query) -> Bytes {
@@ -51,6 +51,23 @@ pub fn encode_query(query: &Query) -> Bytes {
             upload: upload_bytes(*upload),
         }),
         Query::Usage { account } => Kind::Usage(wire::MailboxQueryAccount { account: account.0 }),
+        Query::Deleted {
+            account,
+            mailbox,
+            from,
+            limit,
+        } => Kind::Deleted(wire::MailboxQueryDeleted {
+            account: account.0,
+            mailbox: mailbox.0,
+            from: from.0,
+            limit: *limit,
+        }),
+        Query::DeletedFolders { account, from } => {
+            Kind::DeletedFolders(wire::MailboxQueryDeletedFolders {
+                account: account.0,
+                from: from.0,
+            })
+        }
         Query::Digest => Kind::Digest(wire::MailboxQueryDigest {}),
     };
     bytes_of(&wire::MailboxQuery { kind: Some(kind) })
@@ -90,6 +107,16 @@ pub fn decode_query(bytes: &Bytes) -> Result<Query, Fault> {
         },
         Kind::Usage(sent) => Query::Usage {
             account: AccountId(sent.account),
+        },
+        Kind::Deleted(sent) => Query::Deleted {
+            account: AccountId(sent.account),
+            mailbox: MailboxId(sent.mailbox),
+            from: Uid(sent.from),
+            limit: sent.limit,
+        },
+        Kind::DeletedFolders(sent) => Query::DeletedFolders {
+            account: AccountId(sent.account),
+            from: MailboxId(sent.from),
         },
         Kind::Digest(_) => Query::Digest,
     })

@@ -3,12 +3,14 @@
 use proto::v1::{MailFolderRow, MailNameRow};
 use rows::{Fault, Rows};
 
-use super::{Folder, Opened, QueryError, Usage, account_row, folder_row};
+use super::{Folder, Opened, QueryError, Usage, account_row, deleted, folder_row};
 use crate::codec::use_of;
 use crate::keys::{self, AccountKey, Key};
 use crate::keywords::Keywords;
 use crate::stored::{decode, peek, read};
-use crate::types::{AccountId, MailboxId, ModSeq, SystemFlags, Uid, UidRanges, UidValidity, names};
+use crate::types::{
+    AccountId, MailboxId, Millis, ModSeq, SystemFlags, Uid, UidRanges, UidValidity, names,
+};
 
 /// All names.
 pub(super) fn all(rows: &impl Rows, account: AccountId) -> Result<Vec<Folder>, QueryError> {
@@ -49,6 +51,10 @@ pub(super) fn usage(rows: &impl Rows, account: AccountId) -> Result<Usage, Query
         bytes: row.bytes,
         messages: row.messages,
         quota_bytes: row.quota_bytes,
+        held_bytes: row.held_bytes,
+        held_messages: row.held_messages,
+        retention: Millis(deleted::retention(rows, &row)?),
+        own_retention: row.retention_ms.is_some(),
     })
 }
 

@@ -8,7 +8,7 @@ use crate::keys;
 use crate::keywords::Keywords;
 use crate::limits;
 use crate::select;
-use crate::stored::{StoredMessage, decode, peek};
+use crate::stored::{MessageState, StoredMessage, decode, peek_state};
 use crate::types::{
     AccountId, Flags, MailboxId, Millis, ModSeq, Piece, SystemFlags, Uid, UidRanges, UploadId,
 };
@@ -50,8 +50,12 @@ pub(super) fn page(
                 return Ok(page);
             }
             looked_at += 1;
-            let (expunged, _) = peek(&key, &value)?;
-            if (expunged && !wanted.include_expunged) || !wanted.uids.contains(uid) {
+            let is_told = match peek_state(&key, &value)?.0 {
+                MessageState::Live => true,
+                MessageState::Expunged | MessageState::Moved => wanted.include_expunged,
+                MessageState::Purged => false,
+            };
+            if !is_told || !wanted.uids.contains(uid) {
                 continue;
             }
             let stored = StoredMessage::decode(&key, value)?;
@@ -108,6 +112,6 @@ fn message(uid: Uid, stored: &StoredMessage, keywords: &Keywords) -> Result<Mess
         save_date: Millis(stored.row.saved_ms),
         prefix: stored.row.prefix.clone(),
         body: stored.body()?,
-        expunged: stored.expunged,
+        expunged: stored.state != MessageState::Live,
     })
 }

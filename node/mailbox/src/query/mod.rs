@@ -7,9 +7,11 @@
 //!   folders    Folders, Folder, Open, Usage
 //!   changes    what changed after a MODSEQ: the log of changes, and arrivals by their UIDs
 //!   messages   rows of messages, and where a chunked body is
+//!   deleted    what can be restored
 //! ```
 
 mod changes;
+mod deleted;
 mod folders;
 mod messages;
 
@@ -55,6 +57,15 @@ pub fn query(rows: &impl Rows, query: &Query) -> Result<Answer, QueryError> {
         }
         Query::Locate { upload } => Answer::Chunks(messages::chunks(rows, *upload)?),
         Query::Usage { account } => Answer::Usage(folders::usage(rows, *account)?),
+        Query::Deleted {
+            account,
+            mailbox,
+            from,
+            limit,
+        } => Answer::Deleted(deleted::messages(rows, *account, *mailbox, *from, *limit)?),
+        Query::DeletedFolders { account, from } => {
+            Answer::DeletedFolders(deleted::folders(rows, *account, *from)?)
+        }
         Query::Digest => {
             let meta: MailMetaRow = read(rows, &Key::Meta.encode())?.unwrap_or_default();
             let digest = rows::Digest::kept(rows)?.to_bytes();
@@ -144,6 +155,24 @@ pub enum Query {
         /// Whose.
         account: AccountId,
     },
+    /// A page of expunged messages that can be restored, in the order of UIDs.
+    Deleted {
+        /// Whose.
+        account: AccountId,
+        /// From which mailbox, one that is there.
+        mailbox: MailboxId,
+        /// From this UID on.
+        from: Uid,
+        /// At most so many; the machine's own limit holds as well.
+        limit: u32,
+    },
+    /// A page of deleted mailboxes that can be restored, in the order of their ids.
+    DeletedFolders {
+        /// Whose.
+        account: AccountId,
+        /// From this one on.
+        from: MailboxId,
+    },
     /// The digest of all rows.
     Digest,
 }
@@ -165,6 +194,10 @@ pub enum Answer {
     Chunks(Vec<Piece>),
     /// To [`Query::Usage`].
     Usage(Usage),
+    /// To [`Query::Deleted`].
+    Deleted(Deleted),
+    /// To [`Query::DeletedFolders`].
+    DeletedFolders(DeletedFolders),
     /// To [`Query::Digest`].
     Digest(Digest),
 }
@@ -286,6 +319,64 @@ pub struct Usage {
     pub messages: u64,
     /// Bytes that it may have; `None` for no limit.
     pub quota_bytes: Option<u64>,
+    /// Bytes of what was deleted and can be restored.
+    pub held_bytes: u64,
+    /// Messages of it.
+    pub held_messages: u64,
+    /// For how long what is deleted can be restored.
+    pub retention: Millis,
+    /// Whether that is the account's own, and not that of all.
+    pub own_retention: bool,
+}
+
+/// A page of expunged messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// The messages, sorted by UID.
+    pub messages: Vec<DeletedMessage>,
+    /// If there may be more: the UID from which on to ask for them.
+    pub next: Option<Uid>,
+}
+
+/// An expunged message that can be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeletedMessage {
+    /// The UID that it had.
+    pub uid: Uid,
+    /// RFC822.SIZE.
+    pub size: u64,
+    /// Its INTERNALDATE.
+    pub internal_date: Millis,
+    /// When it was expunged, in log time.
+    pub expunged: Millis,
+    /// When it goes.
+    pub deadline: Millis,
+}
+
+/// A page of deleted mailboxes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeletedFolders {
+    /// The mailboxes, sorted by id.
+    pub folders: Vec<DeletedFolder>,
+    /// If there may be more: from which on to ask for them.
+    pub next: Option<MailboxId>,
+}
+
+/// A deleted mailbox that can be restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedFolder {
+    /// Its id.
+    pub id: MailboxId,
+    /// The name that it had.
+    pub name: String,
+    /// Messages that come back with it.
+    pub messages: u32,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When it was deleted, in log time.
+    pub deleted: Millis,
+    /// When it goes.
+    pub deadline: Millis,
 }
 
 /// The state of a machine in 16 bytes.

@@ -199,8 +199,42 @@ fn message_command() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn deleted_command() -> impl Strategy<Value = Command> {
+    let time = || any::<Option<u64>>().prop_map(|time| time.map(Millis));
+    prop_oneof![
+        (account(), time())
+            .prop_map(|(account, retention)| Command::SetRetention { account, retention }),
+        any::<u64>().prop_map(|retention| Command::SetDefaultRetention {
+            retention: Millis(retention)
+        }),
+        (account(), mailbox(), mailbox(), uids(), time()).prop_map(
+            |(account, from, to, uids, since)| Command::Undelete {
+                account,
+                from,
+                to,
+                uids,
+                since,
+            }
+        ),
+        (account(), mailbox(), proptest::option::of(name())).prop_map(
+            |(account, mailbox, name)| Command::RestoreMailbox {
+                account,
+                mailbox,
+                name,
+            }
+        ),
+        (account(), mailbox(), any::<u32>()).prop_map(|(account, mailbox, from)| {
+            Command::Purge {
+                account,
+                mailbox,
+                from: Uid(from),
+            }
+        }),
+    ]
+}
+
 fn command() -> impl Strategy<Value = Command> {
-    prop_oneof![name_command(), message_command()]
+    prop_oneof![name_command(), message_command(), deleted_command()]
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {
@@ -292,6 +326,31 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         }),
         (uids(), modseq())
             .prop_map(|(uids, modseq)| Outcome::Done(Reply::Expunged { uids, modseq })),
+        (
+            validity(),
+            uids(),
+            uids(),
+            modseq(),
+            any::<u32>(),
+            any::<Option<u32>>()
+        )
+            .prop_map(
+                |(uid_validity, from, to, modseq, messages, next)| Outcome::Done(Reply::Restored {
+                    uid_validity,
+                    from,
+                    to,
+                    modseq,
+                    messages,
+                    next: next.map(Uid),
+                })
+            ),
+        any::<(u64, u64, Option<u32>)>().prop_map(|(messages, bytes, next)| {
+            Outcome::Done(Reply::Purged {
+                messages,
+                bytes,
+                next: next.map(Uid),
+            })
+        }),
     ]
 }
 
@@ -329,6 +388,15 @@ fn query() -> impl Strategy<Value = Query> {
             upload: UploadId(id)
         }),
         account().prop_map(|account| Query::Usage { account }),
+        (account(), mailbox(), any::<u32>(), any::<u32>()).prop_map(
+            |(account, mailbox, from, limit)| Query::Deleted {
+                account,
+                mailbox,
+                from: Uid(from),
+                limit,
+            }
+        ),
+        (account(), mailbox()).prop_map(|(account, from)| Query::DeletedFolders { account, from }),
         Just(Query::Digest),
     ]
 }

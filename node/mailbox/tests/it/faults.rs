@@ -33,8 +33,8 @@ fn an_unknown_row_is_a_fault() {
         .find(account)
         .expect("the account's row");
     let (key, mut newer) = (key.clone(), value.to_vec());
-    // Field 15, a number: written by a version that knows more.
-    newer.extend([15 << 3, 1]);
+    // Field 99, a number: written by a version that knows more.
+    newer.extend([0x98, 0x06, 1]);
     machine.rows.load([(key.clone(), newer.into())]);
     let usage = query(&machine.rows, &Query::Usage { account: ALICE });
     assert!(matches!(usage, Err(QueryError::Fault(Fault::Row { .. }))));

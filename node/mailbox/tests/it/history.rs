@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mailbox::{
-    AccountId, Command, EntryAt, Envelope, Flags, MailboxId, ModSeq, Outcome, Query, QueryError,
-    Rejection, Reply, Stamp, StoreMode, SystemFlags, Uid, UidRanges, UidValidity, apply, limits,
+    AccountId, Command, EntryAt, Envelope, Flags, MailboxId, ModSeq, Outcome, Rejection, Reply,
+    Stamp, StoreMode, Uid, UidRanges, UidValidity, apply, limits,
 };
 use proptest::prelude::*;
 use rows::Staged;
@@ -19,20 +19,20 @@ const QUOTA: u64 = 4_000;
 
 /// What a client has been told of a mailbox.
 #[derive(Debug, Default)]
-struct View {
+pub struct View {
     modseq: ModSeq,
     mails: BTreeMap<Uid, BTreeSet<String>>,
 }
 
-struct History {
-    machine: Machine,
-    models: BTreeMap<AccountId, Account>,
+pub struct History {
+    pub machine: Machine,
+    pub models: BTreeMap<AccountId, Account>,
     other: Layers,
-    pending: Vec<(EntryAt, Envelope, Outcome)>,
+    pub pending: Vec<(EntryAt, Envelope, Outcome)>,
     last: Option<(Stamp, Command, u64, Outcome)>,
-    views: BTreeMap<MailboxId, View>,
+    pub views: BTreeMap<MailboxId, View>,
     /// M2: of each mailbox, its UIDVALIDITY and UIDNEXT.
-    lives: BTreeMap<MailboxId, (UidValidity, Uid)>,
+    pub lives: BTreeMap<MailboxId, (UidValidity, Uid)>,
     modseq: ModSeq,
 }
 
@@ -64,7 +64,7 @@ impl History {
         history
     }
 
-    fn propose(&mut self, command: Command, length: u64) -> Outcome {
+    pub fn propose(&mut self, command: Command, length: u64) -> Outcome {
         let stamp = self.machine.stamp();
         let outcome = self.apply(stamp, command.clone(), length);
         self.last = Some((stamp, command, length, outcome.clone()));
@@ -90,7 +90,7 @@ impl History {
         outcome
     }
 
-    fn alice(&mut self) -> &mut Account {
+    pub fn alice(&mut self) -> &mut Account {
         self.models.get_mut(&ALICE).expect("made first")
     }
 
@@ -99,7 +99,7 @@ impl History {
     }
 
     /// The mailbox of a name, or one that is not there.
-    fn id(&self, name: usize) -> MailboxId {
+    pub fn id(&self, name: usize) -> MailboxId {
         let folders = self.machine.folders(ALICE);
         let folder = folders
             .iter()
@@ -143,13 +143,22 @@ impl History {
             Step::Advance(ms) => {
                 self.machine.advance(ms);
                 if ms >= limits::CONFIRMED_DUPLICATE_LIFE_MS {
-                    self.machine.settle_with(&mut self.pending);
+                    self.settle();
                 }
             }
             Step::Tick => {
                 self.apply(Stamp::default(), Command::Tick, 0);
+                let due = mailbox::next_due(&self.machine.rows).expect("rows");
+                if due.is_none_or(|due| due > self.machine.now) {
+                    self.settle();
+                }
             }
             Step::Flush { freeze } => self.flush(freeze),
+            Step::Undelete { .. }
+            | Step::Restore { .. }
+            | Step::Purge(_)
+            | Step::PurgeDeleted(_)
+            | Step::Retention { .. } => self.deleted_step(step),
             _ => self.names_step(step),
         }
         self.compare();
@@ -176,7 +185,8 @@ impl History {
                     name: name.into(),
                 };
                 let outcome = self.propose(command, 0);
-                self.agree(&outcome, |model| model.delete(name));
+                let now = self.machine.now.0;
+                self.agree(&outcome, |model| model.delete(name, now));
             }
             Step::Rename(from, to) => {
                 let (from, to) = (NAMES[from], NAMES[to]);
@@ -224,9 +234,10 @@ impl History {
             uids: wanted,
         };
         let outcome = self.propose(command, 0);
+        let now = self.machine.now.0;
         let gone = self.agree(&outcome, |model| {
             let mailbox = model.mailbox(NAMES[name]).ok_or(Rejection::NoMailbox)?;
-            Ok(mailbox.expunge(uids.as_ref()))
+            Ok(mailbox.expunge(uids.as_ref(), now))
         });
         if let Outcome::Done(Reply::Expunged { uids, .. }) = outcome {
             assert_eq!(uids, ranges(&gone.expect("agreed")));
@@ -234,7 +245,7 @@ impl History {
     }
 
     /// The model decides the same.
-    fn agree<T>(
+    pub fn agree<T>(
         &mut self,
         outcome: &Outcome,
         model: impl FnOnce(&mut Account) -> Result<T, Rejection>,
@@ -418,6 +429,7 @@ impl History {
     /// The machine has what the model has.
     fn compare(&mut self) {
         self.machine.check();
+        self.compare_deleted();
         let folders = self.machine.folders(ALICE);
         let now = self.now();
         assert!(now >= self.modseq, "M3");
@@ -472,7 +484,7 @@ impl History {
 
 impl Machine {
     /// Lets expire what is due, and keeps the ticks for others.
-    fn settle_with(&mut self, log: &mut Vec<(EntryAt, Envelope, Outcome)>) {
+    pub fn settle_with(&mut self, log: &mut Vec<(EntryAt, Envelope, Outcome)>) {
         while mailbox::next_due(&self.rows)
             .expect("rows")
             .is_some_and(|due| due <= self.now)
@@ -497,7 +509,7 @@ impl Machine {
     }
 }
 
-fn ranges(uids: &BTreeSet<u32>) -> UidRanges {
+pub fn ranges(uids: &BTreeSet<u32>) -> UidRanges {
     uids.iter().map(|uid| Uid(*uid)).collect()
 }
 
@@ -515,83 +527,4 @@ proptest! {
         }
         history.flush(true);
     }
-}
-
-/// Answers come in pages when very much changed, and no change is lost between them.
-#[test]
-fn many_changes_come_in_pages() {
-    let mut history = History::new();
-    let many = limits::PAGE_CHANGES_MAX as u64 + 2_000;
-    history.machine.create_account(AccountId(9), &[], None);
-    for content in 0..many {
-        history.machine.deliver(&[AccountId(9)], content, 1);
-    }
-    let inbox = MailboxId::INBOX;
-    let first = history.machine.changes(AccountId(9), inbox, ModSeq(1));
-    assert!(first.more);
-    assert_eq!(first.arrived.len(), limits::PAGE_CHANGES_MAX as u64);
-    let second = history.machine.changes(AccountId(9), inbox, first.modseq);
-    assert!(!second.more);
-    assert_eq!(
-        first.arrived.union(&second.arrived),
-        UidRanges::range(Uid(1), Uid(many as u32))
-    );
-
-    // More than one command may change: refused whole.
-    let store = |uids: UidRanges| Command::Store {
-        account: AccountId(9),
-        mailbox: inbox,
-        uids,
-        mode: StoreMode::Add,
-        flags: Flags::system(SystemFlags::DELETED),
-        unchanged_since: None,
-    };
-    assert_eq!(
-        history.machine.rejected(store(UidRanges::all())),
-        Rejection::TooMany
-    );
-    // Every other message: as many ranges as messages.
-    let odd: UidRanges = (1..=many as u32).step_by(2).map(Uid).collect();
-    history.machine.done(store(odd.clone()));
-    let even: UidRanges = (2..=many as u32).step_by(2).map(Uid).collect();
-    history.machine.done(store(even));
-    let expunge = Command::Expunge {
-        account: AccountId(9),
-        mailbox: inbox,
-        uids: Some(odd.clone()),
-    };
-    let Reply::Expunged { uids, .. } = history.machine.done(expunge) else {
-        panic!()
-    };
-    assert_eq!(uids, odd);
-    history.machine.check();
-    let first = history.machine.changes(AccountId(9), inbox, second.modseq);
-    assert!(first.more);
-    assert_eq!(
-        first.flags.len() as u64,
-        many / 2,
-        "the others are expunged by now"
-    );
-    let rest = history.machine.changes(AccountId(9), inbox, first.modseq);
-    assert!(!rest.more);
-    assert_eq!(rest.vanished, odd);
-}
-
-/// A mailbox or account that is not there, or was never there.
-#[test]
-fn questions_about_nothing() {
-    let machine = Machine::with_account(ALICE);
-    let mailbox = MailboxId(7);
-    assert_eq!(
-        machine.try_ask(&Query::Open {
-            account: ALICE,
-            mailbox
-        }),
-        Err(QueryError::NoMailbox)
-    );
-    assert_eq!(
-        machine.try_ask(&Query::Usage { account: BOB }),
-        Err(QueryError::NoAccount)
-    );
-    assert_eq!(machine.changes(ALICE, mailbox, ModSeq(0)).folder, None);
 }

@@ -22,6 +22,7 @@ fn account_key() -> impl Strategy<Value = AccountKey> {
             part
         )),
         (mailbox(), any::<u32>()).prop_map(|(id, uid)| AccountKey::Message(id, Uid(uid))),
+        "[ab/]{0,4}|\\PC{0,6}".prop_map(AccountKey::Vacant),
     ]
 }
 
@@ -31,6 +32,10 @@ fn due() -> impl Strategy<Value = Due> {
             .prop_map(|(id, mailbox)| Due::Folder(AccountId(id), MailboxId(mailbox))),
         number().prop_map(|id| Due::Account(AccountId(id))),
         any::<u128>().prop_map(|id| Due::Upload(UploadId(id))),
+        (number(), number())
+            .prop_map(|(id, mailbox)| Due::Retention(AccountId(id), MailboxId(mailbox))),
+        (number(), number())
+            .prop_map(|(id, mailbox)| Due::Retentions(AccountId(id), MailboxId(mailbox))),
     ]
 }
 

@@ -1,14 +1,19 @@
 //! The machine as its callers see it.
 
 mod codec;
+mod deleted_scripts;
 mod expiry;
 mod faults;
+mod fixture_samples;
+mod fixtures;
 mod history;
+mod history_deleted;
 mod keys;
 mod lanes;
 mod layers;
 mod machine;
 mod model;
+mod pages;
 mod scripts;
 mod steps;
 mod uids;

@@ -18,6 +18,8 @@ pub struct Mail {
 pub struct Mailbox {
     pub uid_next: u32,
     pub mails: Vec<Mail>,
+    /// What was expunged, and when.
+    pub gone: Vec<(Mail, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -27,11 +29,24 @@ pub struct Name {
     pub subscribed: bool,
 }
 
+/// A mailbox that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    pub mailbox: usize,
+    pub name: String,
+    pub at: u64,
+}
+
 #[derive(Clone, Debug)]
 pub struct Account {
     /// All that there ever were.
     pub mailboxes: Vec<Mailbox>,
     pub names: BTreeMap<String, Name>,
+    /// What was deleted and is not gone for good.
+    pub deleted: Vec<Deleted>,
+    /// The deleted mailbox that had a name last, if none has it now.
+    left: BTreeMap<String, usize>,
+    pub retention: u64,
     quota: u64,
     /// What was delivered here: content by address.
     seen: BTreeSet<(u64, String)>,
@@ -42,6 +57,9 @@ impl Account {
         let mut account = Account {
             mailboxes: Vec::new(),
             names: BTreeMap::new(),
+            deleted: Vec::new(),
+            left: BTreeMap::new(),
+            retention: 7 * 86_400_000,
             quota,
             seen: BTreeSet::new(),
         };
@@ -75,11 +93,17 @@ impl Account {
         Ok(())
     }
 
-    pub fn delete(&mut self, name: &str) -> Result<(), Rejection> {
+    pub fn delete(&mut self, name: &str, now: u64) -> Result<(), Rejection> {
         match self.names.get_mut(name) {
             _ if name == "INBOX" => Err(Rejection::NotPermitted),
             Some(known) if known.mailbox.is_some() => {
-                known.mailbox = None;
+                let mailbox = known.mailbox.take().expect("just seen");
+                self.deleted.push(Deleted {
+                    mailbox,
+                    name: name.to_owned(),
+                    at: now,
+                });
+                self.left.insert(name.to_owned(), mailbox);
                 self.tidy();
                 Ok(())
             }
@@ -124,6 +148,7 @@ impl Account {
             }
             self.names.entry(new).or_default().mailbox = Some(mailbox);
         }
+        self.take_names();
         if let Some((above, _)) = to.rsplit_once('/') {
             self.make(above);
         }
@@ -204,6 +229,142 @@ impl Account {
         Ok((old, new))
     }
 
+    /// Puts expunged messages back; says the UIDs there and here.
+    pub fn undelete(
+        &mut self,
+        from: &str,
+        to: &str,
+        uids: &BTreeSet<u32>,
+        since: u64,
+        now: u64,
+    ) -> Result<(Vec<u32>, Vec<u32>), Rejection> {
+        if !self.exists(from) || !self.exists(to) {
+            return Err(Rejection::NoMailbox);
+        }
+        let retention = self.retention;
+        let comes = |(mail, at): &(Mail, u64)| {
+            uids.contains(&mail.uid) && *at >= since && *at + retention > now
+        };
+        let source = self.mailbox(from).expect("it exists");
+        let mut coming: Vec<Mail> = source
+            .gone
+            .iter()
+            .filter(|gone| comes(gone))
+            .map(|(mail, _)| mail.clone())
+            .collect();
+        coming.sort_by_key(|mail| mail.uid);
+        let bytes: u64 = coming.iter().map(|mail| mail.size).sum();
+        if !coming.is_empty() && self.bytes() + bytes > self.quota {
+            return Err(Rejection::OverQuota);
+        }
+        let source = self.mailbox(from).expect("it exists");
+        source.gone.retain(|gone| !comes(gone));
+        let old = coming.iter().map(|mail| mail.uid).collect();
+        let target = self.mailbox(to).expect("it exists");
+        let back = |mut mail: Mail| {
+            mail.flags.remove("\\deleted");
+            target.arrive(mail)
+        };
+        Ok((old, coming.into_iter().map(back).collect()))
+    }
+
+    /// Removes for good what was expunged; says how many and how much.
+    pub fn purge(&mut self, name: &str) -> Result<(u64, u64), Rejection> {
+        let mailbox = self.mailbox(name).ok_or(Rejection::NoMailbox)?;
+        let gone = std::mem::take(&mut mailbox.gone);
+        let bytes = gone.iter().map(|(mail, _)| mail.size).sum();
+        Ok((gone.len() as u64, bytes))
+    }
+
+    /// Removes a deleted mailbox for good.
+    pub fn purge_deleted(&mut self, mailbox: usize) -> Result<(), Rejection> {
+        let at = self.deleted.iter().position(|one| one.mailbox == mailbox);
+        let gone = self.deleted.remove(at.ok_or(Rejection::NoMailbox)?);
+        if self.left.get(&gone.name) == Some(&mailbox) {
+            self.left.remove(&gone.name);
+        }
+        Ok(())
+    }
+
+    /// Brings a deleted mailbox back; says whether it is what clients remember.
+    pub fn restore(
+        &mut self,
+        mailbox: usize,
+        name: Option<&str>,
+        now: u64,
+    ) -> Result<bool, Rejection> {
+        let retention = self.retention;
+        let found = self.deleted.iter().position(|one| one.mailbox == mailbox);
+        let at = found
+            .filter(|at| self.deleted[*at].at + retention > now)
+            .ok_or(Rejection::NoMailbox)?;
+        let had = self.deleted[at].name.clone();
+        let name = name.unwrap_or(&had);
+        if self.exists(name) {
+            return Err(Rejection::Exists);
+        }
+        let bytes: u64 = self.mailboxes[mailbox]
+            .mails
+            .iter()
+            .map(|mail| mail.size)
+            .sum();
+        if bytes > 0 && self.bytes() + bytes > self.quota {
+            return Err(Rejection::OverQuota);
+        }
+        let is_last = self.left.get(&had) == Some(&mailbox);
+        if is_last {
+            self.left.remove(&had);
+        }
+        if name != had
+            && let Some((above, _)) = name.rsplit_once('/')
+        {
+            self.make(above);
+        }
+        self.deleted.remove(at);
+        self.names.entry(name.to_owned()).or_default().mailbox = Some(mailbox);
+        self.take_names();
+        Ok(is_last && name == had)
+    }
+
+    /// What the retention has ended is gone, once ticks have run.
+    pub fn expire(&mut self, now: u64) {
+        let retention = self.retention;
+        for name in self.names.values() {
+            if let Some(mailbox) = name.mailbox {
+                let gone = &mut self.mailboxes[mailbox].gone;
+                gone.retain(|(_, at)| at + retention > now);
+            }
+        }
+        let over = self.deleted.iter().filter(|one| one.at + retention <= now);
+        let over: Vec<usize> = over.map(|one| one.mailbox).collect();
+        for mailbox in over {
+            self.purge_deleted(mailbox).expect("it was just there");
+        }
+    }
+
+    /// Messages and bytes that can be restored.
+    pub fn held(&self) -> (u64, u64) {
+        let named = self.names.values().filter_map(|name| name.mailbox);
+        let deleted = self.deleted.iter().map(|one| one.mailbox);
+        let live = deleted
+            .clone()
+            .flat_map(|mailbox| &self.mailboxes[mailbox].mails);
+        let gone = named
+            .chain(deleted)
+            .flat_map(|mailbox| &self.mailboxes[mailbox].gone)
+            .map(|(mail, _)| mail);
+        live.chain(gone).fold((0, 0), |(count, bytes), mail| {
+            (count + 1, bytes + mail.size)
+        })
+    }
+
+    /// Names that have a mailbox are left by none.
+    fn take_names(&mut self) {
+        let names = &self.names;
+        let free = |name: &String| names.get(name).is_none_or(|known| known.mailbox.is_none());
+        self.left.retain(|name, _| free(name));
+    }
+
     fn exists(&self, name: &str) -> bool {
         self.names
             .get(name)
@@ -219,9 +380,11 @@ impl Account {
                 self.mailboxes.push(Mailbox {
                     uid_next: 1,
                     mails: Vec::new(),
+                    gone: Vec::new(),
                 });
             }
         }
+        self.take_names();
     }
 
     fn tidy(&mut self) {
@@ -261,7 +424,7 @@ impl Mailbox {
     }
 
     /// Expunges; says which.
-    pub fn expunge(&mut self, uids: Option<&BTreeSet<u32>>) -> BTreeSet<u32> {
+    pub fn expunge(&mut self, uids: Option<&BTreeSet<u32>>, now: u64) -> BTreeSet<u32> {
         let goes = |mail: &Mail| {
             mail.flags.contains("\\deleted") && uids.is_none_or(|uids| uids.contains(&mail.uid))
         };
@@ -271,7 +434,11 @@ impl Mailbox {
             .filter(|mail| goes(mail))
             .map(|mail| mail.uid)
             .collect();
-        self.mails.retain(|mail| !goes(mail));
+        let (gone_now, kept) = std::mem::take(&mut self.mails).into_iter().partition(goes);
+        self.mails = kept;
+        let gone_now: Vec<Mail> = gone_now;
+        self.gone
+            .extend(gone_now.into_iter().map(|mail| (mail, now)));
         gone
     }
 }

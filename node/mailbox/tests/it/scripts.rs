@@ -14,6 +14,7 @@
 //!   chunk ACCOUNT UPLOAD NUMBER SIZE               drop UPLOAD
 //!   again                                          the last command once more
 //!   lane N    advance 7d|2h|5s    tick
+//!   what was deleted: see `deleted_scripts`
 //!   list|usage ACCOUNT    status|open|fetch ACCOUNT/NAME    changes ACCOUNT/NAME MODSEQ
 //! ```
 
@@ -27,13 +28,14 @@ use mailbox::{
     Outcome, Query, Reply, SpecialUse, Stamp, StoreMode, SystemFlags, Uid, UidRanges, UploadId,
 };
 
+use crate::deleted_scripts::deleted_text;
 use crate::machine::{Machine, delivery, inline, uploaded};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-struct Runner {
-    machine: Machine,
-    accounts: BTreeMap<String, AccountId>,
+pub struct Runner {
+    pub machine: Machine,
+    pub accounts: BTreeMap<String, AccountId>,
     last: Option<(Stamp, Command, u64)>,
 }
 
@@ -66,6 +68,7 @@ impl Runner {
                 Ok(self.propose(stamp, command, length))
             }
             "list" | "usage" | "status" | "open" | "fetch" | "changes" => self.ask(name, args),
+            "deleted" | "deleted-mailboxes" => self.ask_deleted(name, args),
             _ => {
                 let (command, length) = self.change(name, args)?;
                 let stamp = self.machine.stamp();
@@ -146,6 +149,9 @@ impl Runner {
             }
             "deliver" => self.deliver(args, &mut length)?,
             "append" => self.append(args, &mut length)?,
+            "undelete" | "restore" | "purge" | "purge-mailbox" | "retention" => {
+                self.change_deleted(name, args)?
+            }
             _ => self.on_messages(name, args)?,
         };
         Ok((command, length))
@@ -295,6 +301,10 @@ impl Runner {
                 if let Some(quota) = usage.quota_bytes {
                     write!(output, " of {quota}")?;
                 }
+                if usage.held_messages > 0 {
+                    let (messages, bytes) = (usage.held_messages, usage.held_bytes);
+                    write!(output, ", held: {messages} messages, {bytes} bytes")?;
+                }
             }
             "status" => {
                 let (account, name) = self.place(text(args)?)?;
@@ -361,7 +371,7 @@ impl Runner {
         Ok(())
     }
 
-    fn account(&self, name: &str) -> Result<AccountId> {
+    pub fn account(&self, name: &str) -> Result<AccountId> {
         self.accounts
             .get(name)
             .copied()
@@ -373,13 +383,13 @@ impl Runner {
         Ok((self.account(account)?, name.to_owned()))
     }
 
-    fn mailbox(&self, place: &str) -> Result<(AccountId, MailboxId)> {
+    pub fn mailbox(&self, place: &str) -> Result<(AccountId, MailboxId)> {
         let (account, name) = self.place(place)?;
         Ok((account, self.id(account, &name)?))
     }
 
     /// Also of a mailbox that is not there, to see what comes of that.
-    fn id(&self, account: AccountId, name: &str) -> Result<MailboxId> {
+    pub fn id(&self, account: AccountId, name: &str) -> Result<MailboxId> {
         match self.machine.try_ask(&Query::Folder {
             account,
             name: name.into(),
@@ -390,7 +400,7 @@ impl Runner {
     }
 }
 
-fn text<'a>(args: &mut ArgumentConsumer<'a>) -> Result<&'a str> {
+pub fn text<'a>(args: &mut ArgumentConsumer<'a>) -> Result<&'a str> {
     args.next_pos()
         .ok_or_else(|| "an argument is missing".into())
 }
@@ -403,7 +413,7 @@ fn number(args: &mut ArgumentConsumer<'_>, key: &str, otherwise: u64) -> Result<
         .unwrap_or(otherwise))
 }
 
-fn span(text: &str) -> Result<u64> {
+pub fn span(text: &str) -> Result<u64> {
     let (number, unit) = text.split_at(text.len() - 1);
     let unit = match unit {
         "d" => 86_400_000,
@@ -414,7 +424,7 @@ fn span(text: &str) -> Result<u64> {
     Ok(number.parse::<u64>()? * unit)
 }
 
-fn uids(text: &str) -> Result<UidRanges> {
+pub fn uids(text: &str) -> Result<UidRanges> {
     let mut uids = UidRanges::new();
     for range in text.split(',') {
         let (first, last) = range.split_once(':').unwrap_or((range, range));
@@ -514,6 +524,7 @@ fn reply_text(reply: &Reply) -> String {
             from, to, modseq, ..
         } => format!("moved {from} to {to} modseq={modseq}"),
         Reply::Expunged { uids, modseq } => format!("expunged {uids} modseq={modseq}"),
+        Reply::Restored { .. } | Reply::Purged { .. } => deleted_text(reply),
     }
 }
 

@@ -46,6 +46,26 @@ pub enum Step {
         name: usize,
         uids: Option<BTreeSet<u32>>,
     },
+    /// Some of what was expunged comes back.
+    Undelete {
+        from: usize,
+        to: usize,
+        uids: BTreeSet<u32>,
+        /// What was expunged before that many milliseconds ago stays away.
+        ago: u64,
+    },
+    /// One of the deleted mailboxes comes back, as it was or under a name.
+    Restore {
+        which: usize,
+        name: Option<usize>,
+    },
+    Purge(usize),
+    PurgeDeleted(usize),
+    /// In days; `None` for what all have, or of all.
+    Retention {
+        own: bool,
+        days: Option<u64>,
+    },
     /// The last command comes again.
     Again,
     /// The client of a mailbox hears what changed.
@@ -80,9 +100,22 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(from, to, uids, and_expunge)| Step::Copy { from, to, uids, and_expunge }),
         3 => (name(), proptest::option::of(uids()))
             .prop_map(|(name, uids)| Step::Expunge { name, uids }),
+        4 => (name(), name(), uids(), prop_oneof![Just(u64::MAX), Just(1_000)])
+            .prop_map(|(from, to, uids, ago)| Step::Undelete { from, to, uids, ago }),
+        2 => (0..4usize, proptest::option::of(name()))
+            .prop_map(|(which, name)| Step::Restore { which, name }),
+        1 => name().prop_map(Step::Purge),
+        1 => (0..4usize).prop_map(Step::PurgeDeleted),
+        1 => (any::<bool>(), proptest::option::of(prop_oneof![Just(2u64), Just(7), Just(20)]))
+            .prop_map(|(own, days)| Step::Retention { own, days }),
         2 => Just(Step::Again),
         5 => name().prop_map(Step::Sync),
-        1 => prop_oneof![Just(1_000), Just(3_600_000), Just(limits::RETENTION_MS)]
+        1 => prop_oneof![
+            Just(1_000),
+            Just(3_600_000),
+            Just(3 * 86_400_000),
+            Just(limits::RETENTION_MS)
+        ]
             .prop_map(Step::Advance),
         1 => Just(Step::Tick),
         2 => any::<bool>().prop_map(|freeze| Step::Flush { freeze }),

@@ -12,4 +12,5 @@ mod keeper;
 mod readers;
 mod rig;
 mod rolling;
+mod room;
 mod semantics;

@@ -51,6 +51,10 @@ impl Disk for Hooked {
         self.disk.lock()
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.disk.free_bytes()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.disk.path(name)
     }

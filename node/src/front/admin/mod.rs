@@ -6,9 +6,11 @@
 //! Here are who may ask, and the calls; what takes more than a few lines has a file of its own:
 //! [`mod@status`] for what there is, [`members`] for nodes and replicas that come and go, [`lead`]
 //! for who leads, [`verify`] for whether replicas are equal, [`storage`] for the log of this node,
+//! [`deleted`] for what accounts can get back,
 //! [`backup`] for reading groups out.
 
 mod backup;
+mod deleted;
 mod lead;
 mod members;
 mod status;
@@ -107,6 +109,7 @@ fn operator<T>(request: &Request<T>) -> Result<String, Status> {
 fn status(failure: Failure) -> Status {
     match failure {
         Failure::Busy(_) | Failure::NotLeader(_) => Status::unavailable(failure.to_string()),
+        Failure::NoSpace => Status::resource_exhausted(failure.to_string()),
         Failure::Unknown => Status::deadline_exceeded("it may or may not have been done"),
         Failure::NotFound | Failure::NoAccount | Failure::NoMailbox => {
             Status::not_found(failure.to_string())
@@ -349,6 +352,42 @@ impl v1::admin_server::Admin for AdminServer {
     ) -> Result<Response<v1::AdminStorage>, Status> {
         operator(&request)?;
         self.log_usage().await.map(Response::new)
+    }
+
+    async fn list_deleted(
+        &self,
+        request: Request<v1::AdminListDeletedRequest>,
+    ) -> Result<Response<v1::AdminDeleted>, Status> {
+        operator(&request)?;
+        let page = self.deleted_page(request.into_inner()).await?;
+        Ok(Response::new(page))
+    }
+
+    async fn undelete(
+        &self,
+        request: Request<v1::AdminUndeleteRequest>,
+    ) -> Result<Response<v1::AdminUndeleted>, Status> {
+        let who = operator(&request)?;
+        let back = self.bring_back(&who, request.into_inner()).await?;
+        Ok(Response::new(back))
+    }
+
+    async fn purge_deleted(
+        &self,
+        request: Request<v1::AdminPurgeRequest>,
+    ) -> Result<Response<v1::AdminPurged>, Status> {
+        let who = operator(&request)?;
+        let purged = self.purge(&who, request.into_inner()).await?;
+        Ok(Response::new(purged))
+    }
+
+    async fn set_retention(
+        &self,
+        request: Request<v1::AdminRetentionRequest>,
+    ) -> Result<Response<v1::AdminDone>, Status> {
+        let who = operator(&request)?;
+        self.keep_for(&who, request.into_inner()).await?;
+        Ok(Response::new(v1::AdminDone {}))
     }
 
     type BackupStream = backup::Frames;

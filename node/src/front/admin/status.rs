@@ -6,7 +6,7 @@ use directory::NodeState;
 use proto::v1;
 
 use super::AdminServer;
-use crate::raft::Group;
+use crate::raft::{Condition, Group};
 
 pub(super) fn node_state(state: NodeState) -> &'static str {
     match state {
@@ -20,6 +20,7 @@ pub(super) fn node_state(state: NodeState) -> &'static str {
 impl AdminServer {
     pub(super) fn nodes(&self) -> Vec<v1::AdminNode> {
         let own = self.service().node();
+        let health = self.service().health();
         let peers = self.service().router().local().groups().peers();
         let view = self.service().view().read();
         view.nodes()
@@ -35,6 +36,9 @@ impl AdminServer {
                         .heard(node.id.0)
                         .is_some_and(|ago| ago < Duration::from_secs(1)),
                 state: node_state(node.state).into(),
+                condition: health
+                    .of(node.id.0)
+                    .map(|condition| condition_of(&condition)),
             })
             .collect()
     }
@@ -86,5 +90,15 @@ impl AdminServer {
             applied_index: status.applied_index,
             replicas,
         }
+    }
+}
+
+fn condition_of(condition: &Condition) -> v1::AdminCondition {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    v1::AdminCondition {
+        room_bytes: condition.room_bytes,
+        takes_mail: condition.takes_mail,
+        sync_us: condition.sync.map_or(0, micros),
+        clock_ahead_ms: condition.clock_ahead_ms,
     }
 }

@@ -24,7 +24,11 @@ impl AdminServer {
             live_bytes: used.live_bytes,
             sealed: used.segment.sealed,
         };
+        let (health, own) = (self.service().health(), self.service().health().own());
         Ok(v1::AdminStorage {
+            room_bytes: own.room_bytes,
+            reserve_bytes: health.reserve_bytes(),
+            takes_mail: own.takes_mail,
             node: self.service().node(),
             segments: storage.segments.iter().map(segment).collect(),
             spare_segments: storage.log.spare_segments,

@@ -16,9 +16,12 @@ impl Steward {
             self.settled.remove(&group.id());
             return;
         };
+        let node = self.service.router().remote().node_of(preferred);
+        let may_lead = node.is_some_and(|node| self.service.health().may_lead(node));
         let status = group.status();
         let fit = status.matched.iter().any(|(replica, matched)| {
-            *replica == preferred
+            may_lead
+                && *replica == preferred
                 && status.voters.contains(replica)
                 && matched.is_some_and(|upto| upto + BALANCE_LAG_MAX >= status.last_index)
         });

@@ -7,7 +7,8 @@
 //!   nodes, lets nodes go that hold nothing any more, and drives operations that span groups:
 //!   accounts being made and deleted.
 //! - The leader of each group brings its members to what the directory wants.
-//! - The leader of a partition proposes a `Tick` when something is due to expire, and hands the
+//! - The leader of a partition proposes a `Tick` when something is due to expire, tells the
+//!   partition the cluster's retention when that was set or it has just come to lead, and hands the
 //!   lead back to the replica that shall have it, so that leaders stay spread.
 //!
 //! Read on: `members` and `wanted` for nodes and replicas, `accounts` for operations, `lead` for
@@ -23,9 +24,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use directory::Outcome as Directed;
-use mailbox::Command;
+use mailbox::{Command, Millis};
 
 use super::call::Failure;
+use super::deleted::{DAY_MS, RETENTION_SETTING};
 use super::limits::{BALANCE_TURNS, STEWARD_PAUSE};
 use super::local::now_ms;
 use super::{DIRECTORY, Lane, Service};
@@ -58,6 +60,7 @@ async fn keep(service: Service) {
         lanes: Vec::new(),
         service,
         settled: BTreeMap::new(),
+        retentions: BTreeMap::new(),
     };
     let mut turn = 0_u64;
     loop {
@@ -73,16 +76,21 @@ struct Steward {
     lanes: Vec<Lane>,
     /// For how many looks in a row the preferred replica of a group was fit to lead.
     settled: BTreeMap<GroupId, u32>,
+    /// The retention, in days, that partitions were told since this node leads them.
+    retentions: BTreeMap<GroupId, u64>,
 }
 
 impl Steward {
     async fn turn(&mut self, turn: u64) {
         let groups = self.service.router().local().groups().all();
+        let leads = |id: &GroupId| groups.iter().any(|one| one.id() == *id && one.is_leader());
+        self.retentions.retain(|id, _| leads(id));
         for group in groups.iter().filter(|group| group.is_leader()) {
             if group.id() == DIRECTORY {
                 self.keep_directory(group).await;
             } else {
                 self.tick(group).await;
+                self.tell_retention(group).await;
             }
             if turn.is_multiple_of(BALANCE_TURNS) {
                 self.balance(group).await;
@@ -102,8 +110,7 @@ impl Steward {
         if due.is_none_or(|due| due > now_ms()) {
             return;
         }
-        let free = self.lanes.pop();
-        let mut lane = free.unwrap_or_else(|| self.service.lanes().open());
+        let mut lane = self.lane();
         let ticked = self
             .service
             .propose(
@@ -118,6 +125,43 @@ impl Steward {
             Ok(_) => self.lanes.push(lane),
             Err(failure) => tracing::debug!(group = group.id().0, %failure, "tick"),
         }
+    }
+
+    /// Tells the partition for how long to keep what was deleted, if the cluster has a setting.
+    async fn tell_retention(&mut self, group: &Group) {
+        let days = {
+            let view = self.service.view().read();
+            let set = view.setting(RETENTION_SETTING);
+            set.and_then(|days| days.parse::<u64>().ok())
+        };
+        let Some(days) = days.filter(|days| self.retentions.get(&group.id()) != Some(days)) else {
+            return;
+        };
+        let retention = Millis(days.saturating_mul(DAY_MS));
+        let mut lane = self.lane();
+        let command = Command::SetDefaultRetention { retention };
+        let told = self
+            .service
+            .propose(group.id(), &mut lane, command, Bytes::new(), STEP_WAIT)
+            .await;
+        match told {
+            Ok(outcome) => {
+                self.lanes.push(lane);
+                if let mailbox::Outcome::Done(_) = outcome {
+                    tracing::info!(group = group.id().0, days, "retention");
+                } else {
+                    tracing::warn!(group = group.id().0, days, ?outcome, "retention not taken");
+                }
+                self.retentions.insert(group.id(), days);
+            }
+            Err(failure) => tracing::debug!(group = group.id().0, %failure, "retention"),
+        }
+    }
+
+    /// A lane that no command is in flight on.
+    fn lane(&mut self) -> Lane {
+        let free = self.lanes.pop();
+        free.unwrap_or_else(|| self.service.lanes().open())
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!   dialogue_*   bytes that a client sends, what it is answered, and that the next one is served
+//!   undelete     what an operator brings back, and what sessions see of it
 //!   backup       a cluster that is saved and comes back
+//!   full_disk    a node whose log may take no more
 //!   start        what is said when a node cannot start, and that nothing is written then
 //!   cluster      one cluster of `rookeryd demo` for all dialogues
 //!   wire         a client that sends what it is told, and waits
@@ -17,5 +19,7 @@ mod dialogue_lmtp;
 mod dialogue_memory;
 mod dialogue_names;
 mod dialogue_tls;
+mod full_disk;
 mod start;
+mod undelete;
 mod wire;

@@ -11,6 +11,7 @@ mod cleaning;
 mod crash;
 mod damage;
 mod faults;
+mod fixtures;
 mod index;
 mod machines;
 mod rebuild;

@@ -287,8 +287,12 @@ impl Backend for Account {
         Ok(bytes.slice(range.start as usize..range.end as usize))
     }
 
-    fn upload(&self, _size: u64) -> BytesMut {
-        BytesMut::new()
+    fn upload(&self, _size: u64) -> Result<BytesMut, BackendError> {
+        let mut state = self.partition.0.lock().unwrap();
+        if state.failures.last() == Some(&BackendError::NoSpace) {
+            return Err(state.failures.pop().unwrap());
+        }
+        Ok(BytesMut::new())
     }
 
     async fn upload_put(&self, upload: &mut BytesMut, bytes: Bytes) -> Result<(), BackendError> {

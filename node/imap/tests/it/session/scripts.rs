@@ -130,6 +130,7 @@ impl Dialogue {
         let error = match name {
             "Unavailable" => BackendError::Unavailable,
             "Unknown" => BackendError::Unknown,
+            "NoSpace" => BackendError::NoSpace,
             "Gone" => BackendError::Gone,
             _ => BackendError::Broken,
         };
