@@ -112,6 +112,16 @@ impl GroupStatus {
     }
 }
 
+/// What a group has in common with the connections of its replica, and with the node.
+pub struct Ties {
+    /// Whether somebody waits for a read.
+    pub reading: Reading,
+    /// What all followers have.
+    pub spread: Spread,
+    /// How this node and the others are.
+    pub health: Arc<Health>,
+}
+
 impl Group {
     /// Puts a started group together, and serves its reads until it is dropped.
     #[must_use]
@@ -121,10 +131,13 @@ impl Group {
         raft: Raft,
         machine: Machine,
         store: LogStore,
-        reading: Reading,
-        spread: Spread,
-        health: Arc<Health>,
+        ties: Ties,
     ) -> Self {
+        let Ties {
+            reading,
+            spread,
+            health,
+        } = ties;
         let (reads, queue) = mpsc::channel(READ_BATCH_MAX);
         tokio::spawn(serve_reads(raft.clone(), reading, queue));
         Self {

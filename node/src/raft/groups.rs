@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
 
-use super::group::{Group, Raft};
+use super::group::{Group, Raft, Ties};
 use super::health::Health;
 use super::limits::{FOLLOWER_LOST, PURGE_EVERY};
 use super::log_store::LogStore;
@@ -199,9 +199,11 @@ impl Groups {
             raft,
             machine,
             store.clone(),
-            reading,
-            spread,
-            Arc::clone(&self.shared.health),
+            Ties {
+                reading,
+                spread,
+                health: Arc::clone(&self.shared.health),
+            },
         ));
         {
             let starting = self.shared.starting.lock();

@@ -110,7 +110,8 @@ impl Steward {
         if due.is_none_or(|due| due > now_ms()) {
             return;
         }
-        let mut lane = self.lane();
+        // Of its own: a tick is not remembered, so what followed it on its lane would be forgotten.
+        let mut lane = self.service.lanes().open();
         let ticked = self
             .service
             .propose(
@@ -121,9 +122,8 @@ impl Steward {
                 STEP_WAIT,
             )
             .await;
-        match ticked {
-            Ok(_) => self.lanes.push(lane),
-            Err(failure) => tracing::debug!(group = group.id().0, %failure, "tick"),
+        if let Err(failure) = ticked {
+            tracing::debug!(group = group.id().0, %failure, "tick");
         }
     }
 
@@ -145,6 +145,8 @@ impl Steward {
             .propose(group.id(), &mut lane, command, Bytes::new(), STEP_WAIT)
             .await;
         match told {
+            // Told again, on another lane.
+            Ok(mailbox::Outcome::Forgotten) => {}
             Ok(outcome) => {
                 self.lanes.push(lane);
                 if let mailbox::Outcome::Done(_) = outcome {

@@ -129,7 +129,7 @@ fn a_disk_that_fills_up() {
     // The one during which it filled up was told at its end, and the next at RCPT.
     let refusal = format!("452 4.3.1 <alice@{DOMAIN}> no space left, try again");
     assert_eq!(refused.last().unwrap(), &refusal);
-    assert_eq!(small.deliver(100), [refusal.clone()]);
+    assert_eq!(small.deliver(100), std::slice::from_ref(&refusal));
 
     let mut imap = small.imap();
     let nearly_full = "NO [UNAVAILABLE] The server's disk is nearly full, nothing can be added now";
