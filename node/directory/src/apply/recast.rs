@@ -26,10 +26,10 @@ pub struct Recast {
 /// The replicas of the new cluster's groups, all on its only node.
 pub type Recasted = Result<Vec<(GroupId, ReplicaId)>, Rejection>;
 
-/// Makes the rows those of a new cluster: all nodes are removed, and each group has one replica,
-/// under a new id (R5), on the new node. Accounts stay, with their ids and verifiers; for one that
-/// is active and of which its partition does not know (`missing`), since it was made between the
-/// two backups, the operation that makes it is begun again.
+/// Makes the rows those of a new cluster: all nodes are removed, whoever they waited for, and each
+/// group has one replica, under a new id (R5), on the new node. Accounts stay, with their ids and
+/// verifiers; for one that is active and of which its partition does not know (`missing`), since it
+/// was made between the two backups, the operation that makes it is begun again.
 ///
 /// # Errors
 /// A [`Fault`] if the rows cannot be read.
