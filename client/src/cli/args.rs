@@ -270,7 +270,7 @@ pub enum Mail {
         /// Only these messages, such as 3:7,9, by the UIDs that they had.
         #[arg(long, value_name = "SET", requires = "mailbox")]
         uids: Option<String>,
-        /// Only messages expunged since then: 90m, 12h, 2d ago, or 2026-11-30[T12:00[:00]] in UTC.
+        /// Only messages expunged since: 90m, 12h, 2d ago, or `2026-11-30[T12:00[:00]]` in UTC.
         #[arg(long, value_name = "TIME", value_parser = super::time::parse_now)]
         since: Option<u64>,
         /// Put messages into this mailbox, which is made if there is none; give a deleted mailbox

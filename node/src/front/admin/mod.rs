@@ -4,10 +4,10 @@
 //! an audit line in the log, with who did it.
 //!
 //! Here are who may ask, and the calls; what takes more than a few lines has a file of its own:
-//! [`mod@status`] for what there is, [`members`] for nodes and replicas that come and go, [`lead`]
-//! for who leads, [`verify`] for whether replicas are equal, [`storage`] for the log of this node,
-//! [`deleted`] for what accounts can get back,
-//! [`backup`] for reading groups out.
+//! `status` for what there is, `members` for nodes and replicas that come and go, `lead`
+//! for who leads, `verify` for whether replicas are equal, `storage` for the log of this node,
+//! `deleted` for what accounts can get back,
+//! `backup` for reading groups out.
 
 mod backup;
 mod deleted;
