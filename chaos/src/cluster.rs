@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use client::v1::{AdminGroup, AdminStatus};
+use client::v1::{AdminGroup, AdminStatus, AdminStorage};
 use node::demo::child::{NodeProcess, tail};
 use node::demo::plan::{Options, Plan, PlannedNode};
 use node::demo::ports::Ports;
@@ -286,6 +286,58 @@ impl Cluster {
         Ok(operator.transfer(group, node).await?)
     }
 
+    /// How a node uses its disk, and what its scrubber found.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn storage(&self, node: u64) -> anyhow::Result<AdminStorage> {
+        let operator = self.plan.operator(&[node])?.with_deadline(ADMIN_WAIT);
+        Ok(operator.storage().await?)
+    }
+
+    /// Has a node read its whole log; answers the number of that pass.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn scrub(&self, node: u64) -> anyhow::Result<u64> {
+        let operator = self.plan.operator(&[node])?.with_deadline(ADMIN_WAIT);
+        Ok(operator.scrub().await?)
+    }
+
+    /// Has every replica read all of its bodies; answers those that are bad.
+    ///
+    /// # Errors
+    ///
+    /// When no node answers, or a replica does not.
+    pub async fn verify_deep(&self) -> anyhow::Result<Vec<String>> {
+        let reply = self.plan.operator(&[])?.verify_deep(&[]).await?;
+        let mut bad = Vec::new();
+        let mut bodies = 0;
+        for group in &reply.groups {
+            for replica in &group.replicas {
+                bodies += replica.bodies;
+                bad.extend(replica.bad.iter().map(|body| {
+                    let (term, index) = (body.term, body.index);
+                    format!(
+                        "group {}, node {}, entry {term}.{index}: {}",
+                        group.group, replica.node, body.why
+                    )
+                }));
+                ensure!(
+                    replica.error.is_empty(),
+                    "group {}, node {}: {}",
+                    group.group,
+                    replica.node,
+                    replica.error
+                );
+            }
+        }
+        ensure!(bodies > 0, "no replica has read a body");
+        Ok(bad)
+    }
+
     /// Waits until a node answers an operator.
     ///
     /// # Errors
@@ -467,6 +519,7 @@ mod tests {
             last_index: 1000,
             applied_index: 1000,
             replicas: (1..).zip(matched).map(replica).collect(),
+            trouble: String::new(),
         }
     }
 

@@ -14,7 +14,8 @@ use std::time::Duration;
 use directory::{Addresses, Command, NodeId, NodeReport, View};
 use parking_lot::{Mutex, RwLock};
 use proto::v1;
-use seglog::{RecoveredReplica, ReplicaId};
+use rows::Fault;
+use seglog::{Damage, RecoveredReplica, ReplicaId};
 use tokio::sync::Notify;
 use tonic::Status;
 
@@ -22,11 +23,13 @@ use crate::book::Book;
 use crate::config::Config;
 use crate::identity::{self, FEATURE_LEVEL, Identity, Membership, Peer};
 use crate::link::Dial;
-use crate::raft::{Gate, Groups, LogStore, OnFatal, Peers, Timing};
+use crate::raft::{Ailing, Gate, Groups, LogStore, OnFatal, Peers, Timing};
 use crate::replica::directory::Directory;
 use crate::replica::index::{Indexes, SledIndexes};
 use crate::replica::partition::Partition;
-use crate::replica::{Checkpointer, Cleaning, GroupId, Hints, Machine, Opening};
+use crate::replica::{
+    Checkpointer, Cleaning, GroupId, Hints, Machine, Opening, Replica, Scrubbing,
+};
 use crate::service::steward::Usher;
 use crate::service::{DIRECTORY, Hub, Local, Remote, Service};
 use crate::tls::Tls;
@@ -48,9 +51,12 @@ pub struct Node {
     groups: Groups,
     log: seglog::Log,
     recovered: Mutex<BTreeMap<ReplicaId, RecoveredReplica>>,
+    /// What the open of the log found damaged.
+    damage: Vec<Damage>,
     indexes: Arc<dyn Indexes>,
     checkpointer: Arc<Checkpointer>,
     cleaning: Arc<Cleaning>,
+    scrubbing: Arc<Scrubbing>,
     hints: Hints,
     view: Arc<RwLock<View>>,
     book: Arc<Book>,
@@ -72,6 +78,14 @@ fn alive(
     alive.map(|(replica, _)| *replica)
 }
 
+/// Opens a replica; one whose rows the log does not give has stopped, and is to be healed.
+fn open(opening: Opening, recovered: Option<&RecoveredReplica>) -> Result<Arc<Replica>, Fault> {
+    match crate::replica::open(&opening, recovered) {
+        Err(fault @ Fault::Store(_)) => crate::replica::open_stopped(&opening, recovered, fault),
+        opened => opened,
+    }
+}
+
 /// What [`Node::open`] found.
 pub struct Opened {
     /// The node.
@@ -82,6 +96,8 @@ pub struct Opened {
     pub checkpointer: Arc<Checkpointer>,
     /// Cleans the log; to be driven by a thread.
     pub cleaning: Arc<Cleaning>,
+    /// Looks for damage, and mends it; to be driven by a thread.
+    pub scrubbing: Arc<Scrubbing>,
 }
 
 impl Node {
@@ -143,6 +159,14 @@ impl Node {
             Arc::clone(&checkpointer),
             alive(&recovered.replicas),
         ));
+        let scrubbing = Arc::new(Scrubbing::new(
+            log.clone(),
+            Arc::clone(&checkpointer),
+            Arc::clone(&cleaning),
+            groups.fetch(),
+            config.storage.scrub_pace(directory),
+            recovered.damage.clone(),
+        ));
         let service = Service::new(
             config.node.id,
             identity.boot,
@@ -157,9 +181,11 @@ impl Node {
             groups,
             log,
             recovered: Mutex::new(recovered.replicas),
+            damage: recovered.damage,
             indexes,
             checkpointer: Arc::clone(&checkpointer),
             cleaning: Arc::clone(&cleaning),
+            scrubbing: Arc::clone(&scrubbing),
             hints: Arc::new(move |_, hints| hub.publish(hints)),
             view,
             book,
@@ -174,6 +200,7 @@ impl Node {
             writer,
             checkpointer,
             cleaning,
+            scrubbing,
         })
     }
 
@@ -193,6 +220,12 @@ impl Node {
     #[must_use]
     pub fn cleaning(&self) -> &Arc<Cleaning> {
         &self.cleaning
+    }
+
+    /// What was found damaged, and mended.
+    #[must_use]
+    pub fn scrubbing(&self) -> &Arc<Scrubbing> {
+        &self.scrubbing
     }
 
     /// The log of this node.
@@ -243,6 +276,7 @@ impl Node {
         if let Some(replica) = self.book.directory_replica() {
             self.start(DIRECTORY, replica).await?;
         }
+        let mut failed = None;
         let placed: Vec<directory::Group> = {
             let view = self.view.read();
             let own = NodeId(self.config.node.id);
@@ -255,7 +289,11 @@ impl Node {
                 continue;
             };
             let id = GroupId(group.id.0);
-            self.start(id, here.id.0).await?;
+            // One that cannot start holds up no other.
+            if let Err(error) = self.start(id, here.id.0).await {
+                failed = Some(error.context(format!("group {}", id.0)));
+                continue;
+            }
             if here.id == group.first
                 && let Some(running) = self.groups.get(id)
                 && running.status().voters.is_empty()
@@ -264,7 +302,7 @@ impl Node {
                 running.initialize(members).await?;
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Opens a replica and starts its group; does nothing if it runs.
@@ -289,14 +327,20 @@ impl Node {
                 machine,
             )
         };
-        let recovered = self.recovered.lock().remove(&ReplicaId(replica));
-        let store = LogStore::open(self.log.clone(), ReplicaId(replica), recovered.as_ref())?;
+        let recovered = self.recovered.lock().get(&ReplicaId(replica)).cloned();
+        if recovered.as_ref().is_some_and(|found| found.doubted) {
+            self.groups.note_ailing(id, &Ailing::Doubted);
+            started.insert(id);
+            return Ok(());
+        }
+        let found = recovered.as_ref();
+        let store = LogStore::open(self.log.clone(), ReplicaId(replica), found, &self.damage)?;
         let opened =
-            tokio::task::spawn_blocking(move || crate::replica::open(opening, recovered.as_ref()))
-                .await??;
+            tokio::task::spawn_blocking(move || open(opening, recovered.as_ref())).await??;
         opened.attach(Arc::new(store.clone()));
         self.checkpointer.add(Arc::clone(&opened));
         self.groups.start(id, replica, opened, store).await?;
+        self.recovered.lock().remove(&ReplicaId(replica));
         started.insert(id);
         Ok(())
     }

@@ -6,10 +6,12 @@
 //!   slow_sync   a leader whose disk is slow, killed and restarted at once, again and again
 //!   big         a large message through the kill of a leader
 //!   away        a node that missed more than the logs of the others still hold
+//!   flips       a node whose disk lies
 //! ```
 
 pub mod away;
 pub mod big;
+pub mod flips;
 pub mod run;
 pub mod slow_sync;
 pub mod stage;

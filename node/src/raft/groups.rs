@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
+use rows::Fault;
+use tokio::runtime::Handle;
 
+use super::fetch::Fetcher;
 use super::group::{Group, Raft};
-use super::limits::PURGE_EVERY;
+use super::heal::{heal, is_whole};
+use super::limits::{FAULT_LOOK, HEAL_PAUSE, HEAL_TRIES, PURGE_EVERY};
 use super::log_store::LogStore;
 use super::machine::Machine;
 use super::peer::{Peers, Reading};
-use crate::replica::{GroupId, Replica};
+use crate::replica::{Fetch, GroupId, Replica};
 
 /// Timing of elections. Milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -80,18 +84,24 @@ struct Shared {
     running: RwLock<BTreeMap<GroupId, Arc<Group>>>,
     /// Held while a group is being started, so that none is started twice.
     starting: Mutex<BTreeMap<GroupId, u64>>,
+    /// Why replicas on this node are out of service.
+    ailing: Mutex<BTreeMap<GroupId, String>>,
+    fetch: Arc<dyn Fetch>,
 }
 
 impl Groups {
-    /// None yet.
+    /// None yet. To be called within a runtime.
     ///
     /// # Errors
     ///
     /// When the timing cannot work, for example a heartbeat slower than an election.
     pub fn new(timing: Timing, peers: Peers, on_fatal: OnFatal) -> anyhow::Result<Self> {
+        let fetch = Arc::new(Fetcher::new(peers.clone(), Handle::current()));
         let shared = Shared {
             config: Arc::new(timing.config()?),
             peers,
+            fetch,
+            ailing: Mutex::default(),
             on_fatal,
             running: RwLock::default(),
             starting: Mutex::default(),
@@ -119,8 +129,30 @@ impl Groups {
         &self.shared.peers
     }
 
+    /// Good copies from other nodes.
+    #[must_use]
+    pub fn fetch(&self) -> Arc<dyn Fetch> {
+        Arc::clone(&self.shared.fetch)
+    }
+
+    /// Why replicas on this node are out of service, by group.
+    #[must_use]
+    pub fn ailing(&self) -> BTreeMap<GroupId, String> {
+        self.shared.ailing.lock().clone()
+    }
+
+    /// Notes why the replica of a group on this node is out of service.
+    pub fn note_ailing(&self, id: GroupId, why: &impl ToString) {
+        let why = why.to_string();
+        let mut ailing = self.shared.ailing.lock();
+        if ailing.get(&id) != Some(&why) {
+            tracing::error!(group = id.0, why, "replica is out of service");
+            ailing.insert(id, why);
+        }
+    }
+
     /// Starts the replica `replica_id` of a group, and keeps it running. Does nothing when it runs
-    /// already.
+    /// already. If something of it is damaged it starts later, when that is mended.
     ///
     /// # Errors
     ///
@@ -135,12 +167,57 @@ impl Groups {
         if self.shared.starting.lock().insert(id, replica_id).is_some() {
             return Ok(());
         }
-        let group = self.launch(id, replica_id, &replica, &store).await;
+        let (looking, log) = (Arc::clone(&replica), store.clone());
+        if !tokio::task::spawn_blocking(move || is_whole(&looking, &log)).await? {
+            self.note_ailing(id, &"damaged: it is being mended");
+            tokio::spawn(
+                self.clone()
+                    .start_when_whole(id, replica_id, replica, store),
+            );
+            return Ok(());
+        }
+        let group = self.mend_and_launch(id, replica_id, &replica, &store).await;
         if group.is_err() {
             self.shared.starting.lock().remove(&id);
         }
         tokio::spawn(self.clone().supervise(group?));
         Ok(())
+    }
+
+    /// Starts a replica that is damaged once other replicas have given what it lacks.
+    async fn start_when_whole(
+        self,
+        id: GroupId,
+        replica_id: u64,
+        replica: Arc<Replica>,
+        store: LogStore,
+    ) {
+        loop {
+            match self.mend_and_launch(id, replica_id, &replica, &store).await {
+                Ok(group) => {
+                    tracing::info!(group = id.0, "a damaged replica is mended, and starts");
+                    return self.supervise(group).await;
+                }
+                Err(error) => self.note_ailing(id, &format!("{error:#}")),
+            }
+            tokio::time::sleep(HEAL_PAUSE).await;
+        }
+    }
+
+    async fn mend_and_launch(
+        &self,
+        id: GroupId,
+        replica_id: u64,
+        replica: &Arc<Replica>,
+        store: &LogStore,
+    ) -> anyhow::Result<Arc<Group>> {
+        let (healing, log, fetch) = (Arc::clone(replica), store.clone(), self.fetch());
+        let healed = move || heal(&healing, &log, fetch.as_ref());
+        tokio::task::spawn_blocking(healed).await??;
+        store.bind_lost_vote().await?;
+        let group = self.launch(id, replica_id, replica, store).await?;
+        self.shared.ailing.lock().remove(&id);
+        Ok(group)
     }
 
     async fn launch(
@@ -190,7 +267,10 @@ impl Groups {
     async fn supervise(self, mut group: Arc<Group>) {
         let mut restarts = 0_u32;
         loop {
-            let reason = stopped(group.raft()).await;
+            let reason = tokio::select! {
+                reason = stopped(group.raft()) => reason,
+                reason = faulted(group.rows()) => reason,
+            };
             self.shared.running.write().remove(&group.id());
             let (id, replica_id) = (group.id(), group.replica());
             if group.store().log().is_poisoned() {
@@ -198,11 +278,20 @@ impl Groups {
                 return;
             }
             if let Some(fault) = group.rows().fault() {
-                tracing::error!(group = id.0, %fault, "replica is out of service");
+                self.note_ailing(id, &fault);
                 metrics::counter!("rookery_group_faults_total").increment(1);
-                return;
+                // What the store lost comes back; a machine that stopped does not.
+                if !matches!(fault, Fault::Store(_)) {
+                    drop(group.raft().shutdown().await);
+                    return;
+                }
             }
             restarts += 1;
+            if group.rows().fault().is_some() && restarts > HEAL_TRIES {
+                // A new process puts the index aside and builds it anew.
+                (self.shared.on_fatal)(format!("the index cannot be used: {reason}"));
+                return;
+            }
             tracing::error!(
                 group = id.0,
                 reason,
@@ -214,15 +303,25 @@ impl Groups {
             group = loop {
                 tokio::time::sleep(Duration::from_millis(100 * u64::from(restarts.min(50)))).await;
                 match self
-                    .launch(id, replica_id, group.rows(), group.store())
+                    .mend_and_launch(id, replica_id, group.rows(), group.store())
                     .await
                 {
                     Ok(started) => break started,
-                    Err(error) => tracing::error!(group = id.0, %error, "group does not start"),
+                    Err(error) => self.note_ailing(id, &format!("{error:#}")),
                 }
                 restarts += 1;
             };
         }
+    }
+}
+
+/// Returns the reason once the replica has met a fault, which a core without work does not notice.
+async fn faulted(replica: &Replica) -> String {
+    loop {
+        if let Some(fault) = replica.fault() {
+            return fault.to_string();
+        }
+        tokio::time::sleep(FAULT_LOOK).await;
     }
 }
 

@@ -28,11 +28,16 @@
 //! A log is purged once a checkpoint holds what it did (`groups`); a follower that needs what was
 //! purged gets the checkpoint (`snapshot`).
 //!
+//! What is damaged in the log of this node comes again from other nodes ([`fetch`]), before a group
+//! starts if it would vote or apply without it ([`mod@heal`]).
+//!
 //! What it does not do: it never reads a body before a frame to a peer is written.
 
 pub mod convert;
+pub mod fetch;
 pub mod group;
 pub mod groups;
+pub mod heal;
 pub mod limits;
 pub mod log_store;
 pub mod machine;
@@ -41,8 +46,10 @@ pub mod serve;
 mod snapshot;
 pub mod types;
 
+pub use fetch::Fetcher;
 pub use group::{Group, GroupError, GroupStatus};
 pub use groups::{Groups, OnFatal, Timing};
+pub use heal::{Ailing, heal};
 pub use log_store::LogStore;
 pub use peer::Peers;
 pub use serve::{CallerNode, Gate, PeerServer, PeerService};

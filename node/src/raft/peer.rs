@@ -90,6 +90,12 @@ impl Peers {
         self.shared.dial.node_of(replica)
     }
 
+    /// The other nodes that hold a replica of a group, as far as they are known.
+    #[must_use]
+    pub fn others(&self, group: GroupId) -> Vec<u64> {
+        self.shared.dial.others(group.0)
+    }
+
     /// A connection of its own for bulk, which shall not delay anything else.
     ///
     /// # Errors

@@ -35,6 +35,13 @@ pub fn key(id: LogId) -> Bytes {
     key.freeze()
 }
 
+/// The entry of which this is the key.
+pub fn id_of(key: &[u8]) -> Option<LogId> {
+    let mut numbers = key.strip_prefix(LOCAL_FROM)?;
+    let (index, term) = (numbers.try_get_u64().ok()?, numbers.try_get_u64().ok()?);
+    numbers.is_empty().then_some(LogId { term, index })
+}
+
 /// The body of an entry to which rows refer.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Kept {

@@ -99,6 +99,17 @@ impl Local {
                 }
                 Ok(Answer::Index(group.leader().unwrap_or(0)))
             }
+            Call::Probe { after } => {
+                let replica = Arc::clone(group.rows());
+                let probed = tokio::task::spawn_blocking(move || replica.probe(&after))
+                    .await
+                    .map_err(|error| Failure::Broken(error.to_string()))?
+                    .map_err(|fault| Failure::Broken(fault.to_string()))?;
+                Ok(Answer::Probed {
+                    replica: group.replica(),
+                    probed,
+                })
+            }
             Call::Digest => {
                 let (applied, digest) = group.rows().digest();
                 let index = applied.map_or(0, |id| id.index);

@@ -36,7 +36,7 @@ impl Rig {
         let (log, writer, recovered) = seglog::open(Arc::new(disk.clone()), options()).unwrap();
         assert!(recovered.damage.is_empty(), "{:?}", recovered.damage);
         let found = recovered.replicas.get(&REPLICA);
-        let store = LogStore::open(log.clone(), REPLICA, found).unwrap();
+        let store = LogStore::open(log.clone(), REPLICA, found, &[]).unwrap();
         Self {
             disk,
             log,

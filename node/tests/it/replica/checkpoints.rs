@@ -191,7 +191,7 @@ fn bases_hold_everything() {
             index.clone(),
             Arc::new(KeyValue),
         );
-        let rebuilt = open(opening, Some(&found)).unwrap();
+        let rebuilt = open(&opening, Some(&found)).unwrap();
         assert_eq!(rebuilt.digest(), rig.replica.digest());
     }
     assert!(bases > 3);
@@ -278,7 +278,7 @@ fn one_sync_for_all() {
                 Arc::new(KeyValue),
             )
         };
-        let replica = open(opening, None).unwrap();
+        let replica = open(&opening, None).unwrap();
         replica.attach(Arc::new(AllWritten));
         let command = Bytes::from(format!("put group {group}"));
         let entry = Applying::Command {
@@ -324,7 +324,7 @@ async fn room_is_made() {
         bounds,
         ..Opening::new(GROUP, REPLICA, log, indexes, machine)
     };
-    let replica = open(opening, None).unwrap();
+    let replica = open(&opening, None).unwrap();
     replica.attach(Arc::new(AllWritten));
     keeper.add(replica.clone());
     let writing = WriterThread::start(writer);

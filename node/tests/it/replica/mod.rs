@@ -13,5 +13,6 @@ mod damage;
 mod faults;
 mod index;
 mod machines;
+mod mending;
 pub mod rig;
 mod snapshots;

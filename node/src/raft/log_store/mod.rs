@@ -3,27 +3,38 @@
 //! Entries are kept in memory until the log has written them, and a while longer for the followers
 //! (`RECENT_BYTES_MAX`); after that a slot of a few words says where each one lies. Order is the
 //! order of calls: openraft calls from one task, and `seglog` keeps it.
+//!
+//! Read on: [`slots`] for what is kept of each entry, [`entries`] for what replicas ask, [`holes`]
+//! for entries that are damaged.
 
-use std::collections::{BTreeMap, VecDeque};
+mod entries;
+mod holes;
+mod slots;
+
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds, RangeInclusive};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt, future, stream};
+use futures_util::{Stream, TryStreamExt, stream};
 use openraft::EntryPayload;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use parking_lot::Mutex;
 use prost::Message;
 use proto::v1;
-use seglog::{Kind, Place, Record, RecoveredReplica, ReplicaId, Sync};
+use seglog::{Damage, Kind, Record, RecordAt, RecoveredReplica, ReplicaId, Sync, Written};
 use tokio::sync::oneshot;
 
-use super::convert;
-use super::limits::{BODY_INLINE_MAX, LOG_KEPT_ENTRIES, READ_BYTES_MAX, RECENT_BYTES_MAX};
-use super::types::{Body, Entry, RaftLogId, Types, Vote, log_id, raft_log_id};
-use crate::replica::{BodyPlace, Entries, LogId, Logged};
+use crate::raft::convert;
+use crate::raft::limits::{
+    BODY_INLINE_MAX, LOG_KEPT_ENTRIES, MEND_PAUSE, MEND_WAIT, READ_BYTES_MAX,
+};
+use crate::raft::types::{Body, Entry, RaftLogId, Types, Vote, log_id, raft_log_id};
+use crate::replica::{Entries, LogId};
+pub use holes::Holes;
+use slots::State;
 
 /// The log of one replica. Clones share it.
 #[derive(Clone)]
@@ -37,43 +48,21 @@ struct Shared {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
-struct State {
-    vote: Option<Vote>,
-    committed: Option<RaftLogId>,
-    /// `committed` is newer than what the log has been given.
-    committed_changed: bool,
-    purged: Option<RaftLogId>,
-    /// The index of the first slot.
-    first: u64,
-    slots: VecDeque<Slot>,
-    /// Bytes of the entries that are held in memory.
-    held_bytes: usize,
-    /// Below this index no slot holds its entry.
-    held_from: u64,
-}
-
-/// One entry of the log.
-struct Slot {
-    term: u64,
-    /// Where the log wrote it, and the payload's checksum.
-    written: Option<(Place, u32)>,
-    /// Bytes of the payload that precede the body; 0 for entries without one.
-    skip: u32,
-    held: Option<Entry>,
-}
-
 impl LogStore {
-    /// The log of `replica` as `recovered` found it.
+    /// The log of `replica` as `recovered` found it, among the damage of the whole log. Ask
+    /// [`LogStore::holes`] before it is used.
     ///
     /// # Errors
     ///
-    /// When a vote or commit record cannot be understood, or entries are missing in between.
+    /// When a vote or commit record cannot be understood.
     pub fn open(
         log: seglog::Log,
         replica: ReplicaId,
         recovered: Option<&RecoveredReplica>,
+        damage: &[Damage],
     ) -> io::Result<Self> {
+        let records = damage.iter().filter_map(|damage| damage.record);
+        let damaged: Vec<RecordAt> = records.filter(|record| record.replica == replica).collect();
         let mut state = State::default();
         if let Some(found) = recovered {
             state.vote = found.vote.as_ref().map(decode_vote).transpose()?;
@@ -87,20 +76,16 @@ impl LogStore {
                 .purged
                 .map(|(term, index)| raft_log_id(LogId { term, index }));
             state.first = state.purged.as_ref().map_or(0, |id| id.index + 1);
-            for entry in &found.entries {
-                let expected = state.first + state.slots.len() as u64;
-                if entry.index != expected {
-                    return Err(io::Error::new(
+            state.list(found, &damaged);
+            if found.vote_lost {
+                let votes = damaged.iter().filter(|record| record.kind == Kind::Vote);
+                let term = votes.map(|record| record.term).max();
+                state.vote_lost = Some(term.ok_or_else(|| {
+                    io::Error::new(
                         io::ErrorKind::InvalidData,
-                        format!("entry {expected} of replica {} is missing", replica.0),
-                    ));
-                }
-                state.slots.push_back(Slot {
-                    term: entry.term,
-                    written: Some((entry.place, entry.checksum)),
-                    skip: 0,
-                    held: None,
-                });
+                        "a vote of no known term is lost",
+                    )
+                })?);
             }
             state.held_from = state.first + state.slots.len() as u64;
         }
@@ -165,8 +150,12 @@ impl LogStore {
         let mut index = upto.min(state.next().checked_sub(1)?);
         loop {
             let slot = state.slot(index)?;
-            bytes += slot.written.map_or(0, |(place, _)| u64::from(place.length));
+            bytes += slot.written.map_or(0, |at| u64::from(at.place.length));
             entries += 1;
+            // No follower can be served from here.
+            if state.unread.contains(&index) {
+                return Some(index);
+            }
             if bytes > kept_bytes || entries > LOG_KEPT_ENTRIES {
                 return Some(index);
             }
@@ -190,13 +179,17 @@ impl LogStore {
         from.max(state.first)..to.min(state.next())
     }
 
-    fn entries(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
+    /// Entries of a range, at least one; fewer than there are before one that cannot be read.
+    fn entries(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<Entry>, Unread> {
         let mut entries = Vec::new();
         let mut bytes = 0;
         let mut index = from;
         while index < to && (bytes < bytes_max || entries.is_empty()) {
-            let Some(entry) = self.entry(index)? else {
-                break;
+            let entry = match self.entry(index) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(Unread::Damaged(_)) if !entries.is_empty() => break,
+                Err(error) => return Err(error),
             };
             if let EntryPayload::Normal(proposal) = &entry.payload {
                 bytes += proposal.command.len() + proposal.body.len() as usize;
@@ -208,7 +201,7 @@ impl LogStore {
     }
 
     /// One entry, from memory or from the log; a larger body stays where it is.
-    fn entry(&self, index: u64) -> io::Result<Option<Entry>> {
+    fn entry(&self, index: u64) -> Result<Option<Entry>, Unread> {
         let (id, place, checksum) = {
             let state = self.shared.state.lock();
             let Some(slot) = state.slot(index) else {
@@ -217,7 +210,9 @@ impl LogStore {
             if let Some(entry) = &slot.held {
                 return Ok(Some(entry.clone()));
             }
-            let (place, checksum) = slot.written.ok_or_else(|| {
+            let Written {
+                place, checksum, ..
+            } = slot.written.ok_or_else(|| {
                 io::Error::other(format!("entry {index} is neither held nor written"))
             })?;
             (
@@ -234,9 +229,17 @@ impl LogStore {
             Err(seglog::Error::Freed { .. }) if !self.lies_at(index, id.term, place) => {
                 return self.entry(index);
             }
-            read => read.map_err(io::Error::other)?,
+            Err(error) => {
+                let mut state = self.shared.state.lock();
+                if state.unread.insert(index) {
+                    tracing::warn!(replica = self.shared.replica.0, %id, %error, "entry not read");
+                }
+                state.untold.insert(index);
+                return Err(Unread::Damaged(error));
+            }
+            Ok(payload) => payload,
         };
-        let mut entry = convert::entry_from_log(id, &payload)?;
+        let mut entry = convert::entry_from_log(id, &payload).map_err(io::Error::from)?;
         if let EntryPayload::Normal(proposal) = &mut entry.payload
             && proposal.body.len() > BODY_INLINE_MAX as u64
         {
@@ -252,6 +255,18 @@ impl LogStore {
         Ok(Some(entry))
     }
 
+    /// An entry with its body, for another replica; `None` if it is not listed. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn whole_entry(&self, id: LogId) -> io::Result<Option<v1::PeerEntry>> {
+        let entry = self.entry(id.index)?;
+        let entry = entry.filter(|entry| log_id(&entry.log_id) == id);
+        let wire = entry.map(|entry| convert::entry_to_wire(&entry, &self.shared.log));
+        wire.transpose().map_err(io::Error::other)
+    }
+
     /// The log has written `entries`: from now on they can be read from there.
     fn written(&self, ids: &[LogId], written: &[seglog::Written]) {
         let mut state = self.shared.state.lock();
@@ -259,87 +274,34 @@ impl LogStore {
             if let Some(slot) = state.slot_mut(id.index)
                 && slot.term == id.term
             {
-                slot.written = Some((record.place, record.checksum));
+                slot.written = Some(*record);
             }
         }
         state.release();
     }
 }
 
-impl State {
-    fn next(&self) -> u64 {
-        self.first + self.slots.len() as u64
-    }
+/// Why an entry was not read.
+#[derive(Debug)]
+enum Unread {
+    /// Its record is damaged; somebody was told.
+    Damaged(seglog::Error),
+    /// Anything else.
+    Io(io::Error),
+}
 
-    fn slot(&self, index: u64) -> Option<&Slot> {
-        self.slots
-            .get(usize::try_from(index.checked_sub(self.first)?).ok()?)
-    }
-
-    fn slot_mut(&mut self, index: u64) -> Option<&mut Slot> {
-        self.slots
-            .get_mut(usize::try_from(index.checked_sub(self.first)?).ok()?)
-    }
-
-    fn last(&self) -> Option<RaftLogId> {
-        self.slots
-            .back()
-            .map(|slot| {
-                raft_log_id(LogId {
-                    term: slot.term,
-                    index: self.next() - 1,
-                })
-            })
-            .or(self.purged)
-    }
-
-    fn push(&mut self, entry: Entry) {
-        let (skip, size) = sizes(&entry);
-        self.held_bytes += size;
-        self.slots.push_back(Slot {
-            term: entry.log_id.leader_id.term,
-            written: None,
-            skip,
-            held: Some(entry),
-        });
-    }
-
-    /// Lets go of the oldest written entries while too many bytes are held.
-    fn release(&mut self) {
-        while self.held_bytes > RECENT_BYTES_MAX && self.held_from < self.next() {
-            let index = self.held_from.max(self.first);
-            let Some(slot) = self.slot_mut(index) else {
-                break;
-            };
-            if slot.written.is_none() {
-                break;
-            }
-            let freed = slot.held.take().map_or(0, |entry| sizes(&entry).1);
-            self.held_bytes -= freed;
-            self.held_from = index + 1;
-        }
-    }
-
-    /// Forgets the slot, which has left the queue.
-    fn forget(&mut self, slot: Slot) {
-        self.held_bytes -= slot.held.map_or(0, |entry| sizes(&entry).1);
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }
 
-/// Bytes of an entry's payload that precede the body, and bytes that it holds in memory.
-fn sizes(entry: &Entry) -> (u32, usize) {
-    match &entry.payload {
-        EntryPayload::Normal(proposal) => {
-            let held = match &proposal.body {
-                Body::Held(bytes) => bytes.len(),
-                Body::Logged { .. } => 0,
-            };
-            (
-                convert::body_skip(proposal.command.len()),
-                proposal.command.len() + held,
-            )
+impl From<Unread> for io::Error {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Damaged(error) => Self::other(error),
+            Unread::Io(error) => error,
         }
-        EntryPayload::Blank | EntryPayload::Membership(_) => (0, 0),
     }
 }
 
@@ -348,105 +310,27 @@ fn decode_vote(bytes: &Bytes) -> io::Result<Vote> {
     Ok(convert::vote_from_wire(&wire))
 }
 
-impl Entries for LogStore {
-    fn body(&self, index: u64, term: u64) -> Option<BodyPlace> {
-        if let Some(slot) = self
-            .shared
-            .state
-            .lock()
-            .slot(index)
-            .filter(|slot| slot.term == term)
-            && let Some(Entry {
-                payload: EntryPayload::Normal(proposal),
-                ..
-            }) = &slot.held
-        {
-            return Some(proposal.body.place());
-        }
-        self.place(index, term).map(BodyPlace::Logged)
-    }
-
-    fn place(&self, index: u64, term: u64) -> Option<Logged> {
-        let (place, checksum) = {
-            let state = self.shared.state.lock();
-            let slot = state.slot(index).filter(|slot| slot.term == term)?;
-            let (place, checksum) = slot.written?;
-            if slot.skip > 0 {
-                return Some(Logged {
-                    place,
-                    checksum,
-                    skip: slot.skip,
-                });
-            }
-            (place, checksum)
-        };
-        // Found at open: only the payload says how long its command is.
-        let head = self
-            .shared
-            .log
-            .read_range(place, 0..convert::HEAD_BYTES.min(place.length));
-        if matches!(head, Err(seglog::Error::Freed { .. })) && !self.lies_at(index, term, place) {
-            return self.place(index, term);
-        }
-        let skip = convert::skip_from_head(&head.ok()?)?;
-        if let Some(slot) = self.shared.state.lock().slot_mut(index)
-            && slot.term == term
-        {
-            slot.skip = skip;
-        }
-        Some(Logged {
-            place,
-            checksum,
-            skip,
-        })
-    }
-
-    fn written_upto(&self) -> u64 {
-        let state = self.shared.state.lock();
-        let unwritten = state
-            .slots
-            .iter()
-            .rev()
-            .take_while(|slot| slot.written.is_none())
-            .count();
-        state.next().saturating_sub(unwritten as u64 + 1)
-    }
-
-    fn lies_at(&self, index: u64, term: u64, place: Place) -> bool {
-        let state = self.shared.state.lock();
-        let slot = state.slot(index).filter(|slot| slot.term == term);
-        slot.and_then(|slot| slot.written)
-            .is_some_and(|(written, _)| written == place)
-    }
-
-    fn moved(&self, index: u64, term: u64, from: Place, to: Place) {
-        let mut state = self.shared.state.lock();
-        let slot = state.slot_mut(index).filter(|slot| slot.term == term);
-        if let Some((place, _)) = slot.and_then(|slot| slot.written.as_mut())
-            && *place == from
-        {
-            *place = to;
-        }
-    }
-
-    fn count_bytes(&self, by_segment: &mut BTreeMap<u64, u64>) {
-        let state = self.shared.state.lock();
-        for (place, _) in state.slots.iter().filter_map(|slot| slot.written) {
-            *by_segment.entry(place.segment).or_default() += place.record_bytes();
-        }
-    }
-}
-
 impl RaftLogReader<Types> for LogStore {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(
         &mut self,
         range: RB,
     ) -> io::Result<Vec<Entry>> {
         let Range { start, end } = self.listed(&range);
-        self.entries(start, end, usize::MAX)
+        let mut entries = Vec::new();
+        let mut next = start;
+        while next < end {
+            let piece = self.entries(next, end, usize::MAX)?;
+            if piece.is_empty() {
+                break;
+            }
+            next += piece.len() as u64;
+            entries.extend(piece);
+        }
+        Ok(entries)
     }
 
-    // In pieces: what waits to be applied may be more than fits into memory.
+    // In pieces: what waits to be applied may be more than fits into memory. A damaged entry is
+    // waited for: it is mended from another replica.
     async fn entries_stream<RB: RangeBounds<u64> + Clone + Debug + Send>(
         &mut self,
         range: RB,
@@ -454,17 +338,56 @@ impl RaftLogReader<Types> for LogStore {
         let Range { start, end } = self.listed(&range);
         let store = self.clone();
         let pieces = stream::try_unfold(start, move |from| {
-            let piece = store.entries(from, end, READ_BYTES_MAX);
-            future::ready(piece.map(|entries| {
+            let store = store.clone();
+            async move {
+                let give_up = Instant::now() + MEND_WAIT;
+                let entries = loop {
+                    match store.entries(from, end, READ_BYTES_MAX) {
+                        Err(Unread::Damaged(_)) if Instant::now() < give_up => {
+                            tokio::time::sleep(MEND_PAUSE).await;
+                        }
+                        read => break read?,
+                    }
+                };
                 let next = from + entries.len() as u64;
-                (from < next).then(|| (stream::iter(entries.into_iter().map(Ok)), next))
-            }))
+                let piece = stream::iter(entries.into_iter().map(Ok));
+                Ok::<_, io::Error>((from < next).then_some((piece, next)))
+            }
         });
         pieces.try_flatten()
     }
 
+    // Without reading entries: the slots know their terms.
+    async fn get_key_log_ids(
+        &mut self,
+        range: RangeInclusive<RaftLogId>,
+    ) -> io::Result<Vec<RaftLogId>> {
+        let state = self.shared.state.lock();
+        let mut ids: Vec<RaftLogId> = Vec::new();
+        for index in range.start().index..=range.end().index {
+            let Some(slot) = state.slot(index) else { break };
+            let id = raft_log_id(LogId {
+                term: slot.term,
+                index,
+            });
+            match ids.last_mut() {
+                Some(last) if last.leader_id == id.leader_id => *last = id,
+                _ => ids.push(id),
+            }
+        }
+        Ok(ids)
+    }
+
+    // What is damaged is not sent, and does not stop the group: until it is mended, or purged, the
+    // follower hears heartbeats.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.entries(start, end, READ_BYTES_MAX)
+        match self.entries(start, end, READ_BYTES_MAX) {
+            Err(Unread::Damaged(_)) => {
+                tokio::time::sleep(MEND_PAUSE).await;
+                Ok(Vec::new())
+            }
+            read => Ok(read?),
+        }
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -571,6 +494,7 @@ impl RaftLogStorage<Types> for LogStore {
                 state.forget(slot);
             }
             state.held_from = state.held_from.min(state.next());
+            state.unread.split_off(&keep);
         }
         self.write_in_order(vec![self.record(
             Kind::Truncate,
@@ -593,6 +517,8 @@ impl RaftLogStorage<Types> for LogStore {
             }
             state.first = upto.index + 1;
             state.held_from = state.held_from.max(state.first);
+            let first = state.first;
+            state.unread = state.unread.split_off(&first);
             state.purged = Some(upto);
         }
         self.write_in_order(vec![self.record(Kind::Purge, log_id(&upto), Vec::new())])
