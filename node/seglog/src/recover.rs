@@ -477,11 +477,12 @@ fn start(block: Option<Block>, bytes: &[u8], seed: Seed, limit: u32) -> (u32, Op
     let found = find_header(bytes, seed, records_start(0), limit).map(|(offset, _)| offset);
     let start = found.unwrap_or(records_start(0));
     let state = State::decode_first(bytes.get(BLOCK_BYTES as usize..).unwrap_or_default());
-    let state = state.filter(|(state, _)| !state.replicas.is_empty());
-    let behind = state.map(|(_, length)| records_start(length));
-    let whole = behind.is_some_and(|behind| {
+    let whole = state.is_some_and(|(state, length)| {
+        let behind = records_start(length);
         let rest = bytes.get(behind as usize..).unwrap_or_default();
-        found == Some(behind) || (found.is_none() && rest.iter().all(|byte| *byte == 0))
+        // Nothing but zeros says nothing.
+        let nothing = || !state.replicas.is_empty() && rest.iter().all(|byte| *byte == 0);
+        found == Some(behind) || (found.is_none() && nothing())
     });
     let lost = Item {
         offset: BLOCK_BYTES,

@@ -46,9 +46,9 @@ pub struct Pace {
 pub struct Scrubbed {
     /// When the last pass ended, seconds since 1970; 0 for never.
     pub finished_secs: u64,
-    /// Passes that ended since the node started.
+    /// The number of the last pass that ended, counted since the node started.
     pub passes: u64,
-    /// Passes that began since the node started.
+    /// The number of the last pass that began.
     pub begun: u64,
     /// Segments read since then.
     pub segments: u64,
@@ -122,6 +122,7 @@ impl Scrubbing {
             work: Mutex::new(work),
             scrubbed: Mutex::new(Scrubbed {
                 finished_secs,
+                begun: u64::from(from > 0),
                 ..Scrubbed::default()
             }),
             stopped: AtomicBool::new(false),
@@ -141,7 +142,7 @@ impl Scrubbing {
         work.asked = true;
         work.left.clear();
         self.bell.ring();
-        self.scrubbed.lock().passes + 1
+        self.scrubbed.lock().begun + 1
     }
 
     /// Goes on until [`Scrubbing::stop`]. Blocks on disk and network: for a thread of its own.
@@ -168,7 +169,7 @@ impl Scrubbing {
 
     /// Reads the next segment, if one is due; says how long to wait before the next.
     pub fn scrub(&self) -> Duration {
-        let Some((segment, more)) = self.next_segment() else {
+        let Some((segment, more, pass)) = self.next_segment() else {
             return MEND_EVERY;
         };
         let began = Instant::now();
@@ -178,7 +179,7 @@ impl Scrubbing {
             scrubbed.segments += 1;
             scrubbed.bytes += bytes;
             if !more {
-                scrubbed.passes += 1;
+                scrubbed.passes = pass;
                 scrubbed.finished_secs = now_secs();
                 tracing::info!(?scrubbed, "the log was read whole");
             }
@@ -189,8 +190,8 @@ impl Scrubbing {
         Duration::from_secs_f64(pace).saturating_sub(began.elapsed())
     }
 
-    /// The segment that is due, and whether the pass goes on after it.
-    fn next_segment(&self) -> Option<(u64, bool)> {
+    /// The segment that is due, whether the pass goes on after it, and the number of the pass.
+    fn next_segment(&self) -> Option<(u64, bool, u64)> {
         let mut work = self.work.lock();
         if work.left.is_empty() {
             let ago = now_secs().saturating_sub(self.scrubbed.lock().finished_secs);
@@ -203,13 +204,14 @@ impl Scrubbing {
             work.asked = false;
             if work.left.is_empty() {
                 // Nothing is sealed yet.
-                scrubbed.passes += 1;
+                scrubbed.passes = scrubbed.begun;
                 scrubbed.finished_secs = now_secs();
                 return None;
             }
         }
         let segment = work.left.pop()?;
-        Some((segment, !work.left.is_empty()))
+        let pass = self.scrubbed.lock().begun;
+        Some((segment, !work.left.is_empty(), pass))
     }
 
     /// Reads a segment, and notes what of it is damaged; answers its bytes.

@@ -335,15 +335,17 @@ fn a_lost_vote_is_bound() {
 async fn a_follower_hears_nothing_wrong() {
     let mut node = Node::new();
     node.append(0, 8);
+    // What comes later says that this was durable.
+    node.append(8, 9);
     node.harm(5, false);
     node.harm(6, true);
     // Nothing is held in memory by one that was opened.
     let mut node = node.reopen();
-    let served = node.store.limited_get_log_entries(2, 8).await.unwrap();
+    let served = node.store.limited_get_log_entries(2, 9).await.unwrap();
     assert_eq!(served.len(), 3);
     assert!(
         node.store
-            .limited_get_log_entries(5, 8)
+            .limited_get_log_entries(5, 9)
             .await
             .unwrap()
             .is_empty()
@@ -351,12 +353,12 @@ async fn a_follower_hears_nothing_wrong() {
     assert_eq!(node.store.take_damaged(), [id(5)]);
     assert_eq!(node.store.take_damaged(), []);
     // Nor is it kept for a follower once a checkpoint holds it.
-    assert_eq!(node.store.purgeable(7, u64::MAX), Some(5));
+    assert_eq!(node.store.purgeable(8, u64::MAX), Some(5));
     let ids = node
         .store
-        .get_key_log_ids(raft_log_id(id(0))..=raft_log_id(id(7)))
+        .get_key_log_ids(raft_log_id(id(0))..=raft_log_id(id(8)))
         .await;
-    assert_eq!(ids.unwrap(), [raft_log_id(id(7))]);
+    assert_eq!(ids.unwrap(), [raft_log_id(id(8))]);
     assert!(node.store.whole_entry(id(5)).is_err());
     assert!(node.store.whole_entry(id(4)).unwrap().is_some());
     let _ = &mut node;

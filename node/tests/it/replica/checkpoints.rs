@@ -118,7 +118,7 @@ fn members_are_kept() {
     rig.checkpoint();
     let found = recovered(&rig);
     let again = open(
-        Opening::new(
+        &Opening::new(
             GROUP,
             REPLICA,
             rig.log.clone(),
@@ -155,6 +155,18 @@ impl node::replica::Entries for AllWritten {
     fn moved(&self, _: u64, _: u64, _: seglog::Place, _: seglog::Place) {}
 
     fn count_bytes(&self, _: &mut BTreeMap<u64, u64>) {}
+
+    fn record(&self, _: u64, _: u64) -> Option<seglog::RecordAt> {
+        None
+    }
+
+    fn records_in(&self, _: u64, _: std::ops::Range<u64>) -> Vec<seglog::RecordAt> {
+        Vec::new()
+    }
+
+    fn take_damaged(&self) -> Vec<LogId> {
+        Vec::new()
+    }
 }
 
 /// A base holds all rows; the runs before it are no longer needed, those above it stay.

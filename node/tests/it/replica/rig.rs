@@ -390,8 +390,20 @@ impl Rig {
         bounds: Bounds,
         term: u64,
     ) -> Result<Self, Fault> {
-        let (log, writer, recovered) = seglog::open(Arc::new(disk.clone()), options()).unwrap();
-        assert!(recovered.damage.is_empty(), "{:?}", recovered.damage);
+        let opened = seglog::open(Arc::new(disk.clone()), options()).unwrap();
+        assert!(opened.2.damage.is_empty(), "{:?}", opened.2.damage);
+        Self::open_on(opened, machine, disk, indexes, bounds, term)
+    }
+
+    /// The same on a log that may be damaged where nobody needs it.
+    pub fn open_on(
+        (log, writer, recovered): (Log, Writer, Recovered),
+        machine: Arc<dyn Machine>,
+        disk: SimDisk,
+        indexes: Arc<dyn Indexes>,
+        bounds: Bounds,
+        term: u64,
+    ) -> Result<Self, Fault> {
         let opening = Opening {
             bounds,
             ..Opening::new(
