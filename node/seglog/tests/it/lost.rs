@@ -178,3 +178,15 @@ fn a_last_segment_that_was_cut_makes_doubt() {
     assert_eq!(rig.indexes(ONE), [1, 2, 3]);
     assert!(rig.recovered.replicas[&ONE].doubted);
 }
+
+/// A block that cannot be read hides nothing if the state behind it can, in the first segment
+/// neither.
+#[test]
+fn an_unreadable_block_makes_no_doubt() {
+    let mut rig = Rig::new();
+    rig.write(vec![entry(ONE, 1, 1, 10)]);
+    assert!(rig.disk.flip(&segment_name(1), 20, 1));
+    let rig = rig.reopen();
+    assert_eq!(rig.indexes(ONE), [1]);
+    assert!(!rig.recovered.replicas[&ONE].doubted);
+}
