@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use client::v1::{AdminGroup, AdminStatus, AdminStorage};
+use client::Admin;
+use client::v1::{AdminGroup, AdminReplica, AdminStatus, AdminStorage};
 use node::demo::child::{NodeProcess, tail};
 use node::demo::plan::{Options, Plan, PlannedNode};
 use node::demo::ports::Ports;
@@ -16,6 +17,8 @@ use tokio::time::{Instant, sleep};
 use crate::history::{Fault, Recorder};
 use crate::limits::{ADMIN_WAIT, LAG_ENTRIES_MAX, LOOK_EVERY, SETTLE_WAIT, START_WAIT, STOP_WAIT};
 use crate::process::SYNC_DELAY;
+
+mod members;
 
 /// Nodes of a cluster, and replicas of a group.
 pub const NODES: u32 = 3;
@@ -37,6 +40,8 @@ pub struct Cluster {
     plan: Plan,
     program: PathBuf,
     members: Vec<Mutex<Member>>,
+    /// The nodes that belong to the cluster now.
+    serving: std::sync::Mutex<BTreeSet<u64>>,
     recorder: Recorder,
 }
 
@@ -64,7 +69,8 @@ pub struct Leader {
 }
 
 impl Cluster {
-    /// Makes a cluster in an empty folder and waits until it serves.
+    /// Makes a cluster in an empty folder and waits until it serves. So many `spares` are planned
+    /// as well, and not started.
     ///
     /// # Errors
     ///
@@ -73,6 +79,7 @@ impl Cluster {
         dir: &Path,
         program: &Path,
         partitions: u32,
+        spares: u32,
         recorder: Recorder,
     ) -> anyhow::Result<Self> {
         let options = Options {
@@ -81,7 +88,7 @@ impl Cluster {
             log_kept_bytes: Some(LOG_KEPT_BYTES),
             ..Options::default()
         };
-        let plan = Plan::create(dir, NODES as usize, &options)?;
+        let plan = Plan::create(dir, (NODES + spares) as usize, &options)?;
         plan.check_ports()?;
         let members = plan.nodes.iter().map(|node| {
             Mutex::new(Member {
@@ -94,6 +101,7 @@ impl Cluster {
             plan,
             program: program.to_owned(),
             members,
+            serving: std::sync::Mutex::new((1..=u64::from(NODES)).collect()),
             recorder,
         };
         for node in cluster.nodes() {
@@ -102,14 +110,35 @@ impl Cluster {
         for node in cluster.nodes() {
             cluster.answers(node.id).await?;
         }
-        form(&cluster.plan, NODES, partitions, DOMAIN).await?;
+        let first: Vec<u64> = (1..=u64::from(NODES)).collect();
+        form(&cluster.plan, &first, NODES, partitions, DOMAIN).await?;
         Ok(cluster)
     }
 
-    /// The nodes, whether they run or not.
+    /// The nodes that belong to the cluster, whether they run or not.
     #[must_use]
-    pub fn nodes(&self) -> &[PlannedNode] {
+    pub fn nodes(&self) -> Vec<PlannedNode> {
+        let serving = self.serving();
+        let planned = self.plan.nodes.iter();
+        let serving = planned.filter(|node| serving.contains(&node.id));
+        serving.cloned().collect()
+    }
+
+    /// All nodes that were planned, also those that are not in the cluster yet or any more.
+    #[must_use]
+    pub fn planned(&self) -> &[PlannedNode] {
         &self.plan.nodes
+    }
+
+    fn serving(&self) -> std::sync::MutexGuard<'_, BTreeSet<u64>> {
+        let serving = self.serving.lock();
+        serving.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// An operator who asks the nodes of the cluster.
+    fn operator(&self) -> anyhow::Result<Admin> {
+        let members: Vec<u64> = self.serving().iter().copied().collect();
+        Ok(self.plan.operator(&members)?.with_deadline(ADMIN_WAIT))
     }
 
     /// Makes these accounts and answers where they are.
@@ -119,7 +148,7 @@ impl Cluster {
     /// When one cannot be made.
     pub async fn make_accounts(&self, names: Vec<String>) -> anyhow::Result<Vec<Account>> {
         make_accounts(&self.plan, names.clone(), DOMAIN, PASSWORD, |_, _| {}).await?;
-        let made = self.plan.operator(&[])?.accounts().await?;
+        let made = self.operator()?.accounts().await?;
         let groups: BTreeMap<String, u64> = made
             .into_iter()
             .map(|account| (account.name, account.partition))
@@ -258,7 +287,7 @@ impl Cluster {
     /// What each node says that answers.
     pub async fn statuses(&self) -> BTreeMap<u64, AdminStatus> {
         let mut statuses = BTreeMap::new();
-        for node in &self.plan.nodes {
+        for node in self.nodes() {
             if let Ok(status) = self.plan.status_of(node.id).await {
                 statuses.insert(node.id, status);
             }
@@ -282,8 +311,7 @@ impl Cluster {
     ///
     /// When it does.
     pub async fn transfer(&self, group: u64, node: u64) -> anyhow::Result<()> {
-        let operator = self.plan.operator(&[])?.with_deadline(ADMIN_WAIT);
-        Ok(operator.transfer(group, node).await?)
+        Ok(self.operator()?.transfer(group, node).await?)
     }
 
     /// How a node uses its disk, and what its scrubber found.
@@ -366,7 +394,8 @@ impl Cluster {
         let began = Instant::now();
         loop {
             self.check_processes().await?;
-            let Some(why) = unsettled(&self.statuses().await) else {
+            let members = self.serving().len();
+            let Some(why) = unsettled(&self.statuses().await, members) else {
                 return Ok(began.elapsed());
             };
             ensure!(
@@ -397,7 +426,8 @@ impl Cluster {
     }
 
     async fn verify_once(&self) -> anyhow::Result<Vec<(bool, String)>> {
-        let reply = self.plan.operator(&[])?.verify(&[]).await?;
+        let members: Vec<u64> = self.serving().iter().copied().collect();
+        let reply = self.plan.operator(&members)?.verify(&[]).await?;
         ensure!(!reply.groups.is_empty(), "there are no groups to verify");
         let mut differing = Vec::new();
         for group in &reply.groups {
@@ -423,7 +453,7 @@ impl Cluster {
                 .replicas
                 .iter()
                 .any(|replica| !replica.error.is_empty());
-            let whole = group.replicas.len() == NODES as usize;
+            let whole = group.replicas.len() >= NODES as usize;
             if !(group.equal && whole) {
                 let comparable = indexes.len() == 1 && !failed && whole;
                 differing.push((
@@ -450,8 +480,8 @@ fn newest_leaders<'a>(groups: impl Iterator<Item = &'a AdminGroup>) -> BTreeMap<
 }
 
 /// What is still missing; none if the cluster is whole.
-fn unsettled(statuses: &BTreeMap<u64, AdminStatus>) -> Option<String> {
-    if statuses.len() < NODES as usize {
+fn unsettled(statuses: &BTreeMap<u64, AdminStatus>, members: usize) -> Option<String> {
+    if statuses.len() < members {
         return Some(format!("only {} nodes answer", statuses.len()));
     }
     let leaders = newest_leaders(statuses.values().flat_map(|status| &status.groups));
@@ -475,6 +505,10 @@ fn unsettled(statuses: &BTreeMap<u64, AdminStatus>) -> Option<String> {
         };
         if group.leader != leader.node || group.replicas.len() < NODES as usize {
             return Some(format!("group {id} is about to change"));
+        }
+        let moves = |replica: &AdminReplica| replica.leaving || !replica.voter;
+        if id != 0 && group.replicas.iter().any(moves) {
+            return Some(format!("a replica of group {id} is on its way"));
         }
         let level = |matched: Option<u64>| {
             matched.is_some_and(|index| index + LAG_ENTRIES_MAX >= group.last_index)
@@ -501,8 +535,6 @@ fn delay_file(node: &PlannedNode) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use client::v1::AdminReplica;
-
     use super::*;
 
     fn group(id: u64, leader: u64, matched: [Option<u64>; 3]) -> AdminGroup {
@@ -511,6 +543,7 @@ mod tests {
             node,
             voter: true,
             matched,
+            ..AdminReplica::default()
         };
         AdminGroup {
             group: id,
@@ -536,17 +569,17 @@ mod tests {
     fn a_cluster_is_settled_when_all_replicas_are_level() {
         let all = [Some(1000), Some(990), Some(1000)];
         let healthy = statuses(&[group(0, 1, all), group(1, 2, all)]);
-        assert_eq!(unsettled(&healthy), None);
+        assert_eq!(unsettled(&healthy, 3), None);
         let late = statuses(&[
             group(0, 1, all),
             group(1, 2, [Some(1000), None, Some(1000)]),
         ]);
-        assert!(unsettled(&late).is_some());
+        assert!(unsettled(&late, 3).is_some());
         let headless = statuses(&[group(0, 1, all), group(1, 0, all)]);
-        assert!(unsettled(&headless).unwrap().contains("no leader"));
+        assert!(unsettled(&headless, 3).unwrap().contains("no leader"));
         let mut down = healthy;
         down.remove(&3);
-        assert!(unsettled(&down).unwrap().contains("2 nodes"));
+        assert!(unsettled(&down, 3).unwrap().contains("2 nodes"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use chaos::load::Crowd;
 use chaos::mail::message::Sizes;
 use chaos::report::Ending;
 use chaos::scenario::stage::{HISTORY, Setting};
-use chaos::scenario::{away, big, flips, run, slow_sync};
+use chaos::scenario::{away, big, flips, replace, run, slow_sync};
 use chaos::{oracle, process};
 use clap::{Parser, Subcommand, value_parser};
 
@@ -83,6 +83,20 @@ enum Command {
         #[arg(long, default_value_t = 18, value_parser = value_parser!(u32).range(3..=300))]
         clients: u32,
     },
+    /// Nodes that lose their disk and are replaced by new ones; then one is added and one removed.
+    Replace {
+        #[command(flatten)]
+        place: Place,
+        /// How many nodes lose everything, one after the other.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// Operations between two of these.
+        #[arg(long, default_value_t = 1000)]
+        operations: u64,
+        /// How many clients there are.
+        #[arg(long, default_value_t = 18, value_parser = value_parser!(u32).range(3..=300))]
+        clients: u32,
+    },
     /// A large message by LMTP and by APPEND, each through the kill of a leader.
     BigMessage {
         #[command(flatten)]
@@ -128,6 +142,7 @@ impl Place {
             partitions: self.partitions,
             accounts,
             sizes: Sizes::default(),
+            spares: 0,
         })
     }
 }
@@ -215,6 +230,23 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
             };
             kept(&place, &setting, || runtime.block_on(flips::run(&options)))
         }
+        Command::Replace {
+            place,
+            rounds,
+            operations,
+            clients,
+        } => {
+            let setting = place.setting(clients)?;
+            let options = replace::Options {
+                setting: setting.clone(),
+                rounds,
+                operations,
+                crowd: Crowd::of(clients),
+            };
+            kept(&place, &setting, || {
+                runtime.block_on(replace::run(&options))
+            })
+        }
         Command::BigMessage { place, size } => {
             let setting = place.setting(1)?;
             let options = big::Options {
@@ -251,7 +283,8 @@ fn kept(
 
 /// Judges a history again. Digests and coverage are not in it.
 fn judge(path: &Path) -> anyhow::Result<Ending> {
-    let verdict = oracle::judge(&History::load(path)?, &[1, 2, 3]);
+    let history = History::load(path)?;
+    let verdict = oracle::judge(&history, &history.readers());
     for violation in &verdict.violations {
         println!("{violation}");
     }

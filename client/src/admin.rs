@@ -6,9 +6,9 @@ use std::time::Duration;
 use proto::v1::admin_client::AdminClient;
 use proto::v1::{
     AdminAccount, AdminAccounts, AdminCreateAccountRequest, AdminDeleteAccountRequest,
-    AdminInitReply, AdminInitRequest, AdminJoinRequest, AdminListAccountsRequest,
-    AdminScrubRequest, AdminSetPasswordRequest, AdminStatus, AdminStatusRequest, AdminStorage,
-    AdminStorageRequest, AdminTransferRequest, AdminVerifyReply, AdminVerifyRequest,
+    AdminInitReply, AdminInitRequest, AdminListAccountsRequest, AdminScrubRequest,
+    AdminSetPasswordRequest, AdminStatus, AdminStatusRequest, AdminStorage, AdminStorageRequest,
+    AdminTransferRequest, AdminVerifyReply, AdminVerifyRequest,
 };
 use rustls::ClientConfig;
 use tonic::transport::Channel;
@@ -28,7 +28,7 @@ pub struct Admin {
     deadline: Option<Duration>,
 }
 
-type Client = AdminClient<Channel>;
+pub(crate) type Client = AdminClient<Channel>;
 
 impl Admin {
     /// `endpoints` are the admin addresses of nodes, `host:port`, in the order in which they are
@@ -114,17 +114,6 @@ impl Admin {
             wanted,
         )
         .await
-    }
-
-    /// Adds a running, empty node, at its peer address `host:port`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Admin::init_cluster`].
-    pub async fn join_node(&self, node: u64, peer: String) -> Result<(), Error> {
-        let wanted = AdminJoinRequest { node, peer };
-        let call = async |mut client: Client, request| client.join_node(request).await;
-        self.change(CLUSTER_WAIT, call, wanted).await.map(drop)
     }
 
     /// Makes an account. `quota_bytes` 0 is no limit.
@@ -245,7 +234,7 @@ impl Admin {
     }
 
     /// Asks one endpoint after the other until one answers.
-    async fn read<Q, A>(
+    pub(crate) async fn read<Q, A>(
         &self,
         wait: Duration,
         call: impl AsyncFn(Client, Request<Q>) -> Result<Response<A>, Status>,
@@ -270,7 +259,7 @@ impl Admin {
     }
 
     /// Sends a change once, to the first endpoint that answers a question.
-    async fn change<Q, A>(
+    pub(crate) async fn change<Q, A>(
         &self,
         wait: Duration,
         call: impl AsyncFn(Client, Request<Q>) -> Result<Response<A>, Status>,
@@ -313,7 +302,12 @@ impl Admin {
         Err(Error::Unreachable(failed))
     }
 
-    async fn client(&self, endpoint: &str) -> Result<Client, String> {
+    /// Where nodes are asked, in the order in which they are tried.
+    pub(crate) fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
+    pub(crate) async fn client(&self, endpoint: &str) -> Result<Client, String> {
         let channel = connect(endpoint, &self.tls)
             .await
             .map_err(|why| format!("{endpoint}: {why}"))?;
@@ -337,14 +331,14 @@ fn is_broken(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
 }
 
-fn refused(status: Status) -> Error {
+pub(crate) fn refused(status: Status) -> Error {
     Error::Refused {
         code: status.code(),
         message: words(&status),
     }
 }
 
-fn words(status: &Status) -> String {
+pub(crate) fn words(status: &Status) -> String {
     match std::error::Error::source(status) {
         Some(source) => causes(source),
         None if status.message().is_empty() => status.code().description().to_owned(),

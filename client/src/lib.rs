@@ -37,14 +37,16 @@
 //! # }
 //! ```
 //!
-//! Read on: [`Admin`] for the calls, [`connect`] for the connection, [`demo`] for clusters that
-//! `rookeryd demo` has started, [`cli`] for the command line.
+//! Read on: [`Admin`] for the calls, [`members`] for those that take long, [`mod@backup`] for saving a
+//! cluster, [`connect`] for the connection, [`demo`] for clusters that `rookeryd demo` has started, [`cli`] for the command line.
 
 pub mod admin;
+pub mod backup;
 pub mod cli;
 pub mod connect;
 pub mod demo;
 pub mod limits;
+pub mod members;
 
 pub use admin::Admin;
 pub use connect::Credentials;
@@ -74,6 +76,14 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// A file or folder of this machine cannot be used.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// No endpoint can be connected to, or none answers.
     #[error("cannot reach any node: {}", .0.join("; "))]
     Unreachable(Vec<String>),
@@ -93,4 +103,18 @@ pub enum Error {
         /// What happened.
         why: String,
     },
+}
+
+impl Error {
+    /// Whether the same may be answered in a moment: nobody answered, or there was no leader.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Credentials { .. } | Self::Demo { .. } | Self::File { .. } => false,
+            Self::Unreachable(_) | Self::Unknown { .. } => true,
+            Self::Refused { code, .. } => {
+                matches!(code, Code::Unavailable | Code::DeadlineExceeded)
+            }
+        }
+    }
 }

@@ -21,6 +21,15 @@ pub const CLUSTER_WAIT: Duration = Duration::from_secs(120);
 /// its rows.
 pub const VERIFY_WAIT: Duration = Duration::from_secs(300);
 
+/// How long the stream of a backup may be silent: a checkpoint is made before it begins.
+pub const BACKUP_SILENCE: Duration = Duration::from_secs(120);
+/// Between two looks at nodes and replicas on their way that somebody waits for.
+pub const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a cluster may give no answer to such a look, as during an election, before it is given
+/// up.
+pub const FOLLOW_SILENCE_MAX: Duration = Duration::from_secs(60);
+
 /// Accounts that one page of a list holds.
 pub const PAGE_ACCOUNTS: u32 = 1000;
 

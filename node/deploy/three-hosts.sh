@@ -182,7 +182,7 @@ up() {
     if [ ! -e "$dir/made" ]; then
         operator_of 1 cluster init --replicas 3 --partitions 16 --default-domain example.org
         for node in 2 3; do
-            operator_of 1 node join --node "$node" --peer "$net.$node:7400"
+            operator_of 1 node add --node "$node" --peer "$net.$node:7400"
         done
         ROOKERY_PASSWORD=${ROOKERY_PASSWORD:-rookery} operator account create alice@example.org
         touch "$dir/made"

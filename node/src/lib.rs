@@ -16,10 +16,11 @@
 //! it is built: [`link::Dial`], [`raft::Gate`], [`replica::Entries`]. [`node`] builds the layers of
 //! one node, [`server`] opens the doors and runs it.
 //!
-//! Beside them: [`config`], [`identity`] (what the data directory says), [`tls`], [`pki`],
-//! [`telemetry`], and [`demo`], which runs three nodes on one machine.
+//! Beside them: [`budget`] (memory), [`config`], [`identity`] (what the data directory says),
+//! [`tls`], [`pki`], [`telemetry`], and [`demo`], which runs three nodes on one machine.
 
 mod book;
+pub mod budget;
 pub mod config;
 pub mod demo;
 #[cfg(feature = "faults")]
@@ -32,6 +33,7 @@ pub mod pki;
 pub mod privileges;
 pub mod raft;
 pub mod replica;
+pub mod restore;
 pub mod server;
 pub mod service;
 pub mod telemetry;

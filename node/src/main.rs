@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use node::{config, demo, pki, privileges, server, telemetry};
+use node::{config, demo, pki, privileges, restore, server, telemetry};
 
 // glibc's allocator gives large buffers back to the kernel and faults them in again.
 #[global_allocator]
@@ -36,6 +36,8 @@ struct Args {
 enum Sub {
     /// Run three nodes on this machine, to try out.
     Demo(demo::Args),
+    /// Make a new cluster of one node from a backup.
+    Restore(restore::Args),
     /// Make the certificates of a cluster.
     #[command(subcommand)]
     Pki(pki::Command),
@@ -70,6 +72,10 @@ fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Some(Sub::Pki(command)) => {
             print!("{}", pki::run(&command)?);
+            Ok(())
+        }
+        Some(Sub::Restore(args)) => {
+            print!("{}", restore::run(&args)?);
             Ok(())
         }
         Some(Sub::Demo(args)) => runtime()?.block_on(demo::run(args)),

@@ -2,7 +2,9 @@
 //!
 //! [`Node::open`] reads the data directory, [`Node::run`] starts the groups one lease later and
 //! then follows the directory: a replica that it places here is started, and the one that was
-//! placed first makes the group.
+//! placed first makes the group; one that was moved away is stopped for good (`follow`).
+
+mod follow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -14,28 +16,21 @@ use std::time::Duration;
 use directory::{Addresses, Command, NodeId, NodeReport, View};
 use parking_lot::{Mutex, RwLock};
 use proto::v1;
-use rows::Fault;
 use seglog::{Damage, RecoveredReplica, ReplicaId};
 use tokio::sync::Notify;
 use tonic::Status;
 
 use crate::book::Book;
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::identity::{self, FEATURE_LEVEL, Identity, Membership, Peer};
 use crate::link::Dial;
-use crate::raft::{Ailing, Gate, Groups, LogStore, OnFatal, Peers, Timing};
-use crate::replica::directory::Directory;
+use crate::raft::{Gate, Groups, OnFatal, Peers, Timing};
 use crate::replica::index::{Indexes, SledIndexes};
-use crate::replica::partition::Partition;
-use crate::replica::{
-    Checkpointer, Cleaning, GroupId, Hints, Machine, Opening, Replica, Scrubbing,
-};
+use crate::replica::{BodyCache, Checkpointer, Cleaning, GroupId, Hints, Scrubbing};
 use crate::service::steward::Usher;
 use crate::service::{DIRECTORY, Hub, Local, Remote, Service};
 use crate::tls::Tls;
-
-/// How often a node looks whether the directory wants something else of it.
-const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
 
 /// Room that a start needs beside a first segment, bytes: to say who the node is, and for the index
 /// to open. A node whose log is full still starts and serves what it has.
@@ -50,10 +45,13 @@ pub struct Node {
     service: Service,
     groups: Groups,
     log: seglog::Log,
-    recovered: Mutex<BTreeMap<ReplicaId, RecoveredReplica>>,
+    /// What the log held of replicas when it was opened; they are taken out as they start.
+    recovered: Mutex<BTreeMap<ReplicaId, Arc<RecoveredReplica>>>,
     /// What the open of the log found damaged.
     damage: Vec<Damage>,
     indexes: Arc<dyn Indexes>,
+    budget: Budget,
+    read_bodies: Arc<BodyCache>,
     checkpointer: Arc<Checkpointer>,
     cleaning: Arc<Cleaning>,
     scrubbing: Arc<Scrubbing>,
@@ -66,24 +64,27 @@ pub struct Node {
     founded: Notify,
     /// Held for as long as the node has its data directory open.
     _lock: std::fs::File,
-    /// One group is started at a time.
-    starting: tokio::sync::Mutex<BTreeSet<GroupId>>,
+    /// The replica of each group that runs. One is started or ended at a time.
+    started: tokio::sync::Mutex<BTreeMap<GroupId, u64>>,
+    on_fatal: OnFatal,
 }
 
-/// The replicas whose life has not ended.
-fn alive(
+/// The replicas whose life has ended, or has not.
+fn ids(
     recovered: &BTreeMap<ReplicaId, RecoveredReplica>,
+    ended: bool,
 ) -> impl Iterator<Item = ReplicaId> + '_ {
-    let alive = recovered.iter().filter(|(_, found)| !found.ended);
-    alive.map(|(replica, _)| *replica)
+    let found = recovered
+        .iter()
+        .filter(move |(_, found)| found.ended == ended);
+    found.map(|(replica, _)| *replica)
 }
 
-/// Opens a replica; one whose rows the log does not give has stopped, and is to be healed.
-fn open(opening: Opening, recovered: Option<&RecoveredReplica>) -> Result<Arc<Replica>, Fault> {
-    match crate::replica::open(&opening, recovered) {
-        Err(fault @ Fault::Store(_)) => crate::replica::open_stopped(&opening, recovered, fault),
-        opened => opened,
-    }
+fn unended(
+    recovered: BTreeMap<ReplicaId, RecoveredReplica>,
+) -> BTreeMap<ReplicaId, Arc<RecoveredReplica>> {
+    let unended = recovered.into_iter().filter(|(_, found)| !found.ended);
+    unended.map(|(id, found)| (id, Arc::new(found))).collect()
 }
 
 /// What [`Node::open`] found.
@@ -150,14 +151,22 @@ impl Node {
             election_ms_max: config.raft.election_ms_max,
         };
         let dial: Arc<dyn Dial> = Arc::clone(&book) as Arc<dyn Dial>;
-        let peers = Peers::new(Arc::clone(&dial), log.clone());
-        let groups = Groups::new(timing, peers, on_fatal)?;
+        let budget = Budget::new(config.memory.budget_bytes);
+        let frames = Arc::clone(&budget.frames);
+        let peers = Peers::new(
+            Arc::clone(&dial),
+            log.clone(),
+            frames,
+            config.storage.snapshot_bytes_per_second,
+        );
+        let groups = Groups::new(timing, peers, Arc::clone(&on_fatal))?;
         let hub = Hub::default();
         let checkpointer = Arc::new(Checkpointer::new());
         let cleaning = Arc::new(Cleaning::new(
             log.clone(),
             Arc::clone(&checkpointer),
-            alive(&recovered.replicas),
+            ids(&recovered.replicas, false),
+            ids(&recovered.replicas, true),
         ));
         let scrubbing = Arc::new(Scrubbing::new(
             log.clone(),
@@ -174,15 +183,18 @@ impl Node {
             Remote::new(dial),
             Arc::clone(&view),
             hub.clone(),
+            Arc::clone(&budget.uploads),
         );
         let node = Arc::new(Self {
             config,
             service,
             groups,
             log,
-            recovered: Mutex::new(recovered.replicas),
+            recovered: Mutex::new(unended(recovered.replicas)),
             damage: recovered.damage,
             indexes,
+            read_bodies: Arc::new(BodyCache::new(Arc::clone(&budget.bodies))),
+            budget,
             checkpointer: Arc::clone(&checkpointer),
             cleaning: Arc::clone(&cleaning),
             scrubbing: Arc::clone(&scrubbing),
@@ -193,7 +205,8 @@ impl Node {
             timing,
             founded: Notify::new(),
             _lock: lock,
-            starting: tokio::sync::Mutex::default(),
+            started: tokio::sync::Mutex::default(),
+            on_fatal,
         });
         Ok(Opened {
             node,
@@ -234,115 +247,18 @@ impl Node {
         &self.log
     }
 
+    /// Whether the directory has removed that node: its certificate is good for nothing.
+    #[must_use]
+    pub fn was_removed(&self, node: u64) -> bool {
+        let view = self.view.read();
+        let found = view.node(NodeId(node));
+        found.is_some_and(|found| found.state == directory::NodeState::Removed)
+    }
+
     /// What this node tells the directory about itself.
     #[must_use]
     pub fn report(&self) -> NodeReport {
-        let at = self.config.advertised();
-        NodeReport {
-            node: NodeId(self.config.node.id),
-            addresses: Addresses {
-                peer: at.peer,
-                imap: at.imap,
-                imaps: at.imaps,
-                lmtp: at.lmtp,
-                admin: at.admin,
-            },
-            feature_level: FEATURE_LEVEL,
-        }
-    }
-
-    /// Starts the groups, and keeps them as the directory says, for as long as the node runs.
-    pub async fn run(self: Arc<Self>) {
-        tokio::time::sleep(self.timing.lease()).await;
-        while self.book.directory_replica().is_none() {
-            self.founded.notified().await;
-        }
-        let kept_bytes = self.config.storage.log_kept_bytes;
-        tokio::spawn(self.groups.clone().purge_logs(kept_bytes));
-        let mut reported = false;
-        loop {
-            if let Err(error) = self.follow().await {
-                tracing::error!(error = format!("{error:#}"), "a replica cannot be started");
-            }
-            if !reported {
-                reported = self.report_addresses().await;
-            }
-            tokio::time::sleep(FOLLOW_PAUSE).await;
-        }
-    }
-
-    /// Starts what the directory places here and does not run yet.
-    async fn follow(&self) -> anyhow::Result<()> {
-        if let Some(replica) = self.book.directory_replica() {
-            self.start(DIRECTORY, replica).await?;
-        }
-        let mut failed = None;
-        let placed: Vec<directory::Group> = {
-            let view = self.view.read();
-            let own = NodeId(self.config.node.id);
-            view.replicas_on(own)
-                .map(|(group, _)| group.clone())
-                .collect()
-        };
-        for group in placed.iter().filter(|group| group.id.0 != 0) {
-            let Some(here) = group.replica_on(NodeId(self.config.node.id)) else {
-                continue;
-            };
-            let id = GroupId(group.id.0);
-            // One that cannot start holds up no other.
-            if let Err(error) = self.start(id, here.id.0).await {
-                failed = Some(error.context(format!("group {}", id.0)));
-                continue;
-            }
-            if here.id == group.first
-                && let Some(running) = self.groups.get(id)
-                && running.status().voters.is_empty()
-            {
-                let members = group.voters().map(|replica| replica.id.0).collect();
-                running.initialize(members).await?;
-            }
-        }
-        failed.map_or(Ok(()), Err)
-    }
-
-    /// Opens a replica and starts its group; does nothing if it runs.
-    async fn start(&self, id: GroupId, replica: u64) -> anyhow::Result<()> {
-        let mut started = self.starting.lock().await;
-        if started.contains(&id) {
-            return Ok(());
-        }
-        let machine: Arc<dyn Machine> = if id == DIRECTORY {
-            Arc::new(Directory::new(Arc::clone(&self.view)))
-        } else {
-            Arc::new(Partition)
-        };
-        let opening = Opening {
-            hints: Arc::clone(&self.hints),
-            bell: self.checkpointer.bell(),
-            ..Opening::new(
-                id,
-                ReplicaId(replica),
-                self.log.clone(),
-                Arc::clone(&self.indexes),
-                machine,
-            )
-        };
-        let recovered = self.recovered.lock().get(&ReplicaId(replica)).cloned();
-        if recovered.as_ref().is_some_and(|found| found.doubted) {
-            self.groups.note_ailing(id, &Ailing::Doubted);
-            started.insert(id);
-            return Ok(());
-        }
-        let found = recovered.as_ref();
-        let store = LogStore::open(self.log.clone(), ReplicaId(replica), found, &self.damage)?;
-        let opened =
-            tokio::task::spawn_blocking(move || open(opening, recovered.as_ref())).await??;
-        opened.attach(Arc::new(store.clone()));
-        self.checkpointer.add(Arc::clone(&opened));
-        self.groups.start(id, replica, opened, store).await?;
-        self.recovered.lock().remove(&ReplicaId(replica));
-        started.insert(id);
-        Ok(())
+        report(&self.config)
     }
 
     /// Tells the directory where this node listens, if it does not know; `true` once it does.
@@ -437,17 +353,23 @@ impl Node {
 
 impl Gate for Node {
     fn speaks_for(&self, node: u64, group: GroupId, replica: u64) -> bool {
+        if self.was_removed(node) {
+            return false;
+        }
         let view = self.view.read();
-        if view
-            .node(NodeId(node))
-            .is_some_and(|found| found.state == directory::NodeState::Removed)
-        {
+        if self.book.directory_replica().is_none() {
+            // A node is welcomed before any replica speaks to it: this one has voted before.
+            (self.on_fatal)(format!(
+                "the data directory is empty, but the cluster knows node {}: a node that lost its \
+                 data comes back under another number (rookery node replace {} NEW --peer ..)",
+                self.config.node.id, self.config.node.id
+            ));
             return false;
         }
         match view.replica(directory::ReplicaId(replica)) {
             Some((placed, found)) => placed.0 == group.0 && found.node.0 == node,
             // Of the directory this node may know less than what it is about to be sent.
-            None => group == DIRECTORY && self.book.directory_replica().is_some(),
+            None => group == DIRECTORY,
         }
     }
 
@@ -542,6 +464,22 @@ impl Usher for Node {
     }
 }
 
+/// What a node that is so configured tells about itself.
+pub(crate) fn report(config: &Config) -> NodeReport {
+    let at = config.advertised();
+    NodeReport {
+        node: NodeId(config.node.id),
+        addresses: Addresses {
+            peer: at.peer,
+            imap: at.imap,
+            imaps: at.imaps,
+            lmtp: at.lmtp,
+            admin: at.admin,
+        },
+        feature_level: FEATURE_LEVEL,
+    }
+}
+
 fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(format!("{error:#}"))
 }
@@ -565,7 +503,7 @@ fn make_room(directory: &Path, in_use: bool, segment_bytes: u32) -> anyhow::Resu
 }
 
 /// Makes the data directory, for this user alone.
-fn make_private(directory: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_private(directory: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new()
         .recursive(true)

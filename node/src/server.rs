@@ -248,14 +248,22 @@ fn spawn_threads(
     Ok(())
 }
 
-/// Puts which node calls into the request, from its certificate.
-fn identify(mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+/// Puts which node calls into the request, from its certificate; one that was removed is refused.
+fn identify(
+    node: &Node,
+    mut request: tonic::Request<()>,
+) -> Result<tonic::Request<()>, tonic::Status> {
     let caller = request
         .extensions()
         .get::<Caller>()
         .map(|caller| caller.identity.clone());
-    if let Some(Identity::Node(node)) = caller {
-        request.extensions_mut().insert(CallerNode(node));
+    if let Some(Identity::Node(caller)) = caller {
+        if node.was_removed(caller) {
+            return Err(tonic::Status::permission_denied(format!(
+                "node {caller} was removed from the cluster"
+            )));
+        }
+        request.extensions_mut().insert(CallerNode(caller));
     }
     Ok(request)
 }
@@ -272,7 +280,9 @@ async fn serve_peers(node: Arc<Node>, incoming: Incoming) {
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let served = grpc_server()
-        .layer(tonic::service::InterceptorLayer::new(identify))
+        .layer(tonic::service::InterceptorLayer::new(move |request| {
+            identify(&node, request)
+        }))
         .add_service(peers)
         .add_service(store)
         .serve_with_incoming(incoming)

@@ -6,6 +6,7 @@
 //!   directory.proto what group 0 is told, answers and keeps
 //!   peer.proto      what nodes say to each other about Raft
 //!   store.proto     what a node asks the leader of a partition
+//!   backup.proto    what a backup is made of; its files are [`backup`]
 //!   admin.proto     what an operator asks any node
 //! ```
 //!
@@ -23,3 +24,5 @@
 #[rustfmt::skip]
 #[path = "gen/rookery.v1.rs"]
 pub mod v1;
+
+pub mod backup;

@@ -348,6 +348,23 @@ pub struct History {
     pub events: Vec<Event>,
 }
 
+impl History {
+    /// The nodes through which everything was read in the end.
+    #[must_use]
+    pub fn readers(&self) -> Vec<u64> {
+        let read = |event: &Event| match &event.what {
+            What::Invoke {
+                node,
+                op: Op::List { last: true, .. },
+                ..
+            } => Some(*node),
+            _ => None,
+        };
+        let nodes: std::collections::BTreeSet<u64> = self.events.iter().filter_map(read).collect();
+        nodes.into_iter().collect()
+    }
+}
+
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum End<'a> {

@@ -16,8 +16,9 @@ pub mod probe;
 pub mod reader;
 pub mod worker;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use rand::Rng;
@@ -39,8 +40,10 @@ pub struct Scene {
     pub sizes: Sizes,
     /// Whose mail it is.
     pub accounts: Vec<Account>,
-    /// Where to go.
+    /// All nodes, also those that are not in the cluster yet or any more.
     pub nodes: Vec<Door>,
+    /// Nodes that clients do not go to.
+    pub closed: Mutex<BTreeSet<u64>>,
     /// Where everything is taken down.
     pub recorder: Recorder,
 }
@@ -72,7 +75,38 @@ pub(crate) fn serial(role: Role, client: u64, number: u64) -> Serial {
 
 impl Scene {
     pub(crate) fn any_node(&self, rng: &mut impl Rng) -> Door {
-        *self.nodes.choose(rng).expect("a cluster has nodes")
+        *self.doors().choose(rng).expect("a cluster has nodes")
+    }
+
+    fn closed(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        let closed = self.closed.lock();
+        closed.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where clients go now.
+    #[must_use]
+    pub fn doors(&self) -> Vec<Door> {
+        let closed = self.closed();
+        let open = self
+            .nodes
+            .iter()
+            .filter(|door| !closed.contains(&door.node));
+        open.copied().collect()
+    }
+
+    /// Whether clients go to this node now.
+    pub(crate) fn is_open(&self, node: u64) -> bool {
+        !self.closed().contains(&node)
+    }
+
+    /// Clients go to this node from now on, or no more.
+    pub fn set_open(&self, node: u64, open: bool) {
+        let mut closed = self.closed();
+        if open {
+            closed.remove(&node);
+        } else {
+            closed.insert(node);
+        }
     }
 
     pub(crate) fn account(&self, number: u32) -> &Account {

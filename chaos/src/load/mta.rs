@@ -76,7 +76,12 @@ impl<'a> Mta<'a> {
 
     /// Connects to any of its doors, if that one answers.
     async fn connect(&mut self, rng: &mut impl Rng) {
-        if let Some(door) = self.doors.choose(rng) {
+        let open = self
+            .doors
+            .iter()
+            .filter(|door| self.scene.is_open(door.node));
+        let open: Vec<Door> = open.copied().collect();
+        if let Some(door) = open.choose(rng) {
             self.connection = Lmtp::connect(door.lmtp)
                 .await
                 .ok()

@@ -38,7 +38,8 @@ impl Probes {
     /// without an account cannot be measured.
     #[must_use]
     pub fn prepare(scene: &Arc<Scene>, groups: &[u64], victim: u64, strike: u64) -> Self {
-        let alive = scene.nodes.iter().filter(|door| door.node != victim);
+        let doors = scene.doors();
+        let alive = doors.iter().filter(|door| door.node != victim);
         let account = |group: u64| (0..).zip(&scene.accounts).find(|(_, it)| it.group == group);
         let waiting = groups
             .iter()

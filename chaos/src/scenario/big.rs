@@ -125,10 +125,10 @@ impl Big {
         let mut others = self
             .stage
             .scene
-            .nodes
-            .iter()
+            .doors()
+            .into_iter()
             .filter(|door| door.node != leader);
-        Ok((leader, *others.next().context("there are several nodes")?))
+        Ok((leader, others.next().context("there are several nodes")?))
     }
 
     async fn kill(&self, victim: Option<u64>) -> anyhow::Result<()> {

@@ -48,8 +48,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let began = Instant::now();
     let stage = Stage::set(&options.setting).await?;
     let cluster = &stage.cluster;
-    let node = cluster.nodes().iter().find(|node| node.id == VICTIM);
-    let data = node.context("there is no such node")?.data_dir.clone();
+    let node = cluster.nodes().into_iter().find(|node| node.id == VICTIM);
+    let data = node.context("there is no such node")?.data_dir;
     let mut rng = seed::generator(options.setting.seed, "flips", 0);
     let load = Load::start(&stage.scene, options.crowd);
     let mut campaign = Campaign::default();

@@ -7,11 +7,13 @@
 //!   big         a large message through the kill of a leader
 //!   away        a node that missed more than the logs of the others still hold
 //!   flips       a node whose disk lies
+//!   replace     nodes that lose everything and are replaced, that come, and that go
 //! ```
 
 pub mod away;
 pub mod big;
 pub mod flips;
+pub mod replace;
 pub mod run;
 pub mod slow_sync;
 pub mod stage;

@@ -30,7 +30,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let steps = nemesis::plan(options.setting.seed, options.kills, groups);
     println!(
         "cluster of {} nodes, {} groups, {} accounts after {}",
-        stage.scene.nodes.len(),
+        stage.scene.doors().len(),
         groups,
         stage.scene.accounts.len(),
         seconds(began.elapsed())

@@ -1,7 +1,7 @@
 //! What every scenario begins and ends with.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -42,6 +42,8 @@ pub struct Setting {
     pub accounts: u32,
     /// How large messages are.
     pub sizes: Sizes,
+    /// Nodes that may come later.
+    pub spares: u32,
 }
 
 /// A cluster with accounts, and everything that clients need.
@@ -72,11 +74,15 @@ impl Stage {
             &cluster,
             &setting.rookeryd,
             setting.partitions,
+            setting.spares,
             recorder.clone(),
         );
         let cluster = Arc::new(cluster.await?);
         let accounts = accounts(&cluster, setting).await?;
-        let doors = cluster.nodes().iter().map(|node| Door {
+        let serving: Vec<u64> = cluster.nodes().iter().map(|node| node.id).collect();
+        let spare = cluster.planned().iter().map(|node| node.id);
+        let spare = spare.filter(|node| !serving.contains(node)).collect();
+        let doors = cluster.planned().iter().map(|node| Door {
             node: node.id,
             imap: node.addresses.imap,
             lmtp: node.addresses.lmtp,
@@ -86,6 +92,7 @@ impl Stage {
             sizes: setting.sizes,
             accounts,
             nodes: doors.collect(),
+            closed: Mutex::new(spare),
             recorder,
         });
         make_mailboxes(&scene).await?;
@@ -99,7 +106,7 @@ impl Stage {
     ///
     /// When the cluster does not come to rest by itself, or cannot be read: findings too.
     async fn judge(&self) -> anyhow::Result<Verdict> {
-        let nodes: Vec<u64> = self.scene.nodes.iter().map(|door| door.node).collect();
+        let nodes: Vec<u64> = self.scene.doors().iter().map(|door| door.node).collect();
         for node in &nodes {
             self.cluster.start(*node).await?;
         }
@@ -146,10 +153,10 @@ impl Stage {
 
     async fn read_everything(&self) -> anyhow::Result<()> {
         let room = Arc::new(Semaphore::new(AT_ONCE));
-        for door in &self.scene.nodes {
+        for door in self.scene.doors() {
             let mut reading = JoinSet::new();
             for account in (0..).take(self.scene.accounts.len()) {
-                let (scene, door, room) = (Arc::clone(&self.scene), *door, Arc::clone(&room));
+                let (scene, door, room) = (Arc::clone(&self.scene), door, Arc::clone(&room));
                 reading.spawn(async move {
                     let _permit = room.acquire().await;
                     read_account(&scene, door, account).await
@@ -192,8 +199,9 @@ async fn accounts(cluster: &Cluster, setting: &Setting) -> anyhow::Result<Vec<Ac
 
 async fn make_mailboxes(scene: &Arc<Scene>) -> anyhow::Result<()> {
     let mut making = JoinSet::new();
+    let doors = scene.doors();
     for (number, account) in scene.accounts.iter().enumerate() {
-        let door = scene.nodes[number % scene.nodes.len()];
+        let door = doors[number % doors.len()];
         let name = account.name.clone();
         making.spawn(async move {
             let mut imap = Imap::connect(door.imap, &name, PASSWORD).await?;

@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod catch_up;
 mod clients;
 mod oracle;
 mod random;

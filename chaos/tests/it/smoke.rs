@@ -7,7 +7,7 @@ use chaos::mail::message::Sizes;
 use chaos::process;
 use chaos::report::Ending;
 use chaos::scenario::stage::Setting;
-use chaos::scenario::{away, big, run};
+use chaos::scenario::{away, big, replace, run};
 
 /// One cluster at a time: they share the machine's cores and disk with all other tests.
 static ONE: Mutex<()> = Mutex::new(());
@@ -25,10 +25,11 @@ async fn setting(dir: &tempfile::TempDir, seed: u64) -> Setting {
         partitions: 4,
         accounts: 4,
         sizes: Sizes::default(),
+        spares: 0,
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let _one = ONE
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -82,6 +83,22 @@ fn a_node_that_was_away() {
             crowd: Crowd::of(6),
         };
         let ending = away::run(&options).await;
+        clean_or_kept(ending, dir);
+    });
+}
+
+/// R1, R4, R5: a node loses its disk and another one takes its place; one more comes, and one goes.
+#[test]
+fn a_node_is_replaced() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let options = replace::Options {
+            setting: setting(&dir, 7).await,
+            rounds: 1,
+            operations: 100,
+            crowd: Crowd::of(6),
+        };
+        let ending = replace::run(&options).await;
         clean_or_kept(ending, dir);
     });
 }

@@ -70,11 +70,17 @@ pub enum Command {
         #[command(subcommand)]
         command: Cluster,
     },
-    /// Add nodes.
+    /// Add, replace and remove nodes.
     Node {
         /// What to do.
         #[command(subcommand)]
         command: Node,
+    },
+    /// Move replicas of partitions between nodes.
+    Replica {
+        /// What to do.
+        #[command(subcommand)]
+        command: Replica,
     },
     /// Make, change, list and delete accounts.
     Account {
@@ -87,6 +93,11 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: Partition,
+    },
+    /// Save all groups into a folder, while they serve; `rookeryd restore` brings them back.
+    Backup {
+        /// The folder; it is made, and must be empty.
+        dir: PathBuf,
     },
     /// Show how the log of the first node that answers uses its disk.
     Storage,
@@ -123,17 +134,71 @@ pub enum Cluster {
     },
 }
 
-/// Adding nodes.
+/// Nodes that come and go.
 #[derive(Debug, Subcommand)]
 pub enum Node {
     /// Add a running, empty node to the cluster of the node that is asked.
-    Join {
+    ///
+    /// It gets replicas of partitions that have too few, then its even share of all.
+    Add {
         /// Its number, as in its configuration and certificate.
         #[arg(long, value_name = "ID", value_parser = value_parser!(u64).range(1..))]
         node: u64,
         /// Its peer address.
         #[arg(long, value_name = "HOST:PORT", value_parser = host_port)]
         peer: String,
+        /// Show the replicas as they come, and return when all of them vote.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Let a node take the place of another one, which may be lost and is then removed.
+    Replace {
+        /// The node that goes.
+        #[arg(value_parser = value_parser!(u64).range(1..))]
+        old: u64,
+        /// The node that takes its place; a new number, or another node of the cluster.
+        #[arg(value_parser = value_parser!(u64).range(1..))]
+        new: u64,
+        /// The peer address of a new node, which runs and is empty.
+        #[arg(long, value_name = "HOST:PORT", value_parser = host_port)]
+        peer: Option<String>,
+        /// Show the replicas as they come, and return when the old node is removed.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Let a node give its replicas to the others, and remove it for good.
+    Remove {
+        /// The node.
+        #[arg(value_parser = value_parser!(u64).range(1..))]
+        node: u64,
+        /// Let partitions for which there is no other node have fewer replicas.
+        #[arg(long)]
+        shrink: bool,
+        /// Show the replicas as they go, and return when the node is removed.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Show nodes and replicas that are on their way.
+    Moves,
+}
+
+/// Replicas.
+#[derive(Debug, Subcommand)]
+pub enum Replica {
+    /// Give a partition a replica on another node in place of one.
+    Move {
+        /// The partition.
+        #[arg(long, value_parser = value_parser!(u64).range(1..))]
+        group: u64,
+        /// The node that holds one.
+        #[arg(long, value_name = "NODE", value_parser = value_parser!(u64).range(1..))]
+        from: u64,
+        /// The node that shall hold one.
+        #[arg(long, value_name = "NODE", value_parser = value_parser!(u64).range(1..))]
+        to: u64,
+        /// Show the replica as it comes, and return when the other one is gone.
+        #[arg(long)]
+        wait: bool,
     },
 }
 

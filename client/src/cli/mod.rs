@@ -21,13 +21,16 @@ use crate::limits::SCRUB_LOOK;
 use crate::{Admin, Credentials, Error};
 
 pub mod args;
+mod members;
+mod moves;
 pub mod password;
 pub mod report;
+mod transfers;
 
 #[cfg(test)]
 mod tests;
 
-use args::{Account, Cli, Cluster, Command, Node, Partition};
+use args::{Account, Cli, Cluster, Command, Partition};
 use report::Report;
 
 /// What the process exits with.
@@ -57,6 +60,13 @@ impl Failure {
     fn usage(words: impl Into<String>) -> Self {
         Self {
             exit: Exit::Usage,
+            words: words.into(),
+        }
+    }
+
+    fn failed(words: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Failed,
             words: words.into(),
         }
     }
@@ -117,16 +127,18 @@ fn show(report: &Report, json: bool) -> io::Result<()> {
 
 async fn run(cli: &Cli) -> Result<(Report, Exit), Failure> {
     let admin = admin(cli)?;
+    let timeout = cli.timeout.map(Duration::from_secs);
     let report = match &cli.command {
         Command::Status => Report::Status(admin.status().await?),
         Command::Storage => Report::Storage(admin.storage().await?),
+        Command::Backup { dir } => Report::Saved(
+            admin
+                .backup(dir, |saved| eprintln!("group {} is saved", saved.group))
+                .await?,
+        ),
         Command::Cluster { command } => cluster(&admin, command).await?,
-        Command::Node {
-            command: Node::Join { node, peer },
-        } => {
-            admin.join_node(*node, peer.clone()).await?;
-            Report::done(format!("node {node} has joined"))
-        }
+        Command::Node { command } => members::node(&admin, command, timeout).await?,
+        Command::Replica { command } => members::replica(&admin, command, timeout).await?,
         Command::Account { command } => account(&admin, command).await?,
         Command::Partition { command } => partition(&admin, command).await?,
         Command::Scrub { wait } => scrub(&admin, *wait).await?,

@@ -8,10 +8,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use comfy_table::{Table, presets};
 use proto::v1::{
-    AdminAccount, AdminGroup, AdminInitReply, AdminNode, AdminReplica, AdminScrubbed, AdminSegment,
-    AdminStatus, AdminStorage, AdminVerifyReply,
+    AdminAccount, AdminGroup, AdminInitReply, AdminMoves, AdminNode, AdminReplica, AdminScrubbed,
+    AdminSegment, AdminStatus, AdminStorage, AdminVerifyReply,
 };
 use serde_json::{Value, json};
+
+use super::moves;
+use super::transfers;
+use crate::backup::Saved;
 
 /// What a command has to tell.
 #[derive(Debug)]
@@ -32,6 +36,10 @@ pub enum Report {
     Scrubbed(AdminScrubbed),
     /// What `verify` found.
     Verified(AdminVerifyReply),
+    /// The groups that were saved.
+    Saved(Vec<Saved>),
+    /// What is on its way.
+    Moves(AdminMoves),
     /// That it is done.
     Done(String),
 }
@@ -59,6 +67,8 @@ impl Report {
             Self::Groups(groups) => groups_text(groups),
             Self::Scrubbed(scrubbed) => format!("{}\n", scrubbed_text(scrubbed)),
             Self::Verified(found) => verified_text(found),
+            Self::Saved(saved) => saved_text(saved),
+            Self::Moves(moves) => moves::text(moves),
             Self::Done(words) => format!("{}\n", printable(words)),
         }
     }
@@ -74,6 +84,7 @@ impl Report {
                 "accounts": status.accounts,
                 "nodes": status.nodes.iter().map(node_json).collect::<Vec<_>>(),
                 "groups": status.groups.iter().map(group_json).collect::<Vec<_>>(),
+                "snapshots": status.snapshots.iter().map(transfers::json).collect::<Vec<_>>(),
             }),
             Self::Storage(storage) => storage_json(storage),
             Self::Made(made) => json!({ "cluster": hex(&made.cluster) }),
@@ -82,6 +93,8 @@ impl Report {
             Self::Groups(groups) => groups.iter().map(group_json).collect(),
             Self::Scrubbed(scrubbed) => scrubbed_json(scrubbed),
             Self::Verified(found) => verified_json(found),
+            Self::Saved(saved) => json!({ "groups": saved }),
+            Self::Moves(moves) => moves::json(moves),
             Self::Done(_) => json!({}),
         };
         format!("{value:#}\n")
@@ -91,7 +104,7 @@ impl Report {
 fn status_text(status: &AdminStatus) -> String {
     if status.cluster.is_empty() {
         return format!(
-            "node {} belongs to no cluster yet (rookery cluster init, or node join)\n",
+            "node {} belongs to no cluster yet (rookery cluster init, or node add)\n",
             status.node
         );
     }
@@ -109,12 +122,13 @@ fn status_text(status: &AdminStatus) -> String {
         nodes.add_row(node_row(node));
     }
     format!(
-        "cluster {}, version {}, {} accounts, as node {} sees it\n\n{nodes}\n\n{}",
+        "cluster {}, version {}, {} accounts, as node {} sees it\n\n{nodes}\n\n{}{}",
         hex(&status.cluster),
         printable(&status.version),
         status.accounts,
         status.node,
         leaders_text(&status.groups),
+        transfers::text(&status.snapshots),
     )
 }
 
@@ -188,7 +202,7 @@ fn amplification(written: u64, copied: u64) -> String {
 }
 
 /// Bytes with a unit that leaves at most four digits before the point.
-fn bytes_text(bytes: u64) -> String {
+pub(super) fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut tenths, mut unit) = (bytes * 10, 0);
     while tenths >= 10_240 && unit + 1 < UNITS.len() {
@@ -277,7 +291,11 @@ fn replica_words(replica: &AdminReplica, group: &AdminGroup) -> String {
     let lag = replica
         .matched
         .map(|matched| group.last_index.saturating_sub(matched));
-    let kind = if replica.voter { "" } else { " learner" };
+    let kind = match (replica.leaving, replica.voter) {
+        (true, _) => " leaving",
+        (false, true) => "",
+        (false, false) => " learner",
+    };
     let lag = match lag {
         None | Some(0) => String::new(),
         Some(lag) => format!(" -{lag}"),
@@ -350,7 +368,21 @@ fn verified_text(found: &AdminVerifyReply) -> String {
     text
 }
 
-fn table(header: &[&str]) -> Table {
+fn saved_text(saved: &[Saved]) -> String {
+    let mut table = table(&["GROUP", "FILE", "ROWS", "BODIES", "BYTES OF BODIES"]);
+    for group in saved {
+        table.add_row([
+            group_name(group.group),
+            printable(&group.file),
+            group.rows.to_string(),
+            group.bodies.to_string(),
+            bytes_text(group.body_bytes),
+        ]);
+    }
+    format!("{table}\n")
+}
+
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     table
@@ -397,6 +429,7 @@ fn group_json(group: &AdminGroup) -> Value {
             "node": replica.node,
             "voter": replica.voter,
             "matched": replica.matched,
+            "leaving": replica.leaving,
         })
     };
     json!({

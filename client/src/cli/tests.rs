@@ -1,10 +1,12 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use proto::v1::{
-    AdminAccount, AdminDigestReply, AdminGroup, AdminNode, AdminReplica, AdminScrubbed,
-    AdminSegment, AdminStatus, AdminStorage, AdminVerified,
+    AdminAccount, AdminDigestReply, AdminGroup, AdminMoves, AdminNode, AdminNodeMove, AdminReplica,
+    AdminReplicaMove, AdminScrubbed, AdminSegment, AdminSnapshot, AdminStatus, AdminStorage,
+    AdminVerified,
 };
 
+use super::args::{Node, Replica};
 use super::*;
 
 fn parsed(line: &str) -> Result<Cli, ErrorKind> {
@@ -35,12 +37,44 @@ fn commands_are_understood() {
         (3, 16, "example.org")
     );
 
-    let cli = parsed("rookery node join --node 2 --peer [::1]:7400 --json --demo d").unwrap();
+    let cli = parsed("rookery node add --node 2 --peer [::1]:7400 --json --demo d").unwrap();
     assert!(cli.json);
     assert!(matches!(
         cli.command,
         Command::Node {
-            command: Node::Join { node: 2, .. }
+            command: Node::Add {
+                node: 2,
+                wait: false,
+                ..
+            }
+        }
+    ));
+
+    let cli = parsed("rookery node replace 3 4 --peer h:1 --wait --demo d").unwrap();
+    let Command::Node { command } = cli.command else {
+        panic!("not node")
+    };
+    assert!(matches!(
+        command,
+        Node::Replace {
+            old: 3,
+            new: 4,
+            wait: true,
+            ..
+        }
+    ));
+
+    let cli = parsed("rookery replica move --group 5 --from 1 --to 4 --demo d").unwrap();
+    let Command::Replica { command } = cli.command else {
+        panic!("not replica")
+    };
+    assert!(matches!(
+        command,
+        Replica::Move {
+            group: 5,
+            from: 1,
+            to: 4,
+            wait: false
         }
     ));
 
@@ -69,8 +103,11 @@ fn wrong_words_are_refused() {
         "rookery --admin host:0 status",
         "rookery --demo d --admin h:1 status",
         "rookery --timeout 0 status",
-        "rookery node join --node 0 --peer h:1",
-        "rookery node join --node 2",
+        "rookery node add --node 0 --peer h:1",
+        "rookery node add --node 2",
+        "rookery node replace 3",
+        "rookery node remove 0",
+        "rookery replica move --group 0 --from 1 --to 2",
         "rookery cluster init --replicas 0",
         "rookery account create alice --password secret",
         "rookery account create",
@@ -112,6 +149,8 @@ fn status() -> AdminStatus {
         node,
         voter,
         matched,
+        leaving: false,
+        snapshot: None,
     };
     let group = |group, leader| AdminGroup {
         group,
@@ -129,6 +168,7 @@ fn status() -> AdminStatus {
         groups: vec![group(0, 1), group(1, 0)],
         accounts: 5,
         version: "0.1.0\u{1b}[2J".into(),
+        snapshots: Vec::new(),
     }
 }
 
@@ -172,6 +212,70 @@ fn status_for_programs() {
     assert_eq!(json["nodes"][1]["reachable"], false);
     assert_eq!(json["groups"][0]["replicas"][1]["matched"], 40);
     assert_eq!(json["groups"][1]["leader"], 0);
+}
+
+#[test]
+fn status_shows_snapshots_on_their_way() {
+    let sending = AdminSnapshot {
+        group: 3,
+        replica: 12,
+        node: 2,
+        row_bytes: 3 << 20,
+        rows: 700,
+        bodies: 12,
+        body_bytes: 1536,
+        seconds: 4,
+    };
+    let report = Report::Status(AdminStatus {
+        snapshots: vec![sending],
+        ..status()
+    });
+    let shown = report.text();
+    let last: Vec<&str> = shown.lines().rev().take(2).collect();
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words(last[0]), "group 3 2 700 3.0 MiB 12 1.5 KiB 4");
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!(json["snapshots"][0]["body_bytes"], 1536);
+}
+
+#[test]
+fn replicas_on_their_way_are_shown() {
+    let mut status = status();
+    status.groups[1].replicas[0].leaving = true;
+    let groups = Report::Groups(status.groups.split_off(1));
+    let text = groups.text();
+    let words = "node 1 leaving, node 2 learner -2";
+    assert!(text.contains(words), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&groups.json()).unwrap();
+    assert_eq!(json[0]["replicas"][0]["leaving"], true);
+
+    let moves = Report::Moves(AdminMoves {
+        nodes: vec![AdminNodeMove {
+            node: 3,
+            state: "leaving".into(),
+            successor: 4,
+        }],
+        replicas: vec![AdminReplicaMove {
+            group: 5,
+            replica: 40,
+            node: 4,
+            last_index: 900,
+            matched: Some(700),
+            ..AdminReplicaMove::default()
+        }],
+    });
+    assert_eq!(
+        lines(&moves.text()),
+        [
+            "node 3 is leaving, and node 4 takes its place",
+            "GROUP  REPLICA  NODE  DOES        ENTRIES     CHECKPOINT",
+            "5      40       4     catches up  700 of 900",
+        ]
+    );
+    let json: serde_json::Value = serde_json::from_str(&moves.json()).unwrap();
+    assert_eq!(json["replicas"][0]["matched"], 700);
+    let settled = Report::Moves(AdminMoves::default()).text();
+    assert_eq!(settled, "all groups are as they shall be\n");
 }
 
 #[test]

@@ -200,6 +200,8 @@ pub struct Rote {
     pub page: usize,
     /// What was asked, in words.
     pub asked: Arc<Mutex<Vec<String>>>,
+    /// How often it was asked what is on its way.
+    pub looks: Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl Rote {
@@ -279,14 +281,49 @@ impl Admin for Rote {
         }))
     }
 
-    async fn join_node(
+    async fn add_node(
         &self,
-        request: Request<AdminJoinRequest>,
-    ) -> Result<Response<AdminJoinReply>, Status> {
+        request: Request<AdminAddNodeRequest>,
+    ) -> Result<Response<AdminDone>, Status> {
         let wanted = request.into_inner();
-        self.change(format!("join {} {}", wanted.node, wanted.peer))
+        self.change(format!("add {} {}", wanted.node, wanted.peer))
             .await;
-        Ok(Response::new(AdminJoinReply {}))
+        Ok(Response::new(AdminDone {}))
+    }
+
+    async fn replace_node(
+        &self,
+        request: Request<AdminReplaceNodeRequest>,
+    ) -> Result<Response<AdminDone>, Status> {
+        let AdminReplaceNodeRequest { old, new, peer } = request.into_inner();
+        self.change(format!("replace {old} {new} {peer}")).await;
+        Ok(Response::new(AdminDone {}))
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<AdminRemoveNodeRequest>,
+    ) -> Result<Response<AdminDone>, Status> {
+        let AdminRemoveNodeRequest { node, shrink } = request.into_inner();
+        self.change(format!("remove {node} {shrink}")).await;
+        Ok(Response::new(AdminDone {}))
+    }
+
+    async fn move_replica(
+        &self,
+        request: Request<AdminMoveReplicaRequest>,
+    ) -> Result<Response<AdminDone>, Status> {
+        let AdminMoveReplicaRequest { group, from, to } = request.into_inner();
+        self.change(format!("move {group} {from} {to}")).await;
+        Ok(Response::new(AdminDone {}))
+    }
+
+    /// Each look finds one step more done.
+    async fn moves(&self, _: Request<AdminMovesRequest>) -> Result<Response<AdminMoves>, Status> {
+        let look = self
+            .looks
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(Response::new(moves_at(look)))
     }
 
     async fn create_account(
@@ -385,10 +422,57 @@ impl Admin for Rote {
         }))
     }
 
+    type BackupStream = tokio_stream::Iter<std::vec::IntoIter<Result<BackupFrame, Status>>>;
+
+    async fn backup(
+        &self,
+        _: Request<AdminBackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        Err(Status::unimplemented("nothing is kept here"))
+    }
+
     async fn digest(
         &self,
         _: Request<AdminDigestRequest>,
     ) -> Result<Response<AdminDigestReply>, Status> {
         Err(Status::unimplemented("nodes ask each other"))
+    }
+}
+
+/// What the cluster says about node 4, which takes the place of node 3, at each look.
+fn moves_at(look: usize) -> AdminMoves {
+    let node = |state: &str| AdminNodeMove {
+        node: 3,
+        state: state.into(),
+        successor: 4,
+    };
+    if look > 3 {
+        return AdminMoves {
+            nodes: vec![node("removed")],
+            replicas: Vec::new(),
+        };
+    }
+    let replica = |node, voter, leaving| AdminReplicaMove {
+        group: 5,
+        replica: 10 * node,
+        node,
+        voter,
+        leaving,
+        last_index: 900,
+        ..AdminReplicaMove::default()
+    };
+    let coming = AdminReplicaMove {
+        matched: (look > 1).then_some(700),
+        snapshot: (look == 1).then_some(AdminSnapshot {
+            rows: 1000,
+            bodies: 3,
+            body_bytes: 2048,
+        }),
+        voter: look > 2,
+        ..replica(4, false, false)
+    };
+    AdminMoves {
+        nodes: vec![node("leaving")],
+        replicas: vec![replica(1, true, false), replica(3, true, true), coming],
     }
 }

@@ -45,15 +45,40 @@ async fn a_cluster_is_made() {
     let output = rookery(dir, words, None, "").await;
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert_eq!(out(&output), format!("made cluster {}\n", "cd".repeat(16)));
-    let output = rookery(dir, "node join --node 2 --peer 10.77.0.2:7400", None, "").await;
+    let output = rookery(dir, "node add --node 2 --peer 10.77.0.2:7400", None, "").await;
     assert_eq!(out(&output), "node 2 has joined\n");
     let output = rookery(dir, "--json partition transfer 3 --to 2", None, "").await;
     assert_eq!(out(&output), "{}\n");
     let expected = [
         "init 3 16 example.org",
-        "join 2 10.77.0.2:7400",
+        "add 2 10.77.0.2:7400",
         "transfer 3 2",
     ];
+    assert_eq!(rote.asked(), expected);
+}
+
+#[tokio::test]
+async fn a_node_is_replaced_and_waited_for() {
+    let place = Place::new();
+    let rote = Rote::of(1);
+    let dir = place.write_demo(&[place.node(rote.clone()).await]);
+    let words = "--json node replace 3 4 --peer 10.77.0.4:7400 --wait";
+    let output = rookery(dir, words, None, "").await;
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert_eq!(out(&output), "{}\n");
+    // What nobody reads by program goes elsewhere, a line for each thing that it begins to do.
+    assert_eq!(
+        err(&output),
+        "group 5: replica 40 on node 4: waits: 0 of 900 entries\n\
+         group 5: replica 40 on node 4: takes a checkpoint: 1000 rows, 3 bodies, 2.0 KiB\n\
+         group 5: replica 40 on node 4: catches up: 700 of 900 entries\n\
+         group 5: replica 40 votes\n"
+    );
+    let words = "node remove 2 --shrink";
+    let output = rookery(dir, words, None, "").await;
+    assert_eq!(out(&output), "node 2 is leaving\n");
+    rookery(dir, "replica move --group 5 --from 1 --to 4", None, "").await;
+    let expected = ["replace 3 4 10.77.0.4:7400", "remove 2 true", "move 5 1 4"];
     assert_eq!(rote.asked(), expected);
 }
 

@@ -35,9 +35,9 @@ async fn a_change_goes_to_a_node_that_answers_and_only_once() {
         place.node(running.clone()).await.to_string(),
     ];
     let admin = Admin::new(endpoints, &place.credentials()).unwrap();
-    admin.join_node(3, "10.77.0.3:7400".into()).await.unwrap();
+    admin.add_node(3, "10.77.0.3:7400".into()).await.unwrap();
     assert_eq!(starting.asked(), [""; 0]);
-    assert_eq!(running.asked(), ["join 3 10.77.0.3:7400"]);
+    assert_eq!(running.asked(), ["add 3 10.77.0.3:7400"]);
 }
 
 #[tokio::test]

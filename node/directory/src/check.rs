@@ -10,7 +10,8 @@ use crate::keys::{self, Table};
 use crate::limits;
 use crate::operation::{OperationKind, OperationRow};
 use crate::types::{
-    Account, AccountId, AccountState, Cluster, Counters, Group, GroupId, Node, NodeState, Setting,
+    Account, AccountId, AccountState, Cluster, Counters, Group, GroupId, Node, NodeState, Replica,
+    Role, Setting,
 };
 
 /// Reads all rows and recounts everything that is counted (M5), follows every reference from one
@@ -40,6 +41,14 @@ pub fn check(rows: &impl Rows) -> Result<(), Fault> {
         cluster.is_some() || nodes.is_empty() && groups.is_empty(),
         || "no cluster".into(),
     )?;
+    for node in &nodes {
+        let awaited = |it: &Node| Some(it.id) == node.successor && it.state != NodeState::Removed;
+        let sound = node.successor.is_none()
+            || node.state == NodeState::Leaving && nodes.iter().any(awaited);
+        ensure(sound, || {
+            format!("node {} awaits nobody who comes", node.id)
+        })?;
+    }
     check_groups(&groups, &nodes, &counters)?;
     check_accounts(rows, &groups, &counters)?;
     check_requests(rows, &counters)
@@ -56,6 +65,7 @@ fn check_groups(groups: &[Group], nodes: &[Node], counters: &Counters) -> Result
             group.replicas.is_sorted_by_key(|replica| replica.id),
             || format!("group {id} is not in order"),
         )?;
+        check_first(group)?;
         for replica in &group.replicas {
             let twice = homes.insert(replica.id, id).is_some();
             let fresh = !twice && (1..counters.next_replica).contains(&replica.id.0);
@@ -63,7 +73,9 @@ fn check_groups(groups: &[Group], nodes: &[Node], counters: &Counters) -> Result
                 format!("replica {} was given twice (R5)", replica.id)
             })?;
             let known = nodes.iter().find(|node| node.id == replica.node);
-            let serves = known.is_some_and(|node| node.state != NodeState::Removed);
+            // A node hears through its replica of the directory that it was removed.
+            let serves = known
+                .is_some_and(|node| node.state != NodeState::Removed || id == GroupId::DIRECTORY);
             ensure(serves, || format!("replica {} lies on no node", replica.id))?;
             let alone = group.replica_on(replica.node) == Some(replica);
             ensure(alone, || {
@@ -72,6 +84,15 @@ fn check_groups(groups: &[Group], nodes: &[Node], counters: &Counters) -> Result
         }
     }
     Ok(())
+}
+
+/// The first is a voter that stays, if there is one.
+fn check_first(group: &Group) -> Result<(), Fault> {
+    let stays = |replica: &Replica| replica.role == Role::Voter && !replica.leaving;
+    let fit = group.replica(group.first).is_some_and(stays);
+    ensure(fit || !group.replicas.iter().any(stays), || {
+        format!("group {} has an unfit first replica", group.id)
+    })
 }
 
 fn check_accounts(rows: &impl Rows, groups: &[Group], counters: &Counters) -> Result<(), Fault> {

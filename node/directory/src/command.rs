@@ -44,9 +44,11 @@ pub enum Command {
     JoinNode(NodeReport),
     /// What a node tells at each start.
     UpdateNode(NodeReport),
-    /// The node's replica of the directory has caught up.
+    /// The node's replica of the directory has caught up: the node is active. If it is to take the
+    /// place of others it gets their replicas now, otherwise its even share.
     ActivateNode { node: NodeId },
-    /// Takes a node out for good, once no replica is placed on it.
+    /// Takes a node out for good, once no replica is placed on it but a learner of the directory,
+    /// through which it hears of this.
     RemoveNode { node: NodeId },
     /// Gives a group, the directory or a placed partition, a new replica on a node: a learner.
     /// Answers `Placed`; with the replica that is there already if there is one.
@@ -79,6 +81,18 @@ pub enum Command {
     SetSetting { name: String, value: String },
     /// Lets the machines use what this level brought, once every node's binary knows it.
     RaiseFeatureLevel { level: u32 },
+    /// Lets `new` take the place of `old`, which leaves: of every partition that `old` holds `new`
+    /// gets a replica, once it is active. It joins if it is not known.
+    ReplaceNode { old: NodeId, new: NodeReport },
+    /// Lets a node leave: its replicas go to the least loaded nodes. With `shrink`, partitions for
+    /// which there is no node keep fewer.
+    DrainNode { node: NodeId, shrink: bool },
+    /// Gives a partition a replica on `to` in place of the one on `from`. Answers `Placed`.
+    MoveReplica {
+        group: GroupId,
+        from: NodeId,
+        to: NodeId,
+    },
 }
 
 impl Command {
@@ -103,6 +117,9 @@ impl Command {
             Self::FinishOperation { .. } => "FinishOperation",
             Self::SetSetting { .. } => "SetSetting",
             Self::RaiseFeatureLevel { .. } => "RaiseFeatureLevel",
+            Self::ReplaceNode { .. } => "ReplaceNode",
+            Self::DrainNode { .. } => "DrainNode",
+            Self::MoveReplica { .. } => "MoveReplica",
         }
     }
 }
@@ -201,7 +218,7 @@ pub enum Rejection {
     #[error("too many nodes")]
     TooManyNodes,
     /// Fewer active nodes than replicas wanted.
-    #[error("there are fewer active nodes than replicas wanted")]
+    #[error("there are too few active nodes for the replicas that are wanted")]
     TooFewNodes,
     /// No such group, or not placed yet.
     #[error("there is no such group")]
@@ -245,6 +262,12 @@ pub enum Rejection {
     /// [`crate::limits::SETTINGS_MAX`].
     #[error("too many settings")]
     TooManySettings,
+    /// The node gives its replicas to others.
+    #[error("the node is leaving")]
+    NodeLeaving,
+    /// A node has at most one replica of a group, also while that is on its way out.
+    #[error("the node holds a replica of the group already, or is about to give one up")]
+    ReplicaThere,
     /// The level is above a node's binary, or below the cluster's.
     #[error("the feature level does not fit all nodes")]
     FeatureLevel,

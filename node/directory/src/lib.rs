@@ -61,7 +61,7 @@ mod types;
 pub mod verifier;
 mod view;
 
-pub use apply::apply;
+pub use apply::{Recast, Recasted, apply, recast};
 pub use check::check;
 pub use command::{Command, Envelope, Init, NodeReport, Outcome, Rejection, RequestId};
 pub use event::Event;

@@ -102,6 +102,8 @@ pub enum NodeState {
     Joining,
     /// May be given partitions.
     Active,
+    /// Gives its replicas to other nodes, and is then removed.
+    Leaving,
     /// Gone for good; its certificate is refused.
     Removed,
 }
@@ -153,6 +155,8 @@ pub struct Node {
     pub state: NodeState,
     /// What its binary understands; told by the node at each start.
     pub feature_level: u32,
+    /// Of a node that leaves: who takes its place. It gets the replicas once it is active.
+    pub successor: Option<NodeId>,
 }
 
 /// What a replica may do in its group.
@@ -173,6 +177,9 @@ pub struct Replica {
     pub node: NodeId,
     /// What it may do, as the group's leader has told.
     pub role: Role,
+    /// The group shall put it out, once all that stay have caught up. Never taken back: whoever
+    /// wants a replica there again gets another one.
+    pub leaving: bool,
 }
 
 /// A group and where its replicas lie.
@@ -182,12 +189,16 @@ pub struct Group {
     pub id: GroupId,
     /// Its replicas, ascending by id; at least one is a voter.
     pub replicas: Vec<Replica>,
-    /// The replica that shall call the group to life. It may be gone since.
+    /// The replica that shall call the group to life and lead it: a voter that stays, if there is
+    /// one.
     pub first: ReplicaId,
     /// The accounts in it, whatever their state.
     pub accounts: u64,
     /// The log index of the last change of `replicas`: of two copies, the higher is newer.
     pub changed: u64,
+    /// The log index at which it was placed: as long as `changed` is the same, it has the replicas
+    /// that it was made with.
+    pub placed: u64,
 }
 
 impl Group {
@@ -208,6 +219,18 @@ impl Group {
         self.replicas
             .iter()
             .filter(|replica| replica.role == Role::Voter)
+    }
+
+    /// The replicas that shall be there in the end.
+    pub fn staying(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().filter(|replica| !replica.leaving)
+    }
+
+    /// Whether all replicas are what they shall be; asked of partitions.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let settled = |replica: &Replica| replica.role == Role::Voter && !replica.leaving;
+        self.replicas.iter().all(settled)
     }
 }
 

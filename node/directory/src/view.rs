@@ -8,10 +8,11 @@ use rows::{Fault, Rows};
 use crate::codec::{self, Wire};
 use crate::event::Event;
 use crate::keys::{self, Table};
+use crate::limits;
 use crate::name::Name;
 use crate::types::{
-    Account, AccountId, Cluster, Group, GroupId, Node, NodeId, Replica, ReplicaId, Setting,
-    Topology,
+    Account, AccountId, Cluster, Group, GroupId, Node, NodeId, NodeState, Replica, ReplicaId, Role,
+    Setting, Topology,
 };
 use crate::verifier::Verifiers;
 
@@ -190,6 +191,22 @@ impl View {
         self.groups
             .values()
             .filter_map(move |group| Some((group, group.replica_on(node)?)))
+    }
+
+    /// The replicas of the directory that shall vote: on active nodes, those that do before those
+    /// that do not, up to [`limits::DIRECTORY_VOTERS_MAX`].
+    #[must_use]
+    pub fn directory_voters(&self) -> Vec<ReplicaId> {
+        let active = |replica: &&Replica| {
+            let node = self.nodes.get(&replica.node);
+            node.is_some_and(|node| node.state == NodeState::Active)
+        };
+        let placed = self.groups.get(&GroupId::DIRECTORY);
+        let replicas = placed.map_or(&[][..], |group| &group.replicas);
+        let mut fit: Vec<&Replica> = replicas.iter().filter(active).collect();
+        fit.sort_by_key(|replica| (replica.role != Role::Voter, replica.id));
+        fit.truncate(limits::DIRECTORY_VOTERS_MAX);
+        fit.into_iter().map(|replica| replica.id).collect()
     }
 
     /// A setting.

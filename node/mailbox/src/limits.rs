@@ -44,8 +44,9 @@ pub const PREFIX_BYTES_MAX: usize = 1_024;
 /// Bytes that ride in one entry, as a body or as a chunk.
 pub const ENTRY_BODY_BYTES_MAX: u64 = 1 << 20;
 
-/// Chunks of one upload: freeing a body deletes so many rows at once. 256 MiB with full chunks.
-pub const CHUNKS_MAX: u32 = 256;
+/// Chunks of one upload: freeing a body deletes so many rows at once. A message of 256 MiB, of
+/// which half of the chunks were sent before they were full.
+pub const CHUNKS_MAX: u32 = 512;
 
 /// Bytes of unfinished uploads of one account.
 pub const UPLOAD_BYTES_PER_ACCOUNT_MAX: u64 = 512 << 20;

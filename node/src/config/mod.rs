@@ -56,6 +56,8 @@ pub struct Config {
     pub raft: Raft,
     /// Sizes of what is kept on disk.
     pub storage: Storage,
+    /// What mail on its way may take in memory.
+    pub memory: Memory,
     /// Bounds on what clients may use.
     pub limits: Limits,
     /// What is logged.
@@ -218,9 +220,9 @@ pub struct Storage {
     pub segment_bytes: u32,
     /// Cache of the index, bytes, 1 MiB to 64 GiB. Default 32 MiB.
     pub index_cache_bytes: u64,
-    /// Entries that each partition keeps beyond its checkpoint, bytes, 64 KiB to 1 GiB: a follower
-    /// that missed no more than that is served from them, another one gets a checkpoint.
-    /// Default 32 MiB.
+    /// Entries that each partition keeps beyond its checkpoint for a follower that has not got
+    /// them, bytes, 64 KiB to 1 GiB: one that missed no more than that is served from them, another
+    /// one gets a checkpoint. What all followers have is not kept. Default 32 MiB.
     pub log_kept_bytes: u64,
     /// How often the whole log is read to find damage, days, 1 to 365. Default 14: bits rot slowly,
     /// but what rots on two of three disks in that time is lost.
@@ -228,6 +230,10 @@ pub struct Storage {
     /// How fast it is read then, bytes a second, 64 KiB to 16 GiB. Default 16 MiB: a terabyte takes
     /// 18 hours, and a plain disk hardly notices.
     pub scrub_bytes_per_second: u64,
+    /// Bytes a second that this node sends of checkpoints to followers that were away, all of them
+    /// together, and that it takes in, 1 MiB to 16 GiB. Default 160 MiB: more than a network of
+    /// 1 Gbit/s carries, less than a disk beside which mail is to be written.
+    pub snapshot_bytes_per_second: u64,
 }
 
 impl Storage {
@@ -240,6 +246,17 @@ impl Storage {
             file: Some(data_dir.join("scrub")),
         }
     }
+}
+
+/// What mail on its way through this node may take in memory. Caches of the index and buffers of
+/// connections come on top.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// Bytes, 64 MiB to 64 GiB: half of it for rows that no checkpoint holds yet, the rest for
+    /// bodies that arrive, entries on their way to followers, and bodies that were read. Default
+    /// 256 MiB.
+    pub budget_bytes: u64,
 }
 
 /// Bounds on what clients may use. Beyond one, that client gets a clear answer and nobody else is
@@ -339,6 +356,15 @@ impl Default for Storage {
             log_kept_bytes: 32 << 20,
             scrub_days: 14,
             scrub_bytes_per_second: 16 << 20,
+            snapshot_bytes_per_second: 160 << 20,
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            budget_bytes: crate::budget::BUDGET_BYTES_DEFAULT,
         }
     }
 }

@@ -147,6 +147,13 @@ impl Config {
         problems.range("storage.scrub_days", storage.scrub_days, 1..=365);
         let scrub = storage.scrub_bytes_per_second;
         problems.range("storage.scrub_bytes_per_second", scrub, 64 * KIB..=16 * GIB);
+        problems.range(
+            "storage.snapshot_bytes_per_second",
+            storage.snapshot_bytes_per_second,
+            MIB..=16 * GIB,
+        );
+        let memory = self.memory.budget_bytes;
+        problems.range("memory.budget_bytes", memory, 64 * MIB..=64 * GIB);
 
         let message = limits.message_bytes_max;
         problems.range("limits.message_bytes_max", message, 64 * KIB..=256 * MIB);

@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
-use super::plan::Plan;
+use super::plan::{Plan, PlannedNode};
 use super::watch::Leaders;
 
 /// Between two looks at something that is waited for.
@@ -64,19 +64,20 @@ impl Plan {
     }
 }
 
-/// Makes one cluster of running nodes, as far as that was not done before, and waits until every
-/// group has all its replicas and a leader.
+/// Makes one cluster of these running nodes, as far as that was not done before, and waits until
+/// every group has all its replicas and a leader.
 ///
 /// # Errors
 ///
 /// When a node refuses or the groups do not come up.
 pub async fn form(
     plan: &Plan,
+    nodes: &[u64],
     replicas: u32,
     partitions: u32,
     default_domain: &str,
 ) -> anyhow::Result<AdminStatus> {
-    let first = plan.nodes.first().context("a plan has nodes")?.id;
+    let first = *nodes.first().context("a cluster has nodes")?;
     let operator = plan.operator(&[first])?;
     if operator.status().await?.cluster.is_empty() {
         let wanted = AdminInitRequest {
@@ -99,14 +100,14 @@ pub async fn form(
         .filter(|node| node.state == "active")
         .map(|node| node.node)
         .collect();
-    for node in plan.nodes.iter().filter(|node| !members.contains(&node.id)) {
+    let missing = |node: &&PlannedNode| nodes.contains(&node.id) && !members.contains(&node.id);
+    for node in plan.nodes.iter().filter(missing) {
         let peer = node.addresses.peer.to_string();
         operator
-            .join_node(node.id, peer)
+            .add_node(node.id, peer)
             .await
-            .with_context(|| format!("node join {}", node.id))?;
+            .with_context(|| format!("node add {}", node.id))?;
     }
-    let all: Vec<u64> = plan.nodes.iter().map(|node| node.id).collect();
     let complete = |status: &AdminStatus| {
         status.groups.len() > partitions as usize
             && status.groups.iter().all(|group| {
@@ -118,7 +119,7 @@ pub async fn form(
                 group.leader != 0 && voters >= replicas as usize
             })
     };
-    wait(plan, &all, complete).await
+    wait(plan, nodes, complete).await
 }
 
 /// Waits until each of these nodes sees the cluster as it should be.

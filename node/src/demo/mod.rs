@@ -60,9 +60,9 @@ const NODES: usize = 3;
 /// Of each partition so many replicas.
 const REPLICAS: u32 = 3;
 
-/// How many partitions a demo has unless told: fewer than a cluster's default, since the replicas of
-/// each share the processors of this machine, and a group with much to do writes it in fewer rounds
-/// than several groups with little.
+/// How many partitions a demo has unless told: fewer than a cluster's default, since the replicas
+/// of each share the processors of this machine, and a group with much to do writes it in fewer
+/// rounds than several groups with little.
 const PARTITIONS: u32 = 4;
 
 /// What is added to a name without a domain.

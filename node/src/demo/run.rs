@@ -185,7 +185,8 @@ async fn serve(plan: &Plan, nodes: &mut Nodes, args: &Args) -> anyhow::Result<()
     let dir = plan.dir.display();
     println!("starting {NODES} nodes in {dir}");
     nodes.answer(plan).await?;
-    let status = cluster::form(plan, REPLICAS, args.partitions, DOMAIN).await?;
+    let ids: Vec<u64> = plan.nodes.iter().map(|node| node.id).collect();
+    let status = cluster::form(plan, &ids, REPLICAS, args.partitions, DOMAIN).await?;
     accounts(plan, args.accounts).await?;
     let (first, last) = match plan.nodes.as_slice() {
         [first, .., last] => (first, last),

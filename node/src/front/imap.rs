@@ -241,6 +241,7 @@ fn failed(failure: Failure) -> BackendError {
         Failure::NoAccount | Failure::Moved => BackendError::Gone,
         Failure::NoMailbox => BackendError::NoMailbox,
         Failure::Busy(_) | Failure::NotLeader(_) => BackendError::Unavailable,
+        Failure::Rejected(why) => BackendError::Rejected(why),
         Failure::NotFound | Failure::Broken(_) | Failure::Invalid(_) => {
             tracing::error!(%failure, "a request failed");
             BackendError::Broken

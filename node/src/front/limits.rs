@@ -41,6 +41,12 @@ pub const ADMIN_WAIT: Duration = Duration::from_secs(15);
 /// How long a node that joins may take to become active.
 pub const JOIN_WAIT: Duration = Duration::from_secs(60);
 
+/// How long the leader of a group may take to say how far its replicas are.
+pub const MOVES_WAIT: Duration = Duration::from_secs(2);
+
+/// Leaders that are asked so at the same time.
+pub const MOVES_ASKED_AT_ONCE: usize = 16;
+
 /// Accounts in one page of a list.
 pub const ACCOUNTS_PAGE: usize = 1000;
 

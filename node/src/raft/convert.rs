@@ -12,6 +12,7 @@ use openraft::EntryPayload;
 use prost::Message;
 use proto::v1;
 
+use super::limits::UNPINNED_BYTES_MAX;
 use super::types::{Body, Entry, Membership, Proposal, RaftLogId, Types, Vote, raft_log_id};
 use crate::replica::{GroupId, LogId};
 
@@ -218,8 +219,8 @@ impl Route {
     }
 }
 
-/// An append request on the wire. Bodies by reference are read from `log`, so this may block on
-/// the disk.
+/// An append request on the wire; `spread` is the last index that every follower has. Bodies by
+/// reference are read from `log`, so this may block on the disk.
 ///
 /// # Errors
 ///
@@ -227,6 +228,7 @@ impl Route {
 pub fn append_to_wire(
     id: u64,
     route: Route,
+    spread: u64,
     request: &openraft::raft::AppendEntriesRequest<Types>,
     log: &seglog::Log,
 ) -> Result<v1::PeerAppendRequest, seglog::Error> {
@@ -242,6 +244,7 @@ pub fn append_to_wire(
         prev: request.prev_log_id.as_ref().map(id_to_wire),
         committed: request.leader_commit.as_ref().map(id_to_wire),
         entries,
+        spread,
     })
 }
 
@@ -294,6 +297,14 @@ pub fn append_from_wire(
     })
 }
 
+/// A slice of a frame keeps the whole frame in memory: what is small against it is copied.
+fn unpinned(bytes: Bytes) -> Bytes {
+    match bytes.len() <= UNPINNED_BYTES_MAX {
+        true => Bytes::copy_from_slice(&bytes),
+        false => bytes,
+    }
+}
+
 /// The entry that `wire` says.
 ///
 /// # Errors
@@ -309,8 +320,8 @@ pub fn entry_from_wire(wire: v1::PeerEntry) -> Result<Entry, Malformed> {
         }
         Payload::Command(command) => EntryPayload::Normal(Proposal {
             time_ms: command.time_ms,
-            command: command.command,
-            body: Body::Held(command.body),
+            command: unpinned(command.command),
+            body: Body::Held(unpinned(command.body)),
         }),
     };
     Ok(Entry {

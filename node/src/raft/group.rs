@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,14 +10,15 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{
     ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError,
 };
-use openraft::{ChangeMembers, ReadPolicy};
+use openraft::{ChangeMembers, ReadPolicy, raft::Precondition};
 use tokio::sync::{mpsc, oneshot};
 
 use super::limits::{PROPOSE_PAUSE, PROPOSE_RETRY, QUEUE_ROOM_BYTES, READ_BATCH_MAX};
-use super::log_store::LogStore;
+use super::log_store::{LogStore, Needs};
 use super::machine::Machine;
 use super::peer::Reading;
-use super::types::{Body, Proposal, Types, log_id};
+use super::spread::{self, Follower, Spread};
+use super::types::{Body, Proposal, Types, log_id, raft_log_id};
 use crate::replica::{GroupId, LogId, Replica};
 
 /// openraft, as this node uses it.
@@ -48,6 +50,9 @@ pub struct Group {
     store: LogStore,
     machine: Machine,
     reads: mpsc::Sender<oneshot::Sender<Result<(), GroupError>>>,
+    spread: Spread,
+    /// The last index at the last look at what may be purged.
+    looked: AtomicU64,
 }
 
 /// How a group stands, as this node sees it.
@@ -65,8 +70,44 @@ pub struct GroupStatus {
     pub voters: BTreeSet<u64>,
     /// Replicas that receive entries but have no vote.
     pub learners: BTreeSet<u64>,
+    /// Voters are being changed: there are two sets of them, and both have to agree.
+    pub joint: bool,
+    /// The members are as committed, and no change of them is on its way.
+    pub members_committed: bool,
+    /// The entry that made the members what they are.
+    pub members_at: Option<LogId>,
     /// The last index that each follower holds; only where this replica leads.
     pub matched: Vec<(u64, Option<u64>)>,
+}
+
+impl GroupStatus {
+    /// The last index that a follower holds, as the leader knows.
+    #[must_use]
+    pub fn matched_of(&self, replica: u64) -> Option<u64> {
+        let found = self.matched.iter().find(|(id, _)| *id == replica);
+        found.and_then(|(_, matched)| *matched)
+    }
+
+    /// Whether a replica takes part, with a vote or without.
+    #[must_use]
+    pub fn has(&self, replica: u64) -> bool {
+        self.voters.contains(&replica) || self.learners.contains(&replica)
+    }
+}
+
+impl GroupStatus {
+    /// All other members, where this replica leads.
+    fn followers(&self, is_lost: impl Fn(u64) -> bool) -> impl Iterator<Item = Follower> {
+        let members = self.voters.union(&self.learners);
+        let others = members.filter(|member| Some(**member) != self.leader);
+        others.map(move |member| {
+            let matched = self.matched.iter().find(|(replica, _)| replica == member);
+            Follower {
+                matched: matched.and_then(|(_, matched)| *matched),
+                is_lost: is_lost(*member),
+            }
+        })
+    }
 }
 
 impl Group {
@@ -79,6 +120,7 @@ impl Group {
         machine: Machine,
         store: LogStore,
         reading: Reading,
+        spread: Spread,
     ) -> Self {
         let (reads, queue) = mpsc::channel(READ_BATCH_MAX);
         tokio::spawn(serve_reads(raft.clone(), reading, queue));
@@ -89,6 +131,8 @@ impl Group {
             store,
             machine,
             reads,
+            spread,
+            looked: AtomicU64::new(0),
         }
     }
 
@@ -120,20 +164,45 @@ impl Group {
         &self.store
     }
 
-    /// Forgets entries that the last checkpoint holds, but for the newest `kept_bytes` of them.
-    /// The bytes of a body stay for as long as a row refers to them.
+    /// How far this group's entries have spread, as its leader counts, or as this follower was
+    /// told.
+    #[must_use]
+    pub fn spread(&self) -> &Spread {
+        &self.spread
+    }
+
+    /// Forgets entries that the last checkpoint holds and all followers have, but for `kept_bytes`
+    /// at most of those that one has not. The bytes of a body stay for as long as a row refers to
+    /// them. `is_lost` says of a replica whether it does not count.
     ///
     /// # Errors
     ///
     /// When the group has stopped.
-    pub async fn purge(&self, kept_bytes: u64) -> Result<(), GroupError> {
+    pub async fn purge(
+        &self,
+        kept_bytes: u64,
+        is_lost: impl Fn(u64) -> bool,
+    ) -> Result<(), GroupError> {
+        let status = self.status();
+        if self.is_leader()
+            && let Some(index) = spread::count(status.last_index, status.followers(is_lost))
+        {
+            self.spread.set(index);
+        }
+        let is_idle = self.looked.swap(status.last_index, Relaxed) == status.last_index;
         let Some(checkpoint) = self.rows().checkpointed() else {
             return Ok(());
         };
         // A follower that is being brought to an older checkpoint goes on above that.
         let offered = self.machine.offered().and_then(|offered| offered.last);
         let upto = offered.map_or(checkpoint.index, |at| at.index.min(checkpoint.index));
-        let Some(upto) = self.store.purgeable(upto, kept_bytes) else {
+        let needs = Needs {
+            checkpoint: upto,
+            spread: self.spread.index(),
+            kept_bytes,
+            is_idle,
+        };
+        let Some(upto) = self.store.purgeable(&needs) else {
             return Ok(());
         };
         let stopped =
@@ -229,21 +298,69 @@ impl Group {
         }
     }
 
-    /// Adds a replica that receives entries, and once it has caught up lets it vote.
+    /// Adds a replica that receives entries and has no vote. Returns once that is decided, not when
+    /// it has caught up.
     ///
     /// # Errors
     ///
     /// When this replica does not lead, or another change is under way.
-    pub async fn add_voter(&self, replica: u64) -> Result<(), GroupError> {
-        self.raft
-            .add_learner(replica, openraft::impls::EmptyNode::new(), true)
-            .await
-            .map_err(|error| self.change_error(error))?;
-        self.raft
-            .change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([replica])), true)
-            .await
-            .map_err(|error| self.change_error(error))?;
-        Ok(())
+    pub async fn add_learner(&self, replica: u64) -> Result<(), GroupError> {
+        let node = openraft::impls::EmptyNode::new();
+        let added = self.raft.add_learner(replica, node, false).await;
+        added.map(drop).map_err(|error| self.change_error(error))
+    }
+
+    /// Lets these replicas vote, which take part already, and no others; in one change, of which
+    /// both the old and the new voters are asked. Who voted before and does no more stays with
+    /// `retain` as a learner, and is put out otherwise. Nothing is done unless the members are as
+    /// `seen` says.
+    ///
+    /// # Errors
+    ///
+    /// When this replica does not lead, or another change is under way.
+    pub async fn set_voters(
+        &self,
+        voters: BTreeSet<u64>,
+        retain: bool,
+        seen: &GroupStatus,
+    ) -> Result<(), GroupError> {
+        let change = ChangeMembers::ReplaceAllVoters(voters);
+        self.change_members(change, retain, seen).await
+    }
+
+    /// Puts out replicas that have no vote. Nothing is done unless the members are as `seen` says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Group::set_voters`].
+    pub async fn put_out(
+        &self,
+        learners: BTreeSet<u64>,
+        seen: &GroupStatus,
+    ) -> Result<(), GroupError> {
+        let change = ChangeMembers::RemoveNodes(learners);
+        self.change_members(change, true, seen).await
+    }
+
+    async fn change_members(
+        &self,
+        change: ChangeMembers<u64, openraft::impls::EmptyNode>,
+        retain: bool,
+        seen: &GroupStatus,
+    ) -> Result<(), GroupError> {
+        let unchanged = Precondition::LastMembershipLogId {
+            last_membership_log_id: seen.members_at.map(raft_log_id),
+        };
+        let changed = self.raft.change_membership_if(change, retain, [unchanged]);
+        let changed = changed.await;
+        changed.map(drop).map_err(|error| self.change_error(error))
+    }
+
+    /// Ends the group on this node; for this folder.
+    pub(super) async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(group = self.id.0, %error, "group did not end in peace");
+        }
     }
 
     fn change_error(&self, error: RaftError<Types, ClientWriteError<Types>>) -> GroupError {
@@ -276,7 +393,8 @@ impl Group {
     #[must_use]
     pub fn status(&self) -> GroupStatus {
         let metrics = self.raft.metrics().borrow_watched().clone();
-        let membership = metrics.membership_config.membership();
+        let stored = &metrics.membership_config;
+        let membership = stored.membership();
         GroupStatus {
             term: metrics.current_term,
             leader: metrics.current_leader,
@@ -284,6 +402,9 @@ impl Group {
             applied_index: metrics.last_applied.as_ref().map_or(0, |id| id.index),
             voters: membership.voter_ids().collect(),
             learners: membership.learner_ids().collect(),
+            joint: membership.get_joint_config().len() > 1,
+            members_committed: metrics.committed_membership_config == metrics.membership_config,
+            members_at: stored.log_id().as_ref().map(log_id),
             matched: metrics
                 .replication
                 .unwrap_or_default()

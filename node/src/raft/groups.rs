@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
@@ -12,10 +12,11 @@ use tokio::runtime::Handle;
 use super::fetch::Fetcher;
 use super::group::{Group, Raft};
 use super::heal::{heal, is_whole};
-use super::limits::{FAULT_LOOK, HEAL_PAUSE, HEAL_TRIES, PURGE_EVERY};
+use super::limits::{FAULT_LOOK, FOLLOWER_LOST, HEAL_PAUSE, HEAL_TRIES, PURGE_EVERY};
 use super::log_store::LogStore;
 use super::machine::Machine;
 use super::peer::{Peers, Reading};
+use super::spread::Spread;
 use crate::replica::{Fetch, GroupId, Replica};
 
 /// Timing of elections. Milliseconds.
@@ -86,6 +87,8 @@ struct Shared {
     starting: Mutex<BTreeMap<GroupId, u64>>,
     /// Why replicas on this node are out of service.
     ailing: Mutex<BTreeMap<GroupId, String>>,
+    /// Held while a replica of the group is mended and launched.
+    mending: Mutex<BTreeMap<GroupId, Arc<tokio::sync::Mutex<()>>>>,
     fetch: Arc<dyn Fetch>,
 }
 
@@ -102,6 +105,7 @@ impl Groups {
             peers,
             fetch,
             ailing: Mutex::default(),
+            mending: Mutex::default(),
             on_fatal,
             running: RwLock::default(),
             starting: Mutex::default(),
@@ -192,13 +196,16 @@ impl Groups {
         replica: Arc<Replica>,
         store: LogStore,
     ) {
-        loop {
+        while self.wants(id, replica_id) {
             match self.mend_and_launch(id, replica_id, &replica, &store).await {
                 Ok(group) => {
                     tracing::info!(group = id.0, "a damaged replica is mended, and starts");
                     return self.supervise(group).await;
                 }
-                Err(error) => self.note_ailing(id, &format!("{error:#}")),
+                Err(error) if self.wants(id, replica_id) => {
+                    self.note_ailing(id, &format!("{error:#}"));
+                }
+                Err(_) => return,
             }
             tokio::time::sleep(HEAL_PAUSE).await;
         }
@@ -211,6 +218,9 @@ impl Groups {
         replica: &Arc<Replica>,
         store: &LogStore,
     ) -> anyhow::Result<Arc<Group>> {
+        let mending = self.mending(id);
+        let _mending = mending.lock().await;
+        anyhow::ensure!(self.wants(id, replica_id), "it was stopped meanwhile");
         let (healing, log, fetch) = (Arc::clone(replica), store.clone(), self.fetch());
         let healed = move || heal(&healing, &log, fetch.as_ref());
         tokio::task::spawn_blocking(healed).await??;
@@ -220,6 +230,31 @@ impl Groups {
         Ok(group)
     }
 
+    /// Held while a replica of the group is mended and launched.
+    fn mending(&self, id: GroupId) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(self.shared.mending.lock().entry(id).or_default())
+    }
+
+    /// Ends the replica of a group on this node for as long as the process runs; another one may
+    /// be started then. Does nothing if it does not run.
+    pub async fn stop(&self, id: GroupId) {
+        // First, so that neither the supervisor nor whoever mends it starts it again.
+        self.shared.starting.lock().remove(&id);
+        // What is mended now is written to the log: that has to end first.
+        let mending = self.mending(id);
+        let _mending = mending.lock().await;
+        let running = self.shared.running.write().remove(&id);
+        if let Some(group) = running {
+            group.shutdown().await;
+        }
+        self.shared.ailing.lock().remove(&id);
+    }
+
+    /// Whether that replica of the group shall run.
+    fn wants(&self, id: GroupId, replica: u64) -> bool {
+        self.shared.starting.lock().get(&id) == Some(&replica)
+    }
+
     async fn launch(
         &self,
         id: GroupId,
@@ -227,12 +262,14 @@ impl Groups {
         replica: &Arc<Replica>,
         store: &LogStore,
     ) -> anyhow::Result<Arc<Group>> {
-        let reading = Reading::default();
+        let (reading, spread) = (Reading::default(), Spread::default());
         let machine = Machine::new(Arc::clone(replica));
         let raft = Raft::new(
             replica_id,
             Arc::clone(&self.shared.config),
-            self.shared.peers.factory(id, replica_id, reading.clone()),
+            self.shared
+                .peers
+                .factory(id, replica_id, reading.clone(), spread.clone()),
             store.clone(),
             machine.clone(),
         )
@@ -244,21 +281,40 @@ impl Groups {
             machine,
             store.clone(),
             reading,
+            spread,
         ));
-        self.shared.running.write().insert(id, Arc::clone(&group));
-        Ok(group)
+        {
+            let starting = self.shared.starting.lock();
+            if starting.get(&id) == Some(&replica_id) {
+                self.shared.running.write().insert(id, Arc::clone(&group));
+                return Ok(group);
+            }
+        }
+        group.shutdown().await;
+        anyhow::bail!("it was stopped meanwhile")
     }
 
-    /// Purges the logs of all groups from time to time, for as long as the node runs; of each
-    /// `kept_bytes` stay.
+    /// Purges the logs of all groups from time to time, for as long as the node runs; of each at
+    /// most `kept_bytes` stay for followers that do not have them.
     pub async fn purge_logs(self, kept_bytes: u64) {
+        let began = Instant::now();
+        let is_lost = |replica| {
+            let peers = self.peers();
+            let heard = peers.node_of(replica).and_then(|node| peers.heard(node));
+            heard.unwrap_or_else(|| began.elapsed()) > FOLLOWER_LOST
+        };
         loop {
             tokio::time::sleep(PURGE_EVERY).await;
+            let (mut entries, mut bytes) = (0, 0);
             for group in self.all() {
-                if let Err(error) = group.purge(kept_bytes).await {
+                let kept = group.store().kept();
+                (entries, bytes) = (entries + kept.0, bytes + kept.1);
+                if let Err(error) = group.purge(kept_bytes, is_lost).await {
                     tracing::debug!(group = group.id().0, %error, "log not purged");
                 }
             }
+            metrics::gauge!("rookery_log_kept_entries").set(entries as f64);
+            metrics::gauge!("rookery_log_kept_bytes").set(bytes as f64);
         }
     }
 
@@ -271,6 +327,9 @@ impl Groups {
                 reason = stopped(group.raft()) => reason,
                 reason = faulted(group.rows()) => reason,
             };
+            if !self.wants(group.id(), group.replica()) {
+                return;
+            }
             self.shared.running.write().remove(&group.id());
             let (id, replica_id) = (group.id(), group.replica());
             if group.store().log().is_poisoned() {
@@ -302,12 +361,19 @@ impl Groups {
             drop(group.raft().shutdown().await);
             group = loop {
                 tokio::time::sleep(Duration::from_millis(100 * u64::from(restarts.min(50)))).await;
+                if !self.wants(id, replica_id) {
+                    return;
+                }
                 match self
                     .mend_and_launch(id, replica_id, group.rows(), group.store())
                     .await
                 {
                     Ok(started) => break started,
-                    Err(error) => self.note_ailing(id, &format!("{error:#}")),
+                    Err(error) => {
+                        if self.wants(id, replica_id) {
+                            self.note_ailing(id, &format!("{error:#}"));
+                        }
+                    }
                 }
                 restarts += 1;
             };

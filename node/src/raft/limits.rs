@@ -3,14 +3,22 @@
 use std::time::Duration;
 
 /// Bytes of entries that a group keeps in memory after they were written, for followers that are a
-/// little behind; with 17 groups a node keeps at most about 34 MiB.
+/// little behind.
 pub const RECENT_BYTES_MAX: usize = 2 << 20;
+
+/// The same where the groups of the node together keep more than their share of its memory: what a
+/// busy group then still gets.
+pub const RECENT_BYTES_MIN: usize = 64 << 10;
 
 /// Bytes of entries that one read for a follower returns: what one request then carries.
 pub const READ_BYTES_MAX: usize = 1 << 20;
 
 /// A larger body, in bytes, is not taken into memory with its entry but read when it is sent.
 pub const BODY_INLINE_MAX: usize = 16 << 10;
+
+/// Bytes of a command or a body up to which it is copied out of the frame that it came in, which
+/// may have some MiB: an entry may be held for long, and would hold all of that.
+pub const UNPINNED_BYTES_MAX: usize = 256 << 10;
 
 /// Append requests of one group on their way to one follower; openraft buffers as many.
 pub const PIPELINE_MAX: usize = 64;
@@ -56,9 +64,24 @@ pub const BODIES_FRAME_BYTES: usize = 1 << 20;
 /// install a large one.
 pub const SNAPSHOT_SILENCE_MAX: Duration = Duration::from_secs(120);
 
+/// What may pass a throttle before it slows anybody down: short, so that the rate is kept within a
+/// second, and longer than a sleep is late.
+pub const THROTTLE_BURST: Duration = Duration::from_millis(20);
+
+/// How often the log says how far a snapshot has come.
+pub const TRANSFER_TOLD_EVERY: Duration = Duration::from_secs(10);
+
 /// How long a leader offers the same checkpoint to a follower that lost the stream. So long no
 /// entry above it is purged.
 pub const OFFER_KEPT: Duration = Duration::from_secs(5);
+
+/// Bytes of entries below which a busy group is not purged, or what it may keep if that is less:
+/// each purge costs a checkpoint.
+pub const PURGE_BYTES_MIN: u64 = 1 << 20;
+
+/// How long a follower that is not heard from counts as one that comes back and goes on: a reboot.
+/// Until then it holds back what is purged, up to its bytes; after that it gets a checkpoint.
+pub const FOLLOWER_LOST: Duration = Duration::from_secs(600);
 
 /// Entries below the checkpoint that are not purged, at most: each costs about 80 bytes of memory.
 pub const LOG_KEPT_ENTRIES: usize = 8192;

@@ -91,6 +91,14 @@ fn stored_membership(id: Option<LogId>, bytes: &Bytes) -> io::Result<StoredMembe
     ))
 }
 
+/// The members of a group that has this replica alone since the entry `at`.
+#[must_use]
+pub fn sole_member(replica: u64, at: LogId) -> crate::replica::Membership {
+    let voters = std::collections::BTreeSet::from([replica]);
+    let members = Membership::new_with_defaults(vec![voters], []);
+    (Some(at), membership_bytes(&members))
+}
+
 fn membership_bytes(membership: &Membership) -> Bytes {
     Bytes::from(convert::membership_to_wire(membership).encode_to_vec())
 }

@@ -25,14 +25,16 @@
 //! (`group::Group::read_index`), and the two refusals that openraft mixes up stay apart:
 //! "not appended" may be tried again, "outcome unknown" only by a lane (`group::GroupError`).
 //!
-//! A log is purged once a checkpoint holds what it did (`groups`); a follower that needs what was
-//! purged gets the checkpoint (`snapshot`).
+//! A log is purged once a checkpoint holds what it did and all followers have it, or it is too much
+//! to be kept for those that have not (`groups`, `spread`); a follower that needs what was purged
+//! gets the checkpoint (`snapshot`) at a limited rate (`throttle`); `transfers` says how far it is.
 //!
 //! What is damaged in the log of this node comes again from other nodes ([`fetch`]), before a group
 //! starts if it would vote or apply without it ([`mod@heal`]).
 //!
 //! What it does not do: it never reads a body before a frame to a peer is written.
 
+mod appends;
 pub mod convert;
 pub mod fetch;
 pub mod group;
@@ -44,6 +46,9 @@ pub mod machine;
 pub mod peer;
 pub mod serve;
 mod snapshot;
+pub mod spread;
+pub mod throttle;
+pub mod transfers;
 pub mod types;
 
 pub use fetch::Fetcher;
@@ -51,5 +56,7 @@ pub use group::{Group, GroupError, GroupStatus};
 pub use groups::{Groups, OnFatal, Timing};
 pub use heal::{Ailing, heal};
 pub use log_store::LogStore;
+pub use machine::sole_member;
 pub use peer::Peers;
 pub use serve::{CallerNode, Gate, PeerServer, PeerService};
+pub use transfers::Transfer;

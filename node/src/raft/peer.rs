@@ -26,21 +26,21 @@ use openraft::raft::{
 use parking_lot::Mutex;
 use proto::v1;
 use proto::v1::peer_append_reply::Result as ReplyResult;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
 
+use super::appends::{Append, Appends};
 use super::convert::{self, Route};
-use super::limits::{
-    FRAME_BYTES_MAX, FRAME_REQUESTS_MAX, HEARTBEAT_MERGE, LINK_QUEUE_MAX, MESSAGE_BYTES_MAX,
-    PIPELINE_MAX, REPLY_WAIT,
-};
+use super::limits::{HEARTBEAT_MERGE, PIPELINE_MAX, REPLY_WAIT};
 use super::snapshot;
-use super::types::{RaftLogId, Types, Vote};
-use crate::link::{Dial, Frames, Link, RECONNECT_WAIT};
+use super::spread::Spread;
+use super::throttle::Throttle;
+use super::transfers::{Transfer, Transfers};
+use super::types::{self, RaftLogId, Types, Vote};
+use crate::budget::{Permit, Share};
+use crate::link::{Dial, Frames as _, Link, RECONNECT_WAIT};
 use crate::replica::{GroupId, Snapshot};
 
-type PeerClient = v1::peer_client::PeerClient<Channel>;
+pub(super) type PeerClient = v1::peer_client::PeerClient<Channel>;
 
 /// All connections of this node to its peers. Clones share them.
 #[derive(Clone)]
@@ -51,7 +51,19 @@ pub struct Peers {
 struct PeersShared {
     dial: Arc<dyn Dial>,
     log: seglog::Log,
+    /// What entries on their way to followers may take.
+    frames: Arc<Share>,
+    snapshots: Bulk,
     links: Mutex<HashMap<u64, Arc<PeerLinks>>>,
+}
+
+/// What all snapshots of this node have in common.
+pub(super) struct Bulk {
+    /// What this node sends.
+    pub sending: Throttle,
+    /// What it takes in.
+    pub taking: Throttle,
+    pub transfers: Transfers,
 }
 
 /// The connections to one peer.
@@ -61,13 +73,27 @@ struct PeerLinks {
 }
 
 impl Peers {
-    /// No connection is made before it is needed. `log` is where bodies by reference are read.
+    /// No connection is made before it is needed. `log` is where bodies by reference are read,
+    /// `frames` what entries on their way may take in memory, `snapshot_rate` how many bytes of
+    /// snapshots may be sent a second, and taken in.
     #[must_use]
-    pub fn new(dial: Arc<dyn Dial>, log: seglog::Log) -> Self {
+    pub fn new(
+        dial: Arc<dyn Dial>,
+        log: seglog::Log,
+        frames: Arc<Share>,
+        snapshot_rate: u64,
+    ) -> Self {
+        let snapshots = Bulk {
+            sending: Throttle::new(snapshot_rate),
+            taking: Throttle::new(snapshot_rate),
+            transfers: Transfers::default(),
+        };
         Self {
             shared: Arc::new(PeersShared {
                 dial,
                 log,
+                frames,
+                snapshots,
                 links: Mutex::default(),
             }),
         }
@@ -75,12 +101,19 @@ impl Peers {
 
     /// The factory of connections for one group's replica.
     #[must_use]
-    pub fn factory(&self, group: GroupId, replica: u64, reading: Reading) -> Factory {
+    pub fn factory(
+        &self,
+        group: GroupId,
+        replica: u64,
+        reading: Reading,
+        spread: Spread,
+    ) -> Factory {
         Factory {
             peers: self.clone(),
             group,
             replica,
             reading,
+            spread,
         }
     }
 
@@ -94,6 +127,16 @@ impl Peers {
     #[must_use]
     pub fn others(&self, group: GroupId) -> Vec<u64> {
         self.shared.dial.others(group.0)
+    }
+
+    /// The snapshots that this node is sending.
+    #[must_use]
+    pub fn transfers(&self) -> Vec<Transfer> {
+        self.shared.snapshots.transfers.all()
+    }
+
+    pub(super) fn snapshots(&self) -> &Bulk {
+        &self.shared.snapshots
     }
 
     /// A connection of its own for bulk, which shall not delay anything else.
@@ -115,9 +158,7 @@ impl Peers {
     fn links(&self, node: u64) -> Arc<PeerLinks> {
         let mut links = self.shared.links.lock();
         let open = |merge| {
-            let appends = Appends {
-                log: self.shared.log.clone(),
-            };
+            let appends = Appends::new(self.shared.log.clone());
             Link::open(appends, Arc::clone(&self.shared.dial), node, merge)
         };
         Arc::clone(links.entry(node).or_insert_with(|| {
@@ -126,73 +167,6 @@ impl Peers {
                 heartbeats: open(HEARTBEAT_MERGE),
             })
         }))
-    }
-}
-
-/// Append requests in frames.
-struct Appends {
-    /// Where bodies by reference are read, when a frame is packed.
-    log: seglog::Log,
-}
-
-impl Frames for Appends {
-    type Request = (Route, AppendEntriesRequest<Types>);
-    type Reply = Option<ReplyResult>;
-    type Outgoing = v1::AppendFrame;
-    type Incoming = v1::AppendReplyFrame;
-    type Client = PeerClient;
-
-    const REQUESTS_MAX: usize = FRAME_REQUESTS_MAX;
-    const BYTES_MAX: usize = FRAME_BYTES_MAX;
-    const QUEUE_MAX: usize = LINK_QUEUE_MAX;
-
-    fn client(channel: Channel) -> PeerClient {
-        PeerClient::new(channel)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX)
-    }
-
-    async fn open(
-        mut client: PeerClient,
-        frames: ReceiverStream<v1::AppendFrame>,
-    ) -> Result<Streaming<v1::AppendReplyFrame>, Status> {
-        Ok(client.append(frames).await?.into_inner())
-    }
-
-    fn put(
-        &self,
-        id: u64,
-        (route, append): Self::Request,
-        frame: &mut v1::AppendFrame,
-    ) -> Option<usize> {
-        match convert::append_to_wire(id, route, &append, &self.log) {
-            Ok(wire) => {
-                let bytes = wire.entries.iter().map(entry_bytes).sum();
-                frame.requests.push(wire);
-                Some(bytes)
-            }
-            Err(error) => {
-                tracing::error!(%error, "an entry for a follower cannot be read");
-                None
-            }
-        }
-    }
-
-    fn take(frame: v1::AppendReplyFrame) -> Vec<(u64, Option<ReplyResult>)> {
-        frame
-            .replies
-            .into_iter()
-            .map(|reply| (reply.id, reply.result))
-            .collect()
-    }
-}
-
-fn entry_bytes(entry: &v1::PeerEntry) -> usize {
-    match &entry.payload {
-        Some(v1::peer_entry::Payload::Command(command)) => {
-            command.command.len() + command.body.len()
-        }
-        _ => 64,
     }
 }
 
@@ -214,18 +188,22 @@ pub struct Factory {
     group: GroupId,
     replica: u64,
     reading: Reading,
+    spread: Spread,
 }
 
 impl Factory {
     fn network(&self, target: u64, heartbeats: bool) -> Network {
         Network {
             peers: self.peers.clone(),
-            route: Route {
-                group: self.group,
-                from: self.replica,
-                to: target,
+            way: Way {
+                route: Route {
+                    group: self.group,
+                    from: self.replica,
+                    to: target,
+                },
+                spread: self.spread.clone(),
+                heartbeats: heartbeats.then(|| self.reading.clone()),
             },
-            heartbeats: heartbeats.then(|| self.reading.clone()),
         }
     }
 }
@@ -249,7 +227,14 @@ impl RaftNetworkFactory<Types> for Factory {
 /// The way to one replica of one group.
 pub struct Network {
     peers: Peers,
+    way: Way,
+}
+
+/// What all requests on the way to a replica have in common.
+#[derive(Clone)]
+struct Way {
     route: Route,
+    spread: Spread,
     /// Of a connection for heartbeats: whether they are pressing.
     heartbeats: Option<Reading>,
 }
@@ -266,7 +251,7 @@ impl Network {
     fn links(&self) -> Result<Arc<PeerLinks>, Unreachable<Types>> {
         let node = self
             .peers
-            .node_of(self.route.to)
+            .node_of(self.way.route.to)
             .ok_or_else(|| unreachable_peer("no node is known to hold the replica"))?;
         Ok(self.peers.links(node))
     }
@@ -285,7 +270,7 @@ impl Network {
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let wire = v1::PeerVoteRequest {
-            route: Some(self.route.to_wire()),
+            route: Some(self.way.route.to_wire()),
             vote: Some(convert::vote_to_wire(&request.vote)),
             last: request.last_log_id.as_ref().map(convert::id_to_wire),
             pre_vote,
@@ -328,20 +313,26 @@ type ReplyFuture =
 /// Sends one request and waits for its reply.
 fn send(
     links: &PeerLinks,
-    route: Route,
-    heartbeats: Option<&Reading>,
-    append: AppendEntriesRequest<Types>,
+    way: &Way,
+    request: AppendEntriesRequest<Types>,
+    held: Option<Permit>,
 ) -> ReplyFuture {
-    let prev = append.prev_log_id;
-    let last = append.entries.last().map(|entry| entry.log_id).or(prev);
-    let (link, now) = match heartbeats {
+    let prev = request.prev_log_id;
+    let last = request.entries.last().map(|entry| entry.log_id).or(prev);
+    let append = Append {
+        route: way.route,
+        spread: way.spread.index(),
+        request,
+    };
+    let (link, now) = match &way.heartbeats {
         Some(reading) => (&links.heartbeats, reading.0.load(Ordering::Relaxed)),
         None => (&links.appends, true),
     };
-    let Ok(reply) = link.send((route, append), now) else {
+    let Ok(reply) = link.send(append, now) else {
         return Box::pin(future::ready(Err(unreachable_peer("queue is full").into())));
     };
     Box::pin(async move {
+        let _held = held;
         match tokio::time::timeout(REPLY_WAIT, reply).await {
             Ok(Ok(Ok(Some(result)))) => result_from_wire(result, prev, last),
             Ok(_) => Err(unreachable_peer("connection lost").into()),
@@ -388,21 +379,24 @@ impl NetStreamAppend<Types> for Network {
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
     {
-        let (route, heartbeats) = (self.route, self.heartbeats.clone());
+        let way = self.way.clone();
+        let frames = Arc::clone(&self.peers.shared.frames);
         let links = self.links();
         Box::pin(async move {
             let links = links?;
             let pipeline = Pipeline {
                 input,
+                frames,
+                waiting: None,
                 replies: FuturesOrdered::new(),
                 open: true,
             };
             let stream: BoxStream<'s, _> = Box::pin(futures_util::stream::unfold(
                 pipeline,
                 move |mut pipeline| {
-                    let (links, heartbeats) = (Arc::clone(&links), heartbeats.clone());
+                    let (links, way) = (Arc::clone(&links), way.clone());
                     async move {
-                        let reply = pipeline.next(&links, route, heartbeats.as_ref()).await?;
+                        let reply = pipeline.next(&links, &way).await?;
                         Some((reply, pipeline))
                     }
                 },
@@ -415,6 +409,10 @@ impl NetStreamAppend<Types> for Network {
 /// Requests of one group that are on their way to one follower.
 struct Pipeline<S> {
     input: S,
+    /// What all entries on their way from this node may take.
+    frames: Arc<Share>,
+    /// A request for which there is no room in memory yet.
+    waiting: Option<AppendEntriesRequest<Types>>,
     replies: FuturesOrdered<ReplyFuture>,
     /// More requests may come and no reply was an error.
     open: bool,
@@ -424,14 +422,17 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<S> {
     async fn next(
         &mut self,
         links: &PeerLinks,
-        route: Route,
-        heartbeats: Option<&Reading>,
+        way: &Way,
     ) -> Option<Result<StreamAppendResult<Types>, RPCError<Types>>> {
         loop {
-            let room = self.open && self.replies.len() < PIPELINE_MAX;
-            if !room && self.replies.is_empty() {
+            if !self.open {
+                self.waiting = None;
+            }
+            let has_room = self.open && self.replies.len() < PIPELINE_MAX;
+            if !has_room && self.replies.is_empty() {
                 return None;
             }
+            let wanted = self.waiting.as_ref().map(held_bytes);
             tokio::select! {
                 biased;
                 Some(reply) = self.replies.next(), if !self.replies.is_empty() => {
@@ -441,15 +442,28 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<S> {
                     }
                     return Some(reply);
                 }
-                request = self.input.next(), if room => match request {
-                    Some(request) => {
-                        self.replies.push_back(send(links, route, heartbeats, request));
+                permit = self.frames.take(wanted.unwrap_or(0)), if wanted.is_some() => {
+                    if let Some(request) = self.waiting.take() {
+                        self.replies.push_back(send(links, way, request, Some(permit)));
                     }
-                    None => self.open = false,
+                }
+                request = self.input.next(), if has_room && wanted.is_none() => match request {
+                    Some(request) if held_bytes(&request) == 0 => {
+                        self.replies.push_back(send(links, way, request, None));
+                    }
+                    request => {
+                        self.open = request.is_some();
+                        self.waiting = request;
+                    }
                 },
             }
         }
     }
+}
+
+/// Bytes of a request that are in memory before a frame is packed.
+fn held_bytes(request: &AppendEntriesRequest<Types>) -> u64 {
+    request.entries.iter().map(types::held_bytes).sum()
 }
 
 impl NetVote<Types> for Network {
@@ -477,7 +491,7 @@ impl NetTransferLeader<Types> for Network {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
         let wire = v1::PeerTransferRequest {
-            route: Some(self.route.to_wire()),
+            route: Some(self.way.route.to_wire()),
             from_leader: Some(convert::vote_to_wire(request.from_leader())),
             to: *request.to_node_id(),
             last: request.last_log_id().map(convert::id_to_wire),
@@ -506,9 +520,9 @@ impl NetSnapshot<Types> for Network {
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let node = self
             .peers
-            .node_of(self.route.to)
+            .node_of(self.way.route.to)
             .ok_or_else(|| unreachable_peer("no node is known to hold the replica"))?;
-        let sent = snapshot::send(&self.peers, node, self.route, vote, snapshot.snapshot);
+        let sent = snapshot::send(&self.peers, node, self.way.route, vote, snapshot.snapshot);
         tokio::select! {
             closed = cancel => Err(closed.into()),
             sent = sent => match sent {

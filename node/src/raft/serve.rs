@@ -26,7 +26,7 @@ use super::group::Group;
 use super::groups::Groups;
 use super::limits::FRAME_REQUESTS_MAX;
 use super::snapshot;
-use super::types::Types;
+use super::types::{Types, held_bytes};
 use crate::replica::{Arrival, GroupId};
 
 /// Who calls, as its certificate proves. Put into a request's extensions by the listener.
@@ -117,7 +117,7 @@ fn refused(id: u64, reason: impl Into<String>) -> v1::PeerAppendReply {
 
 /// The future answer to one append request.
 fn append(service: &PeerService, caller: CallerNode, wire: v1::PeerAppendRequest) -> Reply {
-    let id = wire.id;
+    let (id, spread) = (wire.id, wire.spread);
     let found = Route::from_wire(wire.route.as_ref())
         .map_err(|error| error.to_string())
         .and_then(|route| service.group(caller, route));
@@ -128,6 +128,10 @@ fn append(service: &PeerService, caller: CallerNode, wire: v1::PeerAppendRequest
             return Box::pin(std::future::ready(refused(id, reason)));
         }
     };
+    if !request.entries.is_empty() {
+        let bytes = request.entries.iter().map(held_bytes).sum();
+        metrics::counter!("rookery_replication_taken_bytes_total").increment(bytes);
+    }
     // Refused here, where it is only a delay: an error inside openraft's append is final.
     if !request.entries.is_empty() && !group.has_room() {
         return Box::pin(std::future::ready(refused(id, "the log has no room")));
@@ -136,9 +140,12 @@ fn append(service: &PeerService, caller: CallerNode, wire: v1::PeerAppendRequest
     let last = request.entries.last().map(|entry| entry.log_id).or(prev);
     Box::pin(async move {
         let result = match group.raft().append_entries(request).await {
-            Ok(AppendEntriesResponse::Success) => ReplyResult::Matched(v1::PeerMatched {
-                last: last.as_ref().map(convert::id_to_wire),
-            }),
+            Ok(AppendEntriesResponse::Success) => {
+                group.spread().set(spread);
+                ReplyResult::Matched(v1::PeerMatched {
+                    last: last.as_ref().map(convert::id_to_wire),
+                })
+            }
             Ok(AppendEntriesResponse::PartialSuccess(upto)) => {
                 ReplyResult::Matched(v1::PeerMatched {
                     last: upto.as_ref().map(convert::id_to_wire),
@@ -300,8 +307,9 @@ impl v1::peer_server::Peer for PeerServer {
         let wire = request.into_inner();
         let (frames, outgoing) = mpsc::channel(2);
         let replica = Arc::clone(self.held(wire.group)?.rows());
+        let peers = self.0.groups.peers().clone();
         tokio::task::spawn_blocking(move || {
-            snapshot::send_bodies(&replica, &wire.ids, &frames);
+            snapshot::send_bodies(&peers, &replica, &wire.ids, &frames);
         });
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }

@@ -11,7 +11,8 @@
 //!
 //! Bodies that the follower holds are not sent again, so a node that was away fetches what it
 //! missed. When the stream breaks, what came is kept, and the next one goes on with it, if it is of
-//! the same checkpoint; bodies are asked for one by one.
+//! the same checkpoint; of another one the bodies count that have arrived. Both sides keep to a
+//! rate.
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use super::limits::{BODIES_FRAME_BYTES, FETCH_DIAL_WAIT, SNAPSHOT_SILENCE_MAX};
 use super::machine;
 use super::peer::Peers;
 use super::serve::{CallerNode, PeerService};
+use super::transfers::OnItsWay;
 use super::types::{Vote, log_id, raft_log_id};
 use crate::replica::arrival::matches;
 use crate::replica::{Arrival, Chunks, GroupId, LogId, Membership, Referred, Replica, Snapshot};
@@ -60,6 +62,7 @@ pub(super) async fn send(
         .await?
         .into_inner();
     let mut frames = Some(frames);
+    let on_its_way = Arc::new(peers.snapshots().transfers.begin(route, node));
     loop {
         let reply = tokio::time::timeout(SNAPSHOT_SILENCE_MAX, replies.message()).await??;
         let reply = reply.and_then(|reply| reply.reply);
@@ -68,17 +71,17 @@ pub(super) async fn send(
                 let chunks = snapshot.chunks.clone();
                 if let Some(frames) = frames.take() {
                     let cursor = cursor_from_wire(&cursor)?;
-                    tokio::task::spawn_blocking(move || feed(&chunks, cursor, &frames));
+                    let (peers, on_its_way) = (peers.clone(), Arc::clone(&on_its_way));
+                    tokio::task::spawn_blocking(move || {
+                        feed(&peers, &chunks, cursor, &frames, &on_its_way);
+                    });
                 }
             }
-            Reply::Progress(progress) => tracing::info!(
-                group = route.group.0,
-                to = node,
-                rows = progress.rows,
-                bodies = progress.bodies,
-                body_bytes = progress.body_bytes,
-                "snapshot"
-            ),
+            Reply::Progress(progress) => on_its_way.note(|transfer| {
+                transfer.rows = progress.rows;
+                transfer.bodies = progress.bodies;
+                transfer.body_bytes = progress.body_bytes;
+            }),
             Reply::Done(vote) => return Ok(convert::vote_from_wire(&vote)),
             Reply::Refused(why) => anyhow::bail!(why),
         }
@@ -104,11 +107,22 @@ fn frame(frame: Frame) -> v1::SnapshotFrame {
     v1::SnapshotFrame { frame: Some(frame) }
 }
 
-/// Sends the chunks from `cursor` on, as fast as they are taken. Blocks on the disk.
-fn feed(chunks: &Chunks, cursor: Cursor, frames: &mpsc::Sender<v1::SnapshotFrame>) {
+/// Sends the chunks from `cursor` on, as fast as they are taken and the rate allows. Blocks on the
+/// disk.
+fn feed(
+    peers: &Peers,
+    chunks: &Chunks,
+    cursor: Cursor,
+    frames: &mpsc::Sender<v1::SnapshotFrame>,
+    on_its_way: &OnItsWay,
+) {
     for chunk in chunks.iter_from(cursor) {
         match chunk {
             Ok(chunk) => {
+                std::thread::sleep(peers.snapshots().sending.count(chunk.len()));
+                metrics::counter!("rookery_snapshot_sent_bytes_total", "of" => "rows")
+                    .increment(chunk.len() as u64);
+                on_its_way.note(|transfer| transfer.row_bytes += chunk.len() as u64);
                 if frames.blocking_send(frame(Frame::Chunk(chunk))).is_err() {
                     return;
                 }
@@ -187,14 +201,23 @@ async fn take(
     let group = service.group(caller, route).map_err(anyhow::Error::msg)?;
     let (vote, at, membership) = read_begin(begin)?;
     let kept = service.arrivals.lock().remove(&route.to);
-    let mut arrival = match kept.filter(|kept| kept.at() == at) {
-        Some(kept) => kept,
-        None => tokio::task::block_in_place(|| Arrival::begin(group.rows(), at, membership))?,
+    let mut arrival = match kept {
+        Some(kept) if kept.at() == at => kept,
+        kept => tokio::task::block_in_place(|| -> anyhow::Result<Arrival> {
+            let mut arrival = Arrival::begin(group.rows(), at, membership)?;
+            // Of another checkpoint, for example another leader's: the bodies are the same.
+            if let Some(kept) = kept {
+                arrival.inherit(&kept)?;
+            }
+            Ok(arrival)
+        })?,
     };
     let brought = bring(service, caller, &group, &mut arrival, &mut frames, replies).await;
     if let Err(error) = brought {
-        // What came is of use to the next stream.
-        service.arrivals.lock().insert(route.to, arrival);
+        // What came is of use to the next stream, unless the replica was moved away.
+        if service.groups.get(route.group).is_some() {
+            service.arrivals.lock().insert(route.to, arrival);
+        }
         return Err(error);
     }
     let snapshot = Snapshot {
@@ -230,6 +253,7 @@ async fn bring(
     frames: &mut Streaming<v1::SnapshotFrame>,
     replies: &Replies,
 ) -> anyhow::Result<()> {
+    let taking = &service.groups.peers().snapshots().taking;
     reply(replies, Reply::Resume(cursor_to_wire(arrival.cursor()))).await?;
     while !arrival.is_whole() {
         let next = tokio::time::timeout(SNAPSHOT_SILENCE_MAX, frames.message()).await??;
@@ -237,6 +261,9 @@ async fn bring(
             anyhow::bail!("the stream ended before the last chunk");
         };
         tokio::task::block_in_place(|| arrival.push(&chunk))?;
+        metrics::counter!("rookery_snapshot_taken_bytes_total", "of" => "rows")
+            .increment(chunk.len() as u64);
+        tokio::time::sleep(taking.count(chunk.len())).await;
     }
     let mut progress = v1::SnapshotProgress {
         rows: arrival.cursor().rows,
@@ -252,14 +279,19 @@ async fn bring(
         let members = group.status().voters.into_iter();
         let others = members.filter(|replica| *replica != group.replica());
         nodes.extend(others.filter_map(|replica| peers.node_of(replica)));
-        let bodies = fetch_all(peers, &nodes, group.id(), wanted).await?;
+        let (bodies, missing) = fetch(peers, &nodes, group.id(), wanted).await;
+        let bytes = bodies.iter().map(|(_, body)| body.len()).sum::<usize>();
         progress.bodies += bodies.len() as u64;
-        progress.body_bytes += bodies
-            .iter()
-            .map(|(_, body)| body.len() as u64)
-            .sum::<u64>();
+        progress.body_bytes += bytes as u64;
+        metrics::counter!("rookery_snapshot_taken_bytes_total", "of" => "bodies")
+            .increment(bytes as u64);
+        // What came is kept, also if more is wanted than anybody has now.
         tokio::task::block_in_place(|| arrival.put(bodies))?;
         reply(replies, Reply::Progress(progress)).await?;
+        if let Some(first) = missing.first() {
+            anyhow::bail!("no member has the body of entry {}", first.id);
+        }
+        tokio::time::sleep(taking.count(bytes)).await;
     }
 }
 
@@ -333,10 +365,17 @@ async fn fetch_from(
 
 /// Sends the bodies that this replica has. Blocks on the disk.
 pub(super) fn send_bodies(
+    peers: &Peers,
     replica: &Replica,
     ids: &[v1::PeerLogId],
     frames: &mpsc::Sender<Result<v1::BodiesFrame, Status>>,
 ) {
+    let send = |frame: &mut v1::BodiesFrame, bytes: usize| {
+        std::thread::sleep(peers.snapshots().sending.count(bytes));
+        metrics::counter!("rookery_snapshot_sent_bytes_total", "of" => "bodies")
+            .increment(bytes as u64);
+        frames.blocking_send(Ok(std::mem::take(frame))).is_ok()
+    };
     let mut frame = v1::BodiesFrame::default();
     let mut bytes = 0;
     for wire in ids {
@@ -351,17 +390,11 @@ pub(super) fn send_bodies(
             }
             Err(error) => tracing::info!(%error, "a body that another replica asks for"),
         }
-        if bytes >= BODIES_FRAME_BYTES {
-            bytes = 0;
-            if frames
-                .blocking_send(Ok(std::mem::take(&mut frame)))
-                .is_err()
-            {
-                return;
-            }
+        if bytes >= BODIES_FRAME_BYTES && !send(&mut frame, std::mem::take(&mut bytes)) {
+            return;
         }
     }
     if !frame.bodies.is_empty() {
-        drop(frames.blocking_send(Ok(frame)));
+        send(&mut frame, bytes);
     }
 }

@@ -144,6 +144,21 @@ impl fmt::Display for Proposal {
     }
 }
 
+/// Bytes that an entry holds in memory.
+#[must_use]
+pub fn held_bytes(entry: &Entry) -> u64 {
+    match &entry.payload {
+        openraft::EntryPayload::Normal(proposal) => {
+            let body = match &proposal.body {
+                Body::Held(bytes) => bytes.len(),
+                Body::Logged { .. } => 0,
+            };
+            (proposal.command.len() + body) as u64
+        }
+        openraft::EntryPayload::Blank | openraft::EntryPayload::Membership(_) => 0,
+    }
+}
+
 /// What applying an entry answered, encoded; empty for entries that are no commands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome(pub Bytes);

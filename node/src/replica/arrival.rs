@@ -6,7 +6,7 @@
 //! and takes those. Only [`Replica::install`] makes the new rows the replica's: one base in the
 //! log, whose last record is the switch. What is given up before leaves nothing but dead records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -18,7 +18,7 @@ use seglog::{Record, Sync};
 use super::Replica;
 use super::bodies::Logged;
 use super::history::puts;
-use super::index::Index;
+use super::index::{Change, Index};
 use super::limits::{ARRIVED_BYTES_MAX, BODIES_WANTED_MAX};
 use super::machine::{LogId, Membership, Referred};
 use super::mend::BaseWriter;
@@ -32,8 +32,12 @@ pub struct Arrival {
     membership: Option<Membership>,
     index: Arc<dyn Index>,
     reader: Reader,
-    /// The last row whose body was looked for.
+    /// The last row up to which all bodies are here.
     looked: Bytes,
+    /// The last row of which the body was asked for.
+    asked: Bytes,
+    /// Bodies that were asked for and have not come.
+    awaited: BTreeSet<LogId>,
     /// The index became the replica's.
     installed: bool,
 }
@@ -57,8 +61,20 @@ impl Arrival {
             index,
             reader: rows::snapshot::read(),
             looked: Bytes::new(),
+            asked: Bytes::new(),
+            awaited: BTreeSet::new(),
             installed: false,
         })
+    }
+
+    /// Takes over the bodies that have arrived for another checkpoint, of which the rest will not
+    /// come: those that the rows of this one refer to need not come again.
+    ///
+    /// # Errors
+    /// A [`Fault`] if the rows that say where they lie cannot be read or put.
+    pub fn inherit(&mut self, other: &Self) -> Result<(), Fault> {
+        let places = other.index.scan(LOCAL_FROM, LOCAL_TO)?;
+        self.index.put_sorted(&mut puts(places))
     }
 
     /// The checkpoint that arrives.
@@ -94,9 +110,9 @@ impl Arrival {
         self.index.put_sorted(&mut puts(rows.into_iter().map(Ok)))
     }
 
-    /// Bodies that the rows refer to and this node does not have: some of them, which are to be
-    /// brought before the next call; none when it has all. Notes where those lie that only Raft's
-    /// log knows of, applied or not: it forgets them with the snapshot (R4).
+    /// Bodies that the rows refer to and this node does not have: some of them, which are asked for
+    /// again if they were not brought before the next call; none when it has all. Notes where those
+    /// lie that only Raft's log knows of, applied or not: it forgets them with the snapshot (R4).
     ///
     /// # Errors
     /// A [`Fault`] if rows cannot be read.
@@ -104,6 +120,7 @@ impl Arrival {
         let (mut wanted, mut listed) = (BTreeMap::new(), BTreeMap::new());
         let (old, entries) = self.replica.holds();
         let mut bytes = 0;
+        self.asked = self.looked.clone();
         for row in self.index.scan(&self.looked, END)? {
             let (key, value) = row?;
             if key == self.looked || key == DIGEST_KEY {
@@ -112,7 +129,7 @@ impl Arrival {
             if wanted.len() >= BODIES_WANTED_MAX || bytes >= ARRIVED_BYTES_MAX {
                 break;
             }
-            self.looked = key.clone();
+            self.asked = key.clone();
             let Some(referred) = self.replica.machine.referred(&key, &value)? else {
                 continue;
             };
@@ -132,7 +149,15 @@ impl Arrival {
         }
         self.index
             .put_sorted(&mut puts(listed.into_iter().map(Ok)))?;
+        self.awaited = wanted.keys().copied().collect();
+        self.note_looked();
         Ok(wanted.into_values().collect())
+    }
+
+    fn note_looked(&mut self) {
+        if self.awaited.is_empty() {
+            self.looked = self.asked.clone();
+        }
     }
 
     /// Takes bodies in, each of which was checked with [`matches()`].
@@ -159,7 +184,13 @@ impl Arrival {
             })
             .collect();
         places.sort();
-        self.index.put_sorted(&mut puts(places.into_iter().map(Ok)))
+        self.index
+            .put_sorted(&mut puts(places.into_iter().map(Ok)))?;
+        for (referred, _) in &bodies {
+            self.awaited.remove(&referred.id);
+        }
+        self.note_looked();
+        Ok(())
     }
 
     /// The digest of the rows.
@@ -178,8 +209,7 @@ impl Arrival {
     pub(super) fn finish(mut self) -> Result<Arrived, Fault> {
         let digest = self.digest()?;
         let places = self.places()?;
-        self.index
-            .put_sorted(&mut puts(places.into_iter().map(Ok)))?;
+        self.index.put_sorted(&mut places.into_iter().map(Ok))?;
         let mut base = BaseWriter::new(&self.replica, self.at);
         for (from, to) in [(&[][..], END), (LOCAL_FROM, LOCAL_TO)] {
             for row in self.index.scan(from, to)? {
@@ -205,8 +235,8 @@ impl Arrival {
     }
 
     /// The places of all bodies to which the rows refer, and how many rows do; but for bodies that
-    /// nobody brought.
-    fn places(&self) -> Result<Vec<Row>, Fault> {
+    /// nobody brought. Places of others, which were brought for another checkpoint, go.
+    fn places(&self) -> Result<Vec<Change>, Fault> {
         let mut references = BTreeMap::<(u64, u64), u32>::new();
         for row in self.index.scan(&[], END)? {
             let (key, value) = row?;
@@ -224,6 +254,13 @@ impl Arrival {
         }
         let (old, entries) = self.replica.holds();
         let mut places = Vec::with_capacity(references.len());
+        for row in self.index.scan(LOCAL_FROM, LOCAL_TO)? {
+            let (key, _) = row?;
+            let LogId { term, index } = places::id_of(&key)?;
+            if !references.contains_key(&(index, term)) {
+                places.push((key, None));
+            }
+        }
         for ((index, term), references) in references {
             let id = LogId { term, index };
             let mut kept = places::find(self.index.as_ref(), id)?;
@@ -235,9 +272,10 @@ impl Arrival {
                 .or_else(|| entries.as_ref()?.place(index, term));
             if let Some(logged) = logged {
                 let kept = Kept { logged, references };
-                places.push((places::key(id), places::value(&kept)));
+                places.push((places::key(id), Some(places::value(&kept))));
             }
         }
+        places.sort_unstable();
         Ok(places)
     }
 }

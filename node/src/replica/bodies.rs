@@ -5,9 +5,9 @@
 //! where an entry lies in the log of this node is known to Raft's log as long as it lists the
 //! entry, and from the checkpoint on to a local row (`places`).
 //!
-//! Every read is of whole records, which are checked against their checksums; a body that is read
-//! whole is checked against the hash in its row besides. So damage is an error here, never bytes.
-//! Everything blocks on the disk.
+//! Every read is of whole records, which are checked against their checksums, also where only a
+//! part is asked for ([`super::cache`]); a body that is read whole is checked against the hash in
+//! its row besides. So damage is an error here, never bytes. Everything blocks on the disk.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,7 +19,7 @@ use rows::{DIGEST_KEY, END, Fault};
 use seglog::{Place, RecordAt};
 
 use super::arrival::matches;
-use super::limits::{BODY_READ_BYTES_MAX, PROBE_BODIES, PROBE_BYTES};
+use super::limits::{BODY_CACHED_BYTES_MIN, BODY_READ_BYTES_MAX, PROBE_BODIES, PROBE_BYTES};
 use super::machine::LogId;
 use super::{Replica, places};
 
@@ -162,6 +162,28 @@ impl Replica {
                 }
             }
         }
+    }
+
+    /// Reads a part of the body of an entry; where the range goes over its end, what there is. The
+    /// record is read whole and checked; of one that is large the rest is held for a while, for
+    /// whoever comes back for it.
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    pub fn entry_range(&self, id: LogId, range: Range<u64>) -> Result<Bytes, BodyError> {
+        let held = self.read_bodies.get(self.id, id);
+        let body = match &held {
+            Some(body) => body.clone(),
+            None => self.entry_body(id)?,
+        };
+        let length = body.len() as u64;
+        let (from, to) = (range.start.min(length), range.end.min(length));
+        let is_part = to.saturating_sub(from) < length;
+        if held.is_none() && is_part && length > BODY_CACHED_BYTES_MIN {
+            self.read_bodies.put(self.id, id, body.clone());
+        }
+        // Both are within the body, which is in memory.
+        Ok(body.slice(from as usize..to.max(from) as usize))
     }
 
     /// Whether the body of an entry lies elsewhere now.

@@ -209,7 +209,7 @@ impl Replica {
         let known = keep.mark.as_ref().map(|mark| mark.at);
         {
             let state = self.state.read();
-            let full = state.layers.overlay_bytes() > self.bounds.overlay_bytes_max / 2;
+            let full = self.wants_checkpoint(state.layers.overlay_bytes());
             let idle = state.applied.last == known;
             // A base that is being written would take what says where bodies went with it.
             let moved = !keep.moves.is_empty() && keep.merging.is_none();

@@ -63,17 +63,20 @@ pub struct Cleaning {
     damaged: Mutex<Vec<Damage>>,
     /// Segments of which nothing that is needed is damaged any more.
     mended: Mutex<BTreeSet<u64>>,
+    /// Replicas whose life has ended: nothing of them is needed.
+    ended: Mutex<BTreeSet<ReplicaId>>,
     stopped: AtomicBool,
 }
 
 impl Cleaning {
     /// For the log of the replicas that `checkpointer` has, or will have: `awaited` are those that
-    /// an open of the log found.
+    /// an open of the log found, but for those whose life has `ended`.
     #[must_use]
     pub fn new(
         log: seglog::Log,
         checkpointer: Arc<Checkpointer>,
         awaited: impl IntoIterator<Item = ReplicaId>,
+        ended: impl IntoIterator<Item = ReplicaId>,
     ) -> Self {
         Self {
             log,
@@ -81,6 +84,7 @@ impl Cleaning {
             awaited: Mutex::new(awaited.into_iter().collect()),
             damaged: Mutex::default(),
             mended: Mutex::default(),
+            ended: Mutex::new(ended.into_iter().collect()),
             stopped: AtomicBool::new(false),
         }
     }
@@ -103,6 +107,12 @@ impl Cleaning {
     /// Ends [`Cleaning::run`] after its step; what was begun is begun again at the next start.
     pub fn stop(&self) {
         self.stopped.store(true, Relaxed);
+    }
+
+    /// The log says that the life of this replica has ended.
+    pub fn ended(&self, replica: ReplicaId) {
+        self.ended.lock().insert(replica);
+        self.awaited.lock().remove(&replica);
     }
 
     /// One step of the cleaner; says how long to wait before the next.
@@ -189,7 +199,9 @@ impl Cleaning {
 
     /// The replicas, once all of them are open.
     fn held(&self) -> Option<Held> {
-        let held = Held::of(&self.checkpointer);
+        // Before the replicas: one that is in neither is taken for alive.
+        let ended = self.ended.lock().clone();
+        let held = Held::of(&self.checkpointer).without(ended);
         let mut awaited = self.awaited.lock();
         awaited.retain(|replica| !held.replicas.contains_key(replica));
         awaited.is_empty().then_some(held)
@@ -199,6 +211,7 @@ impl Cleaning {
 /// The replicas of a node.
 pub struct Held {
     replicas: BTreeMap<ReplicaId, Arc<Replica>>,
+    ended: BTreeSet<ReplicaId>,
 }
 
 impl Held {
@@ -208,7 +221,14 @@ impl Held {
         let replicas = checkpointer.replicas().into_iter();
         Self {
             replicas: replicas.map(|replica| (replica.id(), replica)).collect(),
+            ended: BTreeSet::new(),
         }
+    }
+
+    /// The same, with replicas of which nothing is needed since their lives have ended.
+    #[must_use]
+    pub fn without(self, ended: BTreeSet<ReplicaId>) -> Self {
+        Self { ended, ..self }
     }
 
     /// Bytes of the records that are alive, by segment. An entry that Raft lists and rows refer to
@@ -225,6 +245,9 @@ impl Held {
 
 impl Live for Held {
     fn refers(&self, record: &RecordAt) -> bool {
+        if self.ended.contains(&record.replica) {
+            return false;
+        }
         let replica = self.replicas.get(&record.replica);
         replica.is_none_or(|replica| replica.refers(record))
     }
@@ -323,7 +346,7 @@ impl Replica {
 
     /// Whether nothing durable names a place in the segment, nor what is on its way there.
     fn has_settled(&self, segment: u64) -> bool {
-        if self.arriving.load(Relaxed) > 0 {
+        if self.arriving.load(Relaxed) + self.exporting.load(Relaxed) > 0 {
             return false;
         }
         let keep = self.keep.lock();

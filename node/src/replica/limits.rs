@@ -4,15 +4,16 @@ use std::time::Duration;
 
 /// Bytes of rows, with their bookkeeping, that a replica holds in memory above its index, unless
 /// the configuration says otherwise: about 30,000 rows, a second of heavy deliveries. Beyond it
-/// apply waits for the checkpoint. A node with 17 groups that are all at the bound needs 136 MiB.
+/// apply waits for the checkpoint; also when those of all replicas together are over their share of
+/// the node's memory.
 pub const OVERLAY_BYTES_MAX_DEFAULT: usize = 8 << 20;
 
 /// Bytes that a row in the overlay costs beside its key and its value: two handles, its part of a
 /// map's node, and what the allocator rounds up.
 pub const OVERLAY_ROW_BYTES: usize = 128;
 
-/// Bytes of the rows of a checkpoint that stay in memory after it, to be read there: those of a busy
-/// second. With 17 groups at most 34 MiB.
+/// Bytes of the rows of a checkpoint that stay in memory after it, to be read there: those of a
+/// busy second. With 17 groups at most 34 MiB.
 pub const RECENT_BYTES_MAX: usize = 2 << 20;
 
 /// Bytes of rows after which a record of a run is closed. A merge holds one record of each run, so
@@ -52,6 +53,10 @@ pub const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// Bytes of one read of a body. A body of any size is read in pieces of at most this.
 pub const BODY_READ_BYTES_MAX: u64 = 4 << 20;
+
+/// Bytes of a record from which on it is held after a part of it was read: smaller ones are read
+/// again from the system's cache for less than it costs to keep them.
+pub const BODY_CACHED_BYTES_MIN: u64 = 64 << 10;
 
 /// Bodies that a snapshot asks for at a time.
 pub const BODIES_WANTED_MAX: usize = 1024;

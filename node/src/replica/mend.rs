@@ -128,9 +128,8 @@ impl Replica {
         for row in index.scan(LOCAL_FROM, LOCAL_TO)? {
             let (key, value) = row?;
             let kept = places::parse(&key, &value)?;
-            if overlaps(&kept.logged.place)
-                && let Some(id) = places::id_of(&key)
-            {
+            if overlaps(&kept.logged.place) {
+                let id = places::id_of(&key)?;
                 found.insert((id.index, id.term));
             }
         }

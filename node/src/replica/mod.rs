@@ -57,16 +57,20 @@
 //! Read on: [`machine`] for what applies entries, [`overlay`] for the rows that it sees, [`index`]
 //! for the cache beneath, [`run`] for the bytes of runs, [`history`] for reading them merged,
 //! [`checkpoint`] and [`merge`] for what is written when, [`keeper`] for who drives it, [`clean`],
-//! [`mod@open`] for the way back, [`snapshot`], [`arrival`] and [`bodies`] for what others ask for,
-//! [`partition`] and [`directory`] for the two machines.
+//! [`mod@open`] for the way back, [`mod@end`] for the end, [`snapshot`], [`arrival`], [`bodies`],
+//! [`cache`] and [`export`] for what others ask for, [`partition`] and [`directory`] for the two
+//! machines.
 
 pub mod limits;
 
 pub mod arrival;
 pub mod bodies;
+pub mod cache;
 pub mod checkpoint;
 pub mod clean;
 pub mod directory;
+pub mod end;
+pub mod export;
 pub mod history;
 pub mod index;
 pub mod keeper;
@@ -90,12 +94,15 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock, RwLockUpgradableReadGuard};
 use rows::{DIGEST_KEY, Digest, Fault, Staged, Writes};
 use seglog::ReplicaId;
-use tokio::sync::Notify;
+
+use crate::budget::Share;
 
 pub use arrival::Arrival;
 pub use bodies::{BodyError, BodyPlace, Entries, Logged, Probed};
+pub use cache::BodyCache;
 pub use checkpoint::{Due, Progress};
 pub use clean::{Cleaning, SegmentUse, Storage};
+pub use export::Export;
 pub use keeper::{Bell, Checkpointer};
 pub use machine::{
     Applied, Applying, At, GroupId, Hint, Hints, LogId, Machine, Membership, Referred,
@@ -137,14 +144,18 @@ pub struct Replica {
     state: RwLock<State>,
     /// Bytes of the overlays; a copy of what `state` says, for looking without its lock.
     overlay_bytes: AtomicUsize,
-    /// Told when the overlays shrank, or the replica stopped.
-    freed: Notify,
+    /// What the overlays of all replicas of the node may take.
+    overlays: Arc<Share>,
+    /// Bodies that were read, of all replicas of the node.
+    read_bodies: Arc<BodyCache>,
     /// Checkpoints and merges. Taken before `state` where both are.
     keep: Mutex<Keep>,
     /// The last checkpoint; apart from `keep`, which is held while rows are put into the index.
     checkpointed: Mutex<Option<LogId>>,
     /// Snapshots that are on their way in.
     arriving: AtomicUsize,
+    /// Exports that are being read.
+    exporting: AtomicUsize,
     /// Histories that somebody reads.
     pinned: Mutex<Vec<Weak<History>>>,
     /// What of it is damaged in the log of this node. Never taken before `keep` or `state` is.
@@ -251,20 +262,18 @@ impl Replica {
         Ok(applied.outcome)
     }
 
-    /// Returns when the overlay has room for another entry: at once, unless it is over its bound;
-    /// then when a checkpoint has taken rows from it. To be awaited before each apply.
+    /// Returns when the overlay has room for another entry: at once, unless it is over its bound,
+    /// or those of the node are over theirs; then when checkpoints have taken rows from them. To be
+    /// awaited before each apply.
     pub async fn room(&self) {
-        while self.overlay_bytes.load(Relaxed) > self.bounds.overlay_bytes_max {
-            let freed = self.freed.notified();
-            tokio::pin!(freed);
-            // Enlisted before the second look, so that no note is missed in between.
-            freed.as_mut().enable();
-            if self.overlay_bytes.load(Relaxed) <= self.bounds.overlay_bytes_max {
-                return;
-            }
-            self.bell.ring();
-            freed.await;
-        }
+        // One that holds nothing has nothing to wait for.
+        let has_room = || match self.overlay_bytes.load(Relaxed) {
+            0 => true,
+            own => own <= self.bounds.overlay_bytes_max && !self.overlays.is_over(1),
+        };
+        self.overlays
+            .wait_until(has_room, || self.bell.ring())
+            .await;
     }
 
     /// Gives rows that stay as they are while `read` runs. Short, since apply waits for it.
@@ -302,24 +311,40 @@ impl Replica {
         let first = state.layers.stop(fault);
         tracing::error!(group = self.group.0, replica = self.id.0, %first, "replica stopped");
         metrics::counter!("rookery_replica_faults_total").increment(1);
-        self.overlay_bytes.store(0, Relaxed);
-        self.freed.notify_waiters();
+        self.give_back();
         first
+    }
+
+    /// It has stopped: what its rows held is for others, and nobody waits for room.
+    fn give_back(&self) {
+        let held = self.overlay_bytes.swap(0, Relaxed);
+        self.overlays.changed(held as u64, 0);
+        self.overlays.wake();
     }
 
     fn note_bytes(&self, state: &State) {
         let bytes = state.layers.overlay_bytes();
         let before = self.overlay_bytes.swap(bytes, Relaxed);
-        let (wanted, full) = (
-            self.bounds.overlay_bytes_max / 2,
-            self.bounds.overlay_bytes_max,
-        );
-        if before <= wanted && bytes > wanted {
+        let had_room = !self.overlays.is_over(2);
+        self.overlays.changed(before as u64, bytes as u64);
+        let wanted = self.bounds.overlay_bytes_max / 2;
+        let is_full = before <= wanted && bytes > wanted;
+        if is_full || (had_room && self.overlays.is_over(2)) {
             self.bell.ring();
         }
-        if bytes <= full {
-            self.freed.notify_waiters();
-        }
+    }
+
+    /// Whether a checkpoint shall not wait until it is time.
+    fn wants_checkpoint(&self, overlay_bytes: usize) -> bool {
+        let own = overlay_bytes > self.bounds.overlay_bytes_max / 2;
+        own || (overlay_bytes > 0 && self.overlays.is_over(2))
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        let held = *self.overlay_bytes.get_mut();
+        self.overlays.changed(held as u64, 0);
     }
 }
 

@@ -19,6 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use rows::{DIGEST_KEY, Digest, END, Fault};
 use seglog::{RecoveredReplica, ReplicaId};
 
+use super::cache::BodyCache;
 use super::checkpoint::Keep;
 use super::history::{History, puts};
 use super::index::{Index, Indexes};
@@ -30,6 +31,7 @@ use super::overlay::Layers;
 use super::places::{LOCAL_FROM, LOCAL_TO};
 use super::run::Mark;
 use super::{AppliedState, Replica, State, panic_text};
+use crate::budget::{Budget, Share};
 
 /// What a replica is opened with.
 pub struct Opening {
@@ -49,10 +51,14 @@ pub struct Opening {
     pub bell: Arc<Bell>,
     /// Bounds that may be set.
     pub bounds: Bounds,
+    /// What the overlays of all replicas of the node may take.
+    pub overlays: Arc<Share>,
+    /// Bodies that were read, of all replicas of the node.
+    pub read_bodies: Arc<BodyCache>,
 }
 
 impl Opening {
-    /// With the default bounds, and nobody who is told or woken.
+    /// With the default bounds and a budget of its own, and nobody who is told or woken.
     #[must_use]
     pub fn new(
         group: GroupId,
@@ -61,6 +67,7 @@ impl Opening {
         indexes: Arc<dyn Indexes>,
         machine: Arc<dyn Machine>,
     ) -> Self {
+        let budget = Budget::default();
         Self {
             group,
             replica,
@@ -70,6 +77,8 @@ impl Opening {
             hints: Arc::new(|_, _| ()),
             bell: Arc::default(),
             bounds: Bounds::default(),
+            overlays: budget.overlays,
+            read_bodies: Arc::new(BodyCache::new(budget.bodies)),
         }
     }
 }
@@ -144,10 +153,12 @@ fn opened(opening: &Opening, index: Arc<dyn Index>, keep: Keep) -> Arc<Replica> 
         entries: RwLock::default(),
         state: RwLock::new(state),
         overlay_bytes: Default::default(),
-        freed: Default::default(),
+        overlays: Arc::clone(&opening.overlays),
+        read_bodies: Arc::clone(&opening.read_bodies),
         keep: Mutex::new(keep),
         checkpointed: Mutex::new(checkpointed),
         arriving: Default::default(),
+        exporting: Default::default(),
         pinned: Mutex::default(),
         wounds: Mutex::default(),
     })

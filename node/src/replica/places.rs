@@ -35,11 +35,14 @@ pub fn key(id: LogId) -> Bytes {
     key.freeze()
 }
 
-/// The entry of which this is the key.
-pub fn id_of(key: &[u8]) -> Option<LogId> {
-    let mut numbers = key.strip_prefix(LOCAL_FROM)?;
-    let (index, term) = (numbers.try_get_u64().ok()?, numbers.try_get_u64().ok()?);
-    numbers.is_empty().then_some(LogId { term, index })
+/// The entry of a row's key.
+pub fn id_of(key: &[u8]) -> Result<LogId, Fault> {
+    let numbers = key.strip_prefix(LOCAL_FROM);
+    let Some(mut numbers) = numbers.filter(|numbers| numbers.len() == 16) else {
+        return Err(Fault::row(key, "the key of a place has 18 bytes"));
+    };
+    let (index, term) = (numbers.get_u64(), numbers.get_u64());
+    Ok(LogId { term, index })
 }
 
 /// The body of an entry to which rows refer.

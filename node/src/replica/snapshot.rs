@@ -84,6 +84,14 @@ impl Chunks {
 }
 
 impl Chunks {
+    /// The history that they are read from, if it is one of this node's.
+    pub(super) fn history(&self) -> Option<&Arc<History>> {
+        match &self.0 {
+            Source::Logged { history, .. } => Some(history),
+            Source::Held(_) | Source::Arrived(_) => None,
+        }
+    }
+
     /// Whether somebody else is reading them.
     #[must_use]
     pub fn are_shared(&self) -> bool {

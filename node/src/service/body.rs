@@ -2,20 +2,29 @@
 //!
 //! A body of up to [`CHUNK_BYTES`] rides in the entry that delivers it. A larger one goes into the
 //! log in chunks while it is still arriving, once for each partition with a recipient; this node
-//! never holds more of it than the chunk that is being filled.
+//! never holds more of it than the chunk that is being filled, and while that becomes durable it
+//! reads nothing from the client.
+//!
+//! What a connection holds beyond [`HELD_FREE_BYTES`] comes from the node's share for uploads. When
+//! that is used up, a body goes ahead in smaller chunks, for which no room is needed: so clients
+//! that send slowly and hold on to theirs cannot keep out the others. Only a body of which many
+//! small chunks went ahead has to wait.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join_all;
 use mailbox::{
     AccountId, Body, BodyAt, BodySource, Command, Hash16, NewBody, Outcome, Piece, Query, UploadId,
+    limits::CHUNKS_MAX,
 };
 
 use super::Service;
 use super::call::{Answer, Call, Failure};
 use super::lane::Lane;
-use super::limits::{BODY_READ_MAX, CHUNK_BYTES};
+use super::limits::{BODY_READ_MAX, CHUNK_BYTES, HELD_FREE_BYTES};
+use crate::budget::{Permit, Share};
 use crate::replica::GroupId;
 
 /// A body that is arriving.
@@ -25,6 +34,10 @@ pub struct Incoming {
     length: u64,
     pieces: Vec<Bytes>,
     held: usize,
+    /// Bytes that may be held now.
+    room: usize,
+    /// For those beyond [`HELD_FREE_BYTES`].
+    permits: Vec<Permit>,
     targets: Vec<Target>,
     wait: std::time::Duration,
 }
@@ -51,6 +64,7 @@ pub struct Arrived {
     /// The bytes, if they shall ride in the entry.
     pub inline: Bytes,
     uploads: Vec<(GroupId, UploadId)>,
+    _permits: Vec<Permit>,
 }
 
 impl Arrived {
@@ -95,6 +109,8 @@ impl Incoming {
             length: 0,
             pieces: Vec::new(),
             held: 0,
+            room: HELD_FREE_BYTES,
+            permits: Vec::new(),
             targets,
             wait,
         }
@@ -104,18 +120,56 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// When a chunk is refused or its outcome stays unknown; the body is lost then.
+    /// When a chunk is refused or its outcome stays unknown, or there is no room in memory for too
+    /// long; the body is lost then.
     pub async fn put(&mut self, mut bytes: Bytes) -> Result<(), Failure> {
         self.hasher.update(&bytes);
         self.length += bytes.len() as u64;
-        while self.held + bytes.len() > CHUNK_BYTES {
-            let rest = bytes.split_off(CHUNK_BYTES - self.held);
+        while !bytes.is_empty() {
+            self.make_room(self.held + bytes.len()).await?;
+            let fits = bytes.len().min(self.room - self.held);
+            let rest = bytes.split_off(fits);
             self.hold(bytes);
             bytes = rest;
+            if !bytes.is_empty() {
+                self.send_chunk().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that so many bytes may be held, up to a chunk, if that is possible or needed.
+    async fn make_room(&mut self, wanted: usize) -> Result<(), Failure> {
+        if wanted.min(CHUNK_BYTES) <= self.room {
+            return Ok(());
+        }
+        let wanted = wanted.min(CHUNK_BYTES).next_power_of_two();
+        if let Some(permit) = self.uploads().try_take((wanted - self.room) as u64) {
+            self.permits.push(permit);
+            self.room = wanted;
+            return Ok(());
+        }
+        let mut sent = self.targets.iter().filter_map(|to| to.upload.as_ref());
+        if !sent.any(|upload| upload.chunks >= CHUNKS_MAX / 2) {
+            return Ok(());
+        }
+        // Who waits holds nothing, so that no two wait for each other.
+        if self.held > 0 {
             self.send_chunk().await?;
         }
-        self.hold(bytes);
+        self.permits.clear();
+        self.room = HELD_FREE_BYTES;
+        let uploads = self.uploads();
+        let taking = uploads.take((CHUNK_BYTES - HELD_FREE_BYTES) as u64);
+        let taken = tokio::time::timeout(self.wait, taking).await;
+        let permit = taken.map_err(|_| Failure::Busy("no room in memory".into()))?;
+        self.permits.push(permit);
+        self.room = CHUNK_BYTES;
         Ok(())
+    }
+
+    fn uploads(&self) -> Arc<Share> {
+        Arc::clone(self.service.uploads())
     }
 
     fn hold(&mut self, bytes: Bytes) {
@@ -159,7 +213,7 @@ impl Incoming {
                     .await?
                 {
                     Outcome::Done(_) => Ok(()),
-                    Outcome::Rejected(why) => Err(Failure::Invalid(why.to_string())),
+                    Outcome::Rejected(why) => Err(Failure::Rejected(why)),
                     Outcome::Forgotten => Err(Failure::Unknown),
                     Outcome::Moved => Err(Failure::Moved),
                 }
@@ -192,6 +246,7 @@ impl Incoming {
             length: self.length,
             inline,
             uploads,
+            _permits: self.permits,
         })
     }
 
@@ -216,7 +271,7 @@ impl Incoming {
 /// Where the chunks of the last large body lie, so that reading on needs no new question.
 #[derive(Default)]
 pub struct PieceCache {
-    last: parking_lot::Mutex<Option<(UploadId, std::sync::Arc<Vec<Piece>>)>>,
+    last: parking_lot::Mutex<Option<(UploadId, Arc<Vec<Piece>>)>>,
 }
 
 impl Service {
@@ -269,17 +324,17 @@ impl Service {
         upload: UploadId,
         cache: &PieceCache,
         wait: std::time::Duration,
-    ) -> Result<std::sync::Arc<Vec<Piece>>, Failure> {
+    ) -> Result<Arc<Vec<Piece>>, Failure> {
         if let Some((cached, pieces)) = &*cache.last.lock()
             && *cached == upload
         {
-            return Ok(std::sync::Arc::clone(pieces));
+            return Ok(Arc::clone(pieces));
         }
         let pieces = match self.query(group, Query::Locate { upload }, wait).await? {
-            mailbox::Answer::Chunks(pieces) => std::sync::Arc::new(pieces),
+            mailbox::Answer::Chunks(pieces) => Arc::new(pieces),
             _ => return Err(Failure::Invalid("unexpected answer".into())),
         };
-        *cache.last.lock() = Some((upload, std::sync::Arc::clone(&pieces)));
+        *cache.last.lock() = Some((upload, Arc::clone(&pieces)));
         Ok(pieces)
     }
 

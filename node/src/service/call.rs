@@ -48,6 +48,8 @@ pub enum Call {
     Transfer(u64),
     /// The digest of the replica on that very node.
     Digest,
+    /// How far each replica has come, as the leader knows it.
+    Members,
     /// The replica on that very node reads some of the bodies to which its rows refer.
     Probe {
         /// The key from which on; empty for the first.
@@ -78,6 +80,8 @@ pub enum Answer {
         /// The digest of all rows.
         digest: [u8; 16],
     },
+    /// To [`Call::Members`].
+    Members(v1::StoreMembership),
     /// To [`Call::Probe`].
     Probed {
         /// The replica that was asked.
@@ -105,6 +109,9 @@ pub enum Failure {
     /// The replica is damaged or out of service.
     #[error("replica out of service: {0}")]
     Broken(String),
+    /// The machine refused it, and nothing was done.
+    #[error("refused: {0}")]
+    Rejected(mailbox::Rejection),
     /// The call makes no sense.
     #[error("invalid call: {0}")]
     Invalid(String),
@@ -171,6 +178,7 @@ impl Call {
             Self::Applied(index) => Wire::Applied(*index),
             Self::Transfer(replica) => Wire::Transfer(*replica),
             Self::Digest => Wire::Digest(v1::StoreDigest {}),
+            Self::Members => Wire::Members(v1::StoreMembers {}),
             Self::Probe { after } => Wire::Probe(v1::StoreProbe {
                 after: after.clone(),
             }),
@@ -211,6 +219,7 @@ impl Call {
             Wire::Applied(index) => Self::Applied(index),
             Wire::Transfer(replica) => Self::Transfer(replica),
             Wire::Digest(_) => Self::Digest,
+            Wire::Members(_) => Self::Members,
             Wire::Probe(probe) => Self::Probe { after: probe.after },
         })
     }
@@ -247,6 +256,7 @@ pub fn answer_to_wire(id: u64, answer: Result<Answer, Failure>) -> v1::StoreAnsw
             index,
             digest: Bytes::copy_from_slice(&digest),
         }),
+        Ok(Answer::Members(members)) => Wire::Members(members),
         Ok(Answer::Probed { replica, probed }) => Wire::Probe(probed_to_wire(replica, probed)),
         Err(failure) => Wire::Failure(failure_to_wire(failure)),
     };
@@ -278,6 +288,7 @@ pub fn answer_from_wire(wire: v1::StoreAnswer) -> Result<Answer, Failure> {
                 .try_into()
                 .map_err(|_| invalid_digest())?,
         },
+        Some(Wire::Members(members)) => Answer::Members(members),
         Some(Wire::Probe(wire)) => Answer::Probed {
             replica: wire.replica,
             probed: probed_from_wire(wire),
@@ -325,6 +336,7 @@ fn failure_to_wire(failure: Failure) -> v1::StoreFailure {
         Failure::Busy(reason) | Failure::Broken(reason) | Failure::Invalid(reason) => {
             reason.clone()
         }
+        Failure::Rejected(why) => why.to_string(),
         _ => String::new(),
     };
     let leader = match &failure {
@@ -337,7 +349,8 @@ fn failure_to_wire(failure: Failure) -> v1::StoreFailure {
         Failure::Unknown => Kind::Unknown,
         Failure::NotFound => Kind::NotFound,
         Failure::Broken(_) => Kind::Broken,
-        Failure::Invalid(_) => Kind::Invalid,
+        // Outcomes travel as such: this one is said to the session that proposed.
+        Failure::Rejected(_) | Failure::Invalid(_) => Kind::Invalid,
         Failure::NoAccount => Kind::NoAccount,
         Failure::NoMailbox => Kind::NoMailbox,
         Failure::Moved => Kind::Moved,

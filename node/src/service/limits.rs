@@ -38,6 +38,10 @@ pub const LANE_IDLE_MAX: Duration = Duration::from_secs(20 * 60);
 /// this size.
 pub const CHUNK_BYTES: usize = 1 << 20;
 
+/// Bytes of a body that a connection may hold without asking for room in memory: most messages, and
+/// no more than its other buffers. With the bounds on connections this is a bound too.
+pub const HELD_FREE_BYTES: usize = 16 << 10;
+
 /// Deliveries of one partition whose clients saw the reply and that wait to be told.
 pub const CONFIRMED_MAX: usize = 1024;
 
@@ -52,6 +56,17 @@ pub const BALANCE_TURNS: u64 = 10;
 
 /// Entries that a preferred replica may be behind when it is given the lead.
 pub const BALANCE_LAG_MAX: u64 = 100;
+
+/// Entries that a replica may be behind when it begins to vote: it has them in a moment.
+pub const PROMOTE_LAG_MAX: u64 = 1000;
+
+/// Groups led by one node whose new replicas are brought up at the same time: each may read and
+/// send all of a partition.
+pub const MOVES_AT_ONCE: usize = 4;
+
+/// How often, in turns, it is looked whether a node that was removed has heard of it; then it is
+/// left alone.
+pub const FAREWELL_TURNS: u32 = 20;
 
 /// Hints that wait for another node; beyond it the oldest are lost.
 pub const HINTS_QUEUED: usize = 4096;

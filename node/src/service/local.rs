@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mailbox::{AccountId, MailboxId, Query, Uid};
 use parking_lot::Mutex;
+use proto::v1;
 
 use super::call::{Answer, Call, Failure};
 use super::limits::{APPLIED_WAIT, RECENT_MAX};
@@ -52,15 +53,11 @@ impl Local {
             Call::Body { index, term, range } => {
                 let replica = Arc::clone(group.rows());
                 let id = LogId { term, index };
-                let bytes = tokio::task::spawn_blocking(move || replica.entry_body(id))
+                tokio::task::spawn_blocking(move || replica.entry_range(id, range))
                     .await
                     .map_err(|error| Failure::Broken(error.to_string()))?
-                    .map_err(unreadable)?;
-                let length = bytes.len() as u64;
-                let (from, to) = (range.start.min(length), range.end.min(length));
-                Ok(Answer::Body(
-                    bytes.slice(from as usize..to.max(from) as usize),
-                ))
+                    .map(Answer::Body)
+                    .map_err(unreadable)
             }
             Call::Recent {
                 account,
@@ -99,6 +96,8 @@ impl Local {
                 }
                 Ok(Answer::Index(group.leader().unwrap_or(0)))
             }
+            Call::Members if group.is_leader() => Ok(Answer::Members(self.members(&group))),
+            Call::Members => Err(Failure::NotLeader(group.leader())),
             Call::Probe { after } => {
                 let replica = Arc::clone(group.rows());
                 let probed = tokio::task::spawn_blocking(move || replica.probe(&after))
@@ -119,6 +118,35 @@ impl Local {
                     digest: digest.to_bytes(),
                 })
             }
+        }
+    }
+
+    /// How far the replicas of a group have come, of which this node leads it.
+    fn members(&self, group: &Group) -> v1::StoreMembership {
+        let status = group.status();
+        let transfers = self.groups.peers().transfers();
+        let member = |replica: &u64| {
+            let mut sending = transfers.iter();
+            let sent = sending.find(|sent| sent.group == group.id() && sent.replica == *replica);
+            v1::StoreMember {
+                replica: *replica,
+                matched: if *replica == group.replica() {
+                    Some(status.last_index)
+                } else {
+                    status.matched_of(*replica)
+                },
+                snapshot: sent.map(|sent| v1::StoreMemberSnapshot {
+                    row_bytes: sent.row_bytes,
+                    rows: sent.rows,
+                    bodies: sent.bodies,
+                    body_bytes: sent.body_bytes,
+                    seconds: sent.since.as_secs(),
+                }),
+            }
+        };
+        v1::StoreMembership {
+            last_index: status.last_index,
+            members: status.voters.union(&status.learners).map(member).collect(),
         }
     }
 

@@ -43,6 +43,7 @@ use directory::{NodeId, View};
 use mailbox::{Command, Confirmed, Envelope, Millis, Outcome, Query, Stamp};
 use parking_lot::{Mutex, RwLock};
 
+use crate::budget::Share;
 use crate::replica::GroupId;
 pub use account::Account;
 pub use call::{Answer, Call, Failure};
@@ -72,6 +73,8 @@ struct Shared {
     view: SharedView,
     lanes: Lanes,
     hub: Hub,
+    /// What bodies that arrive may take in memory.
+    uploads: Arc<Share>,
     confirmed: Mutex<HashMap<GroupId, Vec<Confirmed>>>,
     passwords: tokio::sync::Semaphore,
 }
@@ -86,6 +89,7 @@ impl Service {
         remote: Remote,
         view: SharedView,
         hub: Hub,
+        uploads: Arc<Share>,
     ) -> Self {
         let shared = Shared {
             node,
@@ -93,6 +97,7 @@ impl Service {
             view,
             lanes: Lanes::new(node, boot),
             hub,
+            uploads,
             confirmed: Mutex::default(),
             passwords: tokio::sync::Semaphore::new(limits::PASSWORD_CHECKS_MAX),
         };
@@ -129,6 +134,11 @@ impl Service {
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.shared.hub
+    }
+
+    /// What bodies that arrive may take in memory.
+    fn uploads(&self) -> &Arc<Share> {
+        &self.shared.uploads
     }
 
     fn confirmed(&self) -> &Mutex<HashMap<GroupId, Vec<Confirmed>>> {
@@ -286,7 +296,11 @@ impl Service {
         let Ok(Answer::Index(index)) = self.ask(DIRECTORY, Call::Barrier, wait).await else {
             return;
         };
-        let nodes: Vec<NodeId> = self.view().read().nodes().map(|node| node.id).collect();
+        let there = |node: &&directory::Node| node.state != directory::NodeState::Removed;
+        let nodes: Vec<NodeId> = {
+            let view = self.view().read();
+            view.nodes().filter(there).map(|node| node.id).collect()
+        };
         let others = nodes.into_iter().filter(|node| node.0 != self.node());
         let remote = self.router().remote();
         futures_util::future::join_all(others.map(|node| {

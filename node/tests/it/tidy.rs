@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 /// all of these.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("link", &[]),
-    ("replica", &[]),
-    ("raft", &["replica", "link"]),
-    ("service", &["raft", "replica", "link"]),
+    ("budget", &[]),
+    ("replica", &["budget"]),
+    ("raft", &["replica", "link", "budget"]),
+    ("service", &["raft", "replica", "link", "budget"]),
     // The doors are opened by `node`; the one of operators also works on the node itself.
     (
         "front",

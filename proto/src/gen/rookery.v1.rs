@@ -840,7 +840,7 @@ pub struct DirectoryEnvelope {
 pub struct DirectoryCommand {
     #[prost(
         oneof = "directory_command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
     )]
     pub kind: ::core::option::Option<directory_command::Kind>,
 }
@@ -882,6 +882,12 @@ pub mod directory_command {
         SetSetting(super::DirectorySetSetting),
         #[prost(message, tag = "17")]
         RaiseFeatureLevel(super::DirectoryRaiseFeatureLevel),
+        #[prost(message, tag = "18")]
+        ReplaceNode(super::DirectoryReplaceNode),
+        #[prost(message, tag = "19")]
+        DrainNode(super::DirectoryDrainNode),
+        #[prost(message, tag = "20")]
+        MoveReplica(super::DirectoryMoveReplica),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1009,6 +1015,35 @@ pub struct DirectoryRaiseFeatureLevel {
     #[prost(uint32, tag = "1")]
     pub level: u32,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DirectoryReplaceNode {
+    #[prost(uint64, tag = "1")]
+    pub old: u64,
+    /// The node that takes its place; it joins if it is not known.
+    #[prost(uint64, tag = "2")]
+    pub new: u64,
+    #[prost(message, optional, tag = "3")]
+    pub addresses: ::core::option::Option<DirectoryAddresses>,
+    #[prost(uint32, tag = "4")]
+    pub feature_level: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DirectoryDrainNode {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// Groups may have fewer replicas afterwards.
+    #[prost(bool, tag = "2")]
+    pub shrink: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DirectoryMoveReplica {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(uint64, tag = "2")]
+    pub from: u64,
+    #[prost(uint64, tag = "3")]
+    pub to: u64,
+}
 /// The answer to a command.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DirectoryOutcome {
@@ -1100,6 +1135,9 @@ pub struct DirectoryNode {
     pub state: i32,
     #[prost(uint32, tag = "4")]
     pub feature_level: u32,
+    /// Of a node that leaves: the node that takes its place; 0 for none.
+    #[prost(uint64, tag = "5")]
+    pub successor: u64,
 }
 /// Each `host:port`; all but the peer's may be empty.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1132,6 +1170,9 @@ pub struct DirectoryGroup {
     /// The log index of the last change of its replicas.
     #[prost(uint64, tag = "5")]
     pub changed: u64,
+    /// The log index of its first placement.
+    #[prost(uint64, tag = "6")]
+    pub placed: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DirectoryReplica {
@@ -1141,6 +1182,9 @@ pub struct DirectoryReplica {
     pub node: u64,
     #[prost(enumeration = "DirectoryRole", tag = "3")]
     pub role: i32,
+    /// The group shall put it out once the others can do without it.
+    #[prost(bool, tag = "4")]
+    pub leaving: bool,
 }
 /// `a`, account u64
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1289,6 +1333,8 @@ pub enum DirectoryRejection {
     TooManySettings = 25,
     FeatureLevel = 26,
     NodeNotActive = 27,
+    NodeLeaving = 28,
+    ReplicaThere = 29,
 }
 impl DirectoryRejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1325,6 +1371,8 @@ impl DirectoryRejection {
             Self::TooManySettings => "DIRECTORY_REJECTION_TOO_MANY_SETTINGS",
             Self::FeatureLevel => "DIRECTORY_REJECTION_FEATURE_LEVEL",
             Self::NodeNotActive => "DIRECTORY_REJECTION_NODE_NOT_ACTIVE",
+            Self::NodeLeaving => "DIRECTORY_REJECTION_NODE_LEAVING",
+            Self::ReplicaThere => "DIRECTORY_REJECTION_REPLICA_THERE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1358,6 +1406,8 @@ impl DirectoryRejection {
             "DIRECTORY_REJECTION_TOO_MANY_SETTINGS" => Some(Self::TooManySettings),
             "DIRECTORY_REJECTION_FEATURE_LEVEL" => Some(Self::FeatureLevel),
             "DIRECTORY_REJECTION_NODE_NOT_ACTIVE" => Some(Self::NodeNotActive),
+            "DIRECTORY_REJECTION_NODE_LEAVING" => Some(Self::NodeLeaving),
+            "DIRECTORY_REJECTION_REPLICA_THERE" => Some(Self::ReplicaThere),
             _ => None,
         }
     }
@@ -1369,6 +1419,7 @@ pub enum DirectoryNodeState {
     Joining = 1,
     Active = 2,
     Removed = 3,
+    Leaving = 4,
 }
 impl DirectoryNodeState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1381,6 +1432,7 @@ impl DirectoryNodeState {
             Self::Joining => "DIRECTORY_NODE_STATE_JOINING",
             Self::Active => "DIRECTORY_NODE_STATE_ACTIVE",
             Self::Removed => "DIRECTORY_NODE_STATE_REMOVED",
+            Self::Leaving => "DIRECTORY_NODE_STATE_LEAVING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1390,6 +1442,7 @@ impl DirectoryNodeState {
             "DIRECTORY_NODE_STATE_JOINING" => Some(Self::Joining),
             "DIRECTORY_NODE_STATE_ACTIVE" => Some(Self::Active),
             "DIRECTORY_NODE_STATE_REMOVED" => Some(Self::Removed),
+            "DIRECTORY_NODE_STATE_LEAVING" => Some(Self::Leaving),
             _ => None,
         }
     }
@@ -1583,6 +1636,10 @@ pub struct PeerAppendRequest {
     pub committed: ::core::option::Option<PeerLogId>,
     #[prost(message, repeated, tag = "6")]
     pub entries: ::prost::alloc::vec::Vec<PeerEntry>,
+    /// The last index that every follower has, of those that the leader still counts; 0 if it does not
+    /// know.
+    #[prost(uint64, tag = "7")]
+    pub spread: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AppendReplyFrame {
@@ -2670,7 +2727,7 @@ pub struct StoreCall {
     pub id: u64,
     #[prost(uint64, tag = "2")]
     pub group: u64,
-    #[prost(oneof = "store_call::Call", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "store_call::Call", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub call: ::core::option::Option<store_call::Call>,
 }
 /// Nested message and enum types in `StoreCall`.
@@ -2698,8 +2755,11 @@ pub mod store_call {
         /// Any replica: its digest now.
         #[prost(message, tag = "10")]
         Digest(super::StoreDigest),
-        /// Any replica: read the bodies to which its rows refer, from a key on.
+        /// The leader: how far each replica has come.
         #[prost(message, tag = "11")]
+        Members(super::StoreMembers),
+        /// Any replica: read the bodies to which its rows refer, from a key on.
+        #[prost(message, tag = "12")]
         Probe(super::StoreProbe),
     }
 }
@@ -2740,6 +2800,8 @@ pub struct StoreRecent {
 pub struct StoreBarrier {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StoreDigest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreMembers {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StoreProbe {
     /// The key from which on; empty for the first.
@@ -2755,7 +2817,7 @@ pub struct StoreAnswerFrame {
 pub struct StoreAnswer {
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    #[prost(oneof = "store_answer::Answer", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "store_answer::Answer", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub answer: ::core::option::Option<store_answer::Answer>,
 }
 /// Nested message and enum types in `StoreAnswer`.
@@ -2780,8 +2842,43 @@ pub mod store_answer {
         #[prost(message, tag = "8")]
         Digest(super::StoreDigested),
         #[prost(message, tag = "9")]
+        Members(super::StoreMembership),
+        #[prost(message, tag = "10")]
         Probe(super::StoreProbed),
     }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StoreMembership {
+    /// Of the leader.
+    #[prost(uint64, tag = "1")]
+    pub last_index: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub members: ::prost::alloc::vec::Vec<StoreMember>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreMember {
+    #[prost(uint64, tag = "1")]
+    pub replica: u64,
+    /// The last index that it holds, as far as the leader knows.
+    #[prost(uint64, optional, tag = "2")]
+    pub matched: ::core::option::Option<u64>,
+    /// How much of a checkpoint that it is being brought to has arrived.
+    #[prost(message, optional, tag = "3")]
+    pub snapshot: ::core::option::Option<StoreMemberSnapshot>,
+}
+/// As in `AdminSnapshot`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreMemberSnapshot {
+    #[prost(uint64, tag = "1")]
+    pub row_bytes: u64,
+    #[prost(uint64, tag = "2")]
+    pub rows: u64,
+    #[prost(uint64, tag = "3")]
+    pub bodies: u64,
+    #[prost(uint64, tag = "4")]
+    pub body_bytes: u64,
+    #[prost(uint64, tag = "5")]
+    pub seconds: u64,
 }
 /// Some of the bodies of a replica were read.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3595,6 +3692,64 @@ pub mod store_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A file is a line that names the format, and then frames: begin, chunks, bodies, end. Each frame
+/// has its length (4 bytes, big endian) and its CRC-32C (4 bytes, big endian) before it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupFrame {
+    #[prost(oneof = "backup_frame::Frame", tags = "1, 2, 3, 4")]
+    pub frame: ::core::option::Option<backup_frame::Frame>,
+}
+/// Nested message and enum types in `BackupFrame`.
+pub mod backup_frame {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Frame {
+        #[prost(message, tag = "1")]
+        Begin(super::BackupBegin),
+        /// Rows, as snapshots carry them.
+        #[prost(bytes, tag = "2")]
+        Chunk(::prost::bytes::Bytes),
+        #[prost(message, tag = "3")]
+        Body(super::BackupBody),
+        #[prost(message, tag = "4")]
+        End(super::BackupEnd),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupBegin {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub cluster: ::prost::bytes::Bytes,
+    /// 0 is the directory.
+    #[prost(uint64, tag = "2")]
+    pub group: u64,
+    /// The log id of the rows.
+    #[prost(uint64, tag = "3")]
+    pub term: u64,
+    #[prost(uint64, tag = "4")]
+    pub index: u64,
+    /// When it was begun, milliseconds since 1970.
+    #[prost(uint64, tag = "5")]
+    pub time_ms: u64,
+}
+/// The body of a log entry to which rows refer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupBody {
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub body: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupEnd {
+    #[prost(uint64, tag = "1")]
+    pub rows: u64,
+    #[prost(uint64, tag = "2")]
+    pub bodies: u64,
+    #[prost(uint64, tag = "3")]
+    pub body_bytes: u64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminStatusRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3612,6 +3767,34 @@ pub struct AdminStatus {
     pub accounts: u64,
     #[prost(string, tag = "6")]
     pub version: ::prost::alloc::string::String,
+    /// Snapshots that this node is sending.
+    #[prost(message, repeated, tag = "7")]
+    pub snapshots: ::prost::alloc::vec::Vec<AdminSnapshot>,
+}
+/// A replica that is being brought to a checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminSnapshot {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(uint64, tag = "2")]
+    pub replica: u64,
+    /// The node that holds it.
+    #[prost(uint64, tag = "3")]
+    pub node: u64,
+    /// Bytes of rows that were sent since the stream began.
+    #[prost(uint64, tag = "4")]
+    pub row_bytes: u64,
+    /// Rows that have arrived.
+    #[prost(uint64, tag = "5")]
+    pub rows: u64,
+    /// Bodies that have arrived since the stream began, and their bytes.
+    #[prost(uint64, tag = "6")]
+    pub bodies: u64,
+    #[prost(uint64, tag = "7")]
+    pub body_bytes: u64,
+    /// For how long it has been on its way.
+    #[prost(uint64, tag = "8")]
+    pub seconds: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminNode {
@@ -3665,6 +3848,9 @@ pub struct AdminReplica {
     /// The last index that it holds, as the leader knows it; absent when this node does not lead.
     #[prost(uint64, optional, tag = "4")]
     pub matched: ::core::option::Option<u64>,
+    /// It is to be put out once the others can do without it.
+    #[prost(bool, tag = "5")]
+    pub leaving: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminStorageRequest {}
@@ -3750,15 +3936,84 @@ pub struct AdminInitReply {
     pub cluster: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AdminJoinRequest {
+pub struct AdminAddNodeRequest {
     #[prost(uint64, tag = "1")]
     pub node: u64,
     /// Its peer address, `host:port`.
     #[prost(string, tag = "2")]
     pub peer: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminReplaceNodeRequest {
+    #[prost(uint64, tag = "1")]
+    pub old: u64,
+    #[prost(uint64, tag = "2")]
+    pub new: u64,
+    /// The new one's peer address, `host:port`; may be empty if it belongs to the cluster.
+    #[prost(string, tag = "3")]
+    pub peer: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AdminJoinReply {}
+pub struct AdminRemoveNodeRequest {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// Groups may have fewer replicas afterwards.
+    #[prost(bool, tag = "2")]
+    pub shrink: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminMoveReplicaRequest {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// Nodes.
+    #[prost(uint64, tag = "2")]
+    pub from: u64,
+    #[prost(uint64, tag = "3")]
+    pub to: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminMovesRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AdminMoves {
+    /// Those that join, leave, or were removed.
+    #[prost(message, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<AdminNodeMove>,
+    /// Of groups that are not as they shall be.
+    #[prost(message, repeated, tag = "2")]
+    pub replicas: ::prost::alloc::vec::Vec<AdminReplicaMove>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminNodeMove {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// joining, leaving, removed
+    #[prost(string, tag = "2")]
+    pub state: ::prost::alloc::string::String,
+    /// The node that takes its place; 0 for none.
+    #[prost(uint64, tag = "3")]
+    pub successor: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminReplicaMove {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(uint64, tag = "2")]
+    pub replica: u64,
+    #[prost(uint64, tag = "3")]
+    pub node: u64,
+    #[prost(bool, tag = "4")]
+    pub voter: bool,
+    #[prost(bool, tag = "5")]
+    pub leaving: bool,
+    /// The last index of the group's leader; 0 while none answers.
+    #[prost(uint64, tag = "6")]
+    pub last_index: u64,
+    /// The last index that the replica holds, as far as its leader knows.
+    #[prost(uint64, optional, tag = "7")]
+    pub matched: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "8")]
+    pub snapshot: ::core::option::Option<AdminSnapshot>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminCreateAccountRequest {
     #[prost(string, tag = "1")]
@@ -3839,6 +4094,11 @@ pub struct AdminVerified {
     pub replicas: ::prost::alloc::vec::Vec<AdminDigestReply>,
     #[prost(bool, tag = "3")]
     pub equal: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminBackupRequest {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminDigestRequest {
@@ -4001,11 +4261,31 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("rookery.v1.Admin", "InitCluster"));
             self.inner.unary(req, path, codec).await
         }
-        /// Adds a running, empty node to the cluster of the node that is asked.
-        pub async fn join_node(
+        /// Adds a running, empty node to the cluster of the node that is asked. It is answered once the
+        /// node is active; replicas follow by themselves.
+        pub async fn add_node(
             &mut self,
-            request: impl tonic::IntoRequest<super::AdminJoinRequest>,
-        ) -> std::result::Result<tonic::Response<super::AdminJoinReply>, tonic::Status> {
+            request: impl tonic::IntoRequest<super::AdminAddNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/rookery.v1.Admin/AddNode");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "AddNode"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets a node take the place of another one, which then leaves. Answered once that is decided.
+        pub async fn replace_node(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminReplaceNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status> {
             self.inner
                 .ready()
                 .await
@@ -4016,10 +4296,74 @@ pub mod admin_client {
                 })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
-                "/rookery.v1.Admin/JoinNode",
+                "/rookery.v1.Admin/ReplaceNode",
             );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "JoinNode"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rookery.v1.Admin", "ReplaceNode"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets a node give its replicas to others and leave. Answered once that is decided.
+        pub async fn remove_node(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminRemoveNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rookery.v1.Admin/RemoveNode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rookery.v1.Admin", "RemoveNode"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives a partition a replica on another node in place of one. Answered once that is decided.
+        pub async fn move_replica(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminMoveReplicaRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rookery.v1.Admin/MoveReplica",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rookery.v1.Admin", "MoveReplica"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What is on its way: nodes that come and leave, replicas that catch up or go.
+        pub async fn moves(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminMovesRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminMoves>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/rookery.v1.Admin/Moves");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "Moves"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn create_account(
@@ -4192,6 +4536,28 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "Storage"));
             self.inner.unary(req, path, codec).await
         }
+        /// All that a group holds, while it serves; from a node with a replica of it.
+        pub async fn backup(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminBackupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::BackupFrame>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/rookery.v1.Admin/Backup");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "Backup"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// The digest of the replica on this node alone, once it has applied an index.
         pub async fn digest(
             &mut self,
@@ -4240,11 +4606,32 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::AdminInitRequest>,
         ) -> std::result::Result<tonic::Response<super::AdminInitReply>, tonic::Status>;
-        /// Adds a running, empty node to the cluster of the node that is asked.
-        async fn join_node(
+        /// Adds a running, empty node to the cluster of the node that is asked. It is answered once the
+        /// node is active; replicas follow by themselves.
+        async fn add_node(
             &self,
-            request: tonic::Request<super::AdminJoinRequest>,
-        ) -> std::result::Result<tonic::Response<super::AdminJoinReply>, tonic::Status>;
+            request: tonic::Request<super::AdminAddNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status>;
+        /// Lets a node take the place of another one, which then leaves. Answered once that is decided.
+        async fn replace_node(
+            &self,
+            request: tonic::Request<super::AdminReplaceNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status>;
+        /// Lets a node give its replicas to others and leave. Answered once that is decided.
+        async fn remove_node(
+            &self,
+            request: tonic::Request<super::AdminRemoveNodeRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status>;
+        /// Gives a partition a replica on another node in place of one. Answered once that is decided.
+        async fn move_replica(
+            &self,
+            request: tonic::Request<super::AdminMoveReplicaRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status>;
+        /// What is on its way: nodes that come and leave, replicas that catch up or go.
+        async fn moves(
+            &self,
+            request: tonic::Request<super::AdminMovesRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminMoves>, tonic::Status>;
         async fn create_account(
             &self,
             request: tonic::Request<super::AdminCreateAccountRequest>,
@@ -4285,6 +4672,17 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::AdminStorageRequest>,
         ) -> std::result::Result<tonic::Response<super::AdminStorage>, tonic::Status>;
+        /// Server streaming response type for the Backup method.
+        type BackupStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::BackupFrame, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// All that a group holds, while it serves; from a node with a replica of it.
+        async fn backup(
+            &self,
+            request: tonic::Request<super::AdminBackupRequest>,
+        ) -> std::result::Result<tonic::Response<Self::BackupStream>, tonic::Status>;
         /// The digest of the replica on this node alone, once it has applied an index.
         async fn digest(
             &self,
@@ -4457,23 +4855,25 @@ pub mod admin_server {
                     };
                     Box::pin(fut)
                 }
-                "/rookery.v1.Admin/JoinNode" => {
+                "/rookery.v1.Admin/AddNode" => {
                     #[allow(non_camel_case_types)]
-                    struct JoinNodeSvc<T: Admin>(pub Arc<T>);
-                    impl<T: Admin> tonic::server::UnaryService<super::AdminJoinRequest>
-                    for JoinNodeSvc<T> {
-                        type Response = super::AdminJoinReply;
+                    struct AddNodeSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::AdminAddNodeRequest>
+                    for AddNodeSvc<T> {
+                        type Response = super::AdminDone;
                         type Future = BoxFuture<
                             tonic::Response<Self::Response>,
                             tonic::Status,
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::AdminJoinRequest>,
+                            request: tonic::Request<super::AdminAddNodeRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as Admin>::join_node(&inner, request).await
+                                <T as Admin>::add_node(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -4484,7 +4884,185 @@ pub mod admin_server {
                     let max_encoding_message_size = self.max_encoding_message_size;
                     let inner = self.inner.clone();
                     let fut = async move {
-                        let method = JoinNodeSvc(inner);
+                        let method = AddNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/ReplaceNode" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReplaceNodeSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::AdminReplaceNodeRequest>
+                    for ReplaceNodeSvc<T> {
+                        type Response = super::AdminDone;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminReplaceNodeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::replace_node(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReplaceNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/RemoveNode" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemoveNodeSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::AdminRemoveNodeRequest>
+                    for RemoveNodeSvc<T> {
+                        type Response = super::AdminDone;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminRemoveNodeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::remove_node(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemoveNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/MoveReplica" => {
+                    #[allow(non_camel_case_types)]
+                    struct MoveReplicaSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::AdminMoveReplicaRequest>
+                    for MoveReplicaSvc<T> {
+                        type Response = super::AdminDone;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminMoveReplicaRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::move_replica(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MoveReplicaSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/Moves" => {
+                    #[allow(non_camel_case_types)]
+                    struct MovesSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::AdminMovesRequest>
+                    for MovesSvc<T> {
+                        type Response = super::AdminMoves;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminMovesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::moves(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MovesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -4852,6 +5430,52 @@ pub mod admin_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/Backup" => {
+                    #[allow(non_camel_case_types)]
+                    struct BackupSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::ServerStreamingService<super::AdminBackupRequest>
+                    for BackupSvc<T> {
+                        type Response = super::BackupFrame;
+                        type ResponseStream = T::BackupStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminBackupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::backup(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BackupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

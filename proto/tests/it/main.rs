@@ -3,7 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-const FILES: [&str; 6] = ["command", "row", "directory", "peer", "store", "admin"];
+const FILES: [&str; 7] = [
+    "command",
+    "row",
+    "directory",
+    "peer",
+    "store",
+    "backup",
+    "admin",
+];
 
 #[test]
 fn generated_code_is_current() {

@@ -142,7 +142,7 @@ impl<R: Rows> Machine<'_, '_, R> {
         Ok(())
     }
 
-    fn begin(&mut self, kind: OperationKind, account: AccountId) -> OperationId {
+    pub(super) fn begin(&mut self, kind: OperationKind, account: AccountId) -> OperationId {
         let id = self.next_operation();
         self.write(keys::operation(id), &OperationRow { id, kind, account });
         self.events.push(Event::Operation(id));

@@ -5,6 +5,7 @@
 //!     |
 //!     +-- nodes      init join update activate remove, settings, feature level
 //!     +-- groups     place mark remove
+//!     +-- placement  partitions spread replace drain move
 //!     +-- accounts   create password lock delete finish
 //!     |
 //!     +-- remember the outcome, forget the oldest
@@ -16,6 +17,10 @@
 mod accounts;
 mod groups;
 mod nodes;
+mod recast;
+
+pub use recast::{Recast, Recasted, recast};
+mod placement;
 
 use rows::{Fault, Rows, Staged};
 
@@ -119,6 +124,9 @@ impl<'a, 'b, R: Rows> Machine<'a, 'b, R> {
             Command::FinishOperation { operation } => self.finish_operation(*operation),
             Command::SetSetting { name, value } => self.set_setting(name, value),
             Command::RaiseFeatureLevel { level } => self.raise_feature_level(*level),
+            Command::ReplaceNode { old, new } => self.replace_node(*old, new),
+            Command::DrainNode { node, shrink } => self.drain_node(*node, *shrink),
+            Command::MoveReplica { group, from, to } => self.move_replica(*group, *from, *to),
         }
     }
 

@@ -46,10 +46,12 @@ impl<R: Rows> Machine<'_, '_, R> {
                 id: first,
                 node: init.first.node,
                 role: Role::Voter,
+                leaving: false,
             }],
             first,
             accounts: 0,
             changed: self.at.index,
+            placed: self.at.index,
         });
         Ok(Outcome::Placed(first))
     }
@@ -96,25 +98,29 @@ impl<R: Rows> Machine<'_, '_, R> {
                 state: NodeState::Active,
                 ..node
             });
+            self.settle_in(id)?;
         }
         Ok(Outcome::Done)
     }
 
     pub(super) fn remove_node(&mut self, id: NodeId) -> Result<Outcome, Stop> {
         let node: Node = self.read(&keys::node(id))?.ok_or(Rejection::NoNode)?;
-        if self
-            .table::<Group>(Table::Groups)?
-            .iter()
-            .any(|group| group.replica_on(id).is_some())
-        {
+        let holds = |group: &Group| {
+            group.replica_on(id).is_some_and(|replica| {
+                group.id != GroupId::DIRECTORY || replica.role == Role::Voter
+            })
+        };
+        if self.table::<Group>(Table::Groups)?.iter().any(holds) {
             return Err(Rejection::NodeInUse.into());
         }
         if node.state != NodeState::Removed {
+            self.redirect(id, None)?;
             // Its addresses are free for a successor.
             let addresses = Addresses::default();
             self.put_node(Node {
                 state: NodeState::Removed,
                 addresses,
+                successor: None,
                 ..node
             });
         }
@@ -179,7 +185,7 @@ impl<R: Rows> Machine<'_, '_, R> {
         Ok(Outcome::Done)
     }
 
-    fn put_new_node(&mut self, report: &NodeReport, state: NodeState) {
+    pub(super) fn put_new_node(&mut self, report: &NodeReport, state: NodeState) {
         let NodeReport {
             node,
             addresses,
@@ -191,11 +197,12 @@ impl<R: Rows> Machine<'_, '_, R> {
             addresses,
             state,
             feature_level,
+            successor: None,
         });
     }
 
     /// Whether a node may be called so and reached there.
-    fn check_report(&self, report: &NodeReport) -> Result<(), Stop> {
+    pub(super) fn check_report(&self, report: &NodeReport) -> Result<(), Stop> {
         if report.node == NodeId(0) {
             return Err(Rejection::NodeInvalid.into());
         }
@@ -211,7 +218,7 @@ impl<R: Rows> Machine<'_, '_, R> {
     }
 
     /// Whether the node's binary understands what the others say.
-    fn check_level(&self, report: &NodeReport) -> Result<(), Stop> {
+    pub(super) fn check_level(&self, report: &NodeReport) -> Result<(), Stop> {
         if report.feature_level < self.cluster()?.feature_level {
             return Err(Rejection::FeatureLevel.into());
         }

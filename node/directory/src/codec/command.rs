@@ -13,7 +13,7 @@ same_variants! { Rejection, wire::DirectoryRejection:
     NoCluster ClusterExists ShapeInvalid NodeInvalid NoNode NodeRemoved NodeInUse AddressInvalid
     AddressTaken TooManyNodes TooFewNodes NoGroup NoReplica LastVoter TooManyReplicas NotPlaced
     NameInvalid NameTaken NoAccount AccountBusy TooManyAccounts VerifierInvalid PasswordInvalid
-    SettingInvalid TooManySettings FeatureLevel NodeNotActive
+    SettingInvalid TooManySettings FeatureLevel NodeNotActive NodeLeaving ReplicaThere
 }
 
 impl Wire for Envelope {
@@ -98,6 +98,18 @@ fn asked(command: &Command) -> Asked {
         Command::RaiseFeatureLevel { level } => {
             Asked::RaiseFeatureLevel(wire::DirectoryRaiseFeatureLevel { level: *level })
         }
+        Command::ReplaceNode { old, new } => Asked::ReplaceNode(replace(*old, new)),
+        Command::DrainNode { node, shrink } => Asked::DrainNode(wire::DirectoryDrainNode {
+            node: node.0,
+            shrink: *shrink,
+        }),
+        Command::MoveReplica { group, from, to } => {
+            Asked::MoveReplica(wire::DirectoryMoveReplica {
+                group: group.0,
+                from: from.0,
+                to: to.0,
+            })
+        }
     }
 }
 
@@ -109,6 +121,20 @@ fn join(report: &NodeReport) -> wire::DirectoryJoinNode {
     } = report.to_message();
     wire::DirectoryJoinNode {
         node,
+        addresses,
+        feature_level,
+    }
+}
+
+fn replace(old: NodeId, new: &NodeReport) -> wire::DirectoryReplaceNode {
+    let wire::DirectoryUpdateNode {
+        node,
+        addresses,
+        feature_level,
+    } = new.to_message();
+    wire::DirectoryReplaceNode {
+        old: old.0,
+        new: node,
         addresses,
         feature_level,
     }
@@ -197,6 +223,26 @@ fn command(asked: Asked) -> Result<Command, Malformed> {
             value: it.value,
         },
         Asked::RaiseFeatureLevel(it) => Command::RaiseFeatureLevel { level: it.level },
+        Asked::ReplaceNode(it) => {
+            let report = wire::DirectoryUpdateNode {
+                node: it.new,
+                addresses: it.addresses,
+                feature_level: it.feature_level,
+            };
+            Command::ReplaceNode {
+                old: NodeId(it.old),
+                new: Wire::from_message(report)?,
+            }
+        }
+        Asked::DrainNode(it) => Command::DrainNode {
+            node: NodeId(it.node),
+            shrink: it.shrink,
+        },
+        Asked::MoveReplica(it) => Command::MoveReplica {
+            group: GroupId(it.group),
+            from: NodeId(it.from),
+            to: NodeId(it.to),
+        },
     })
 }
 

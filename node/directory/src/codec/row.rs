@@ -13,7 +13,7 @@ use crate::types::{
 };
 use crate::verifier::{Argon2id, Argon2idParams, Scram, Verifiers};
 
-same_variants! { NodeState, wire::DirectoryNodeState: Joining Active Removed }
+same_variants! { NodeState, wire::DirectoryNodeState: Joining Active Removed Leaving }
 same_variants! { Role, wire::DirectoryRole: Voter Learner }
 same_variants! { AccountState, wire::DirectoryAccountState: Creating Active Locked Deleting }
 same_variants! { OperationKind, wire::DirectoryOperationKind: CreateAccount DeleteAccount }
@@ -114,6 +114,7 @@ impl Wire for Node {
             addresses: Some(self.addresses.to_message()),
             state: wire::DirectoryNodeState::from(self.state).into(),
             feature_level: self.feature_level,
+            successor: self.successor.map_or(0, |node| node.0),
         }
     }
 
@@ -123,6 +124,7 @@ impl Wire for Node {
             addresses: Wire::from_message(due(message.addresses)?)?,
             state: NodeState::from_number(message.state)?,
             feature_level: message.feature_level,
+            successor: Some(message.successor).filter(|id| *id != 0).map(NodeId),
         })
     }
 }
@@ -135,6 +137,7 @@ impl Wire for Replica {
             replica: self.id.0,
             node: self.node.0,
             role: wire::DirectoryRole::from(self.role).into(),
+            leaving: self.leaving,
         }
     }
 
@@ -144,6 +147,7 @@ impl Wire for Replica {
             id: ReplicaId(message.replica),
             node: NodeId(message.node),
             role,
+            leaving: message.leaving,
         })
     }
 }
@@ -158,6 +162,7 @@ impl Wire for Group {
             first: self.first.0,
             accounts: self.accounts,
             changed: self.changed,
+            placed: self.placed,
         }
     }
 
@@ -169,6 +174,7 @@ impl Wire for Group {
             first: ReplicaId(message.first),
             accounts: message.accounts,
             changed: message.changed,
+            placed: message.placed,
         })
     }
 }

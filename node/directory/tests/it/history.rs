@@ -51,10 +51,16 @@ fn command() -> impl Strategy<Value = Command> {
         6 => (0_u64..12).prop_map(|id| Command::FinishOperation { operation: OperationId(id) }),
         1 => (text(), text()).prop_map(|(name, value)| Command::SetSetting { name, value }),
         1 => (0_u32..3).prop_map(|level| Command::RaiseFeatureLevel { level }),
+        2 => (node(), 0_u64..6)
+            .prop_map(|(old, new)| Command::ReplaceNode { old, new: report(new, 1) }),
+        2 => (node(), any::<bool>())
+            .prop_map(|(node, shrink)| Command::DrainNode { node, shrink }),
+        2 => (group(), node(), node())
+            .prop_map(|(group, from, to)| Command::MoveReplica { group, from, to }),
     ]
 }
 
-fn history() -> impl Strategy<Value = Vec<Envelope>> {
+pub fn history() -> impl Strategy<Value = Vec<Envelope>> {
     let start = |(request, time, command)| Envelope {
         request: RequestId(request),
         time: Millis(time),
@@ -110,7 +116,7 @@ impl Rows for Sorted {
     }
 }
 
-fn at(index: usize) -> EntryAt {
+pub fn at(index: usize) -> EntryAt {
     EntryAt {
         index: index as u64 + 1,
         term: 1,

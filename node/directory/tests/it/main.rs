@@ -6,5 +6,6 @@ mod cluster;
 mod codec;
 mod history;
 mod passwords;
+mod recast;
 mod scripts;
 mod view;

@@ -24,8 +24,8 @@ macro_rules! scripts {
 }
 
 scripts! {
-    accounts delete_while_creating feature_level init names nodes partitions placement repeats
-    settings
+    accounts delete_while_creating drain feature_level init moves names nodes partitions placement
+    repeats replace settings spread
 }
 
 #[derive(Default)]
@@ -58,6 +58,10 @@ impl goldenscript::Runner for Runner {
                 Some((group, replica)) => format!("group {group} node {}\n", replica.node),
                 None => "nowhere\n".to_owned(),
             },
+            "voters" => {
+                let voters = self.cluster.view.directory_voters();
+                lines(voters.iter().map(|replica| format!("replica {replica}")))
+            }
             "digest" => format!("{}\n", Digest::kept(&self.cluster.rows)?),
             name => {
                 let request = keyed(&mut args, "request")?;
@@ -160,6 +164,19 @@ fn parse(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Command, Box<dyn
         "raise" => Command::RaiseFeatureLevel {
             level: args.next_pos().ok_or("a level")?.parse()?,
         },
+        "replace" => Command::ReplaceNode {
+            old: NodeId(number(args)?),
+            new: reported(args)?,
+        },
+        "drain" => Command::DrainNode {
+            node: NodeId(number(args)?),
+            shrink: args.take_key("shrink").is_some(),
+        },
+        "move" => Command::MoveReplica {
+            group: GroupId(number(args)?),
+            from: NodeId(number(args)?),
+            to: NodeId(number(args)?),
+        },
         other => return Err(format!("no such command: {other}").into()),
     })
 }
@@ -208,17 +225,25 @@ fn show(event: &Event) -> String {
 
 fn node(node: &Node) -> String {
     let (id, state) = (node.id, node.state);
+    let heir = node.successor.map(|heir| format!(" awaits {heir}"));
     format!(
-        "node {id} {state:?} level={} peer={}",
-        node.feature_level, node.addresses.peer
+        "node {id} {state:?} level={} peer={}{}",
+        node.feature_level,
+        node.addresses.peer,
+        heir.unwrap_or_default()
     )
 }
 
-/// Replicas as `replica@node`, learners in brackets, the first with a star.
+/// Replicas as `replica@node`, learners in brackets, the first with a star, those that leave with
+/// a minus.
 fn group(group: &Group) -> String {
     let mut text = format!("group {} accounts={}", group.id, group.accounts);
     for replica in &group.replicas {
-        let star = if replica.id == group.first { "*" } else { "" };
+        let star = match (replica.id == group.first, replica.leaving) {
+            (true, _) => "*",
+            (false, true) => "-",
+            (false, false) => "",
+        };
         let _ = match replica.role {
             Role::Voter => write!(text, " {}@{}{star}", replica.id, replica.node),
             Role::Learner => write!(text, " ({}@{}{star})", replica.id, replica.node),

@@ -4,10 +4,13 @@
 //! an audit line in the log, with who did it.
 //!
 //! Here are who may ask, and the calls; what takes more than a few lines has a file of its own:
-//! [`mod@status`] for what there is, [`lead`] for who leads it, [`verify`] for whether replicas are
-//! equal, [`storage`] for the log of this node.
+//! [`mod@status`] for what there is, [`members`] for nodes and replicas that come and go, [`lead`]
+//! for who leads, [`verify`] for whether replicas are equal, [`storage`] for the log of this node,
+//! [`backup`] for reading groups out.
 
+mod backup;
 mod lead;
+mod members;
 mod status;
 mod storage;
 mod verify;
@@ -16,14 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directory::verifier::{Params, Salts};
-use directory::{
-    AccountState, Addresses, Command, NodeId, NodeReport, NodeState, Outcome, Verifiers,
-};
+use directory::{AccountState, Command, Outcome, Verifiers};
 use proto::v1;
 use tonic::{Request, Response, Status};
 
-use crate::front::limits::{ACCOUNTS_PAGE, ADMIN_WAIT, JOIN_WAIT};
-use crate::identity::FEATURE_LEVEL;
+use crate::front::limits::{ACCOUNTS_PAGE, ADMIN_WAIT};
 use crate::node::Node;
 use crate::service::{Failure, Service};
 use crate::tls::{Caller, Identity};
@@ -111,7 +111,7 @@ fn status(failure: Failure) -> Status {
         Failure::NotFound | Failure::NoAccount | Failure::NoMailbox => {
             Status::not_found(failure.to_string())
         }
-        Failure::Invalid(_) => Status::invalid_argument(failure.to_string()),
+        Failure::Rejected(_) | Failure::Invalid(_) => Status::invalid_argument(failure.to_string()),
         Failure::Broken(_) | Failure::Moved => Status::internal(failure.to_string()),
     }
 }
@@ -125,9 +125,10 @@ fn refused(why: directory::Rejection) -> Status {
         Rejection::NoAccount | Rejection::NoNode | Rejection::NoGroup | Rejection::NoReplica => {
             Status::not_found(why.to_string())
         }
-        Rejection::NameInvalid | Rejection::PasswordInvalid | Rejection::AddressInvalid => {
-            Status::invalid_argument(why.to_string())
-        }
+        Rejection::NameInvalid
+        | Rejection::PasswordInvalid
+        | Rejection::AddressInvalid
+        | Rejection::NodeInvalid => Status::invalid_argument(why.to_string()),
         _ => Status::failed_precondition(why.to_string()),
     }
 }
@@ -173,6 +174,7 @@ impl v1::admin_server::Admin for AdminServer {
             groups: self.groups_here(&groups),
             accounts,
             version: env!("CARGO_PKG_VERSION").into(),
+            snapshots: self.snapshots(),
         }))
     }
 
@@ -197,29 +199,44 @@ impl v1::admin_server::Admin for AdminServer {
         }))
     }
 
-    async fn join_node(
+    async fn add_node(
         &self,
-        request: Request<v1::AdminJoinRequest>,
-    ) -> Result<Response<v1::AdminJoinReply>, Status> {
+        request: Request<v1::AdminAddNodeRequest>,
+    ) -> Result<Response<v1::AdminDone>, Status> {
         let who = operator(&request)?;
-        let asked = request.into_inner();
-        let node = NodeId(asked.node);
-        let addresses = Addresses {
-            peer: asked.peer,
-            ..Addresses::default()
-        };
-        let report = NodeReport {
-            node,
-            addresses,
-            feature_level: FEATURE_LEVEL,
-        };
-        self.change(&who, Command::JoinNode(report)).await?;
-        self.until(JOIN_WAIT, |view| {
-            view.node(node)
-                .is_some_and(|found| found.state == NodeState::Active)
-        })
-        .await?;
-        Ok(Response::new(v1::AdminJoinReply {}))
+        self.add(&who, request.into_inner()).await
+    }
+
+    async fn replace_node(
+        &self,
+        request: Request<v1::AdminReplaceNodeRequest>,
+    ) -> Result<Response<v1::AdminDone>, Status> {
+        let who = operator(&request)?;
+        self.replace(&who, request.into_inner()).await
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<v1::AdminRemoveNodeRequest>,
+    ) -> Result<Response<v1::AdminDone>, Status> {
+        let who = operator(&request)?;
+        self.remove(&who, request.into_inner()).await
+    }
+
+    async fn move_replica(
+        &self,
+        request: Request<v1::AdminMoveReplicaRequest>,
+    ) -> Result<Response<v1::AdminDone>, Status> {
+        let who = operator(&request)?;
+        self.move_one(&who, request.into_inner()).await
+    }
+
+    async fn moves(
+        &self,
+        request: Request<v1::AdminMovesRequest>,
+    ) -> Result<Response<v1::AdminMoves>, Status> {
+        operator(&request)?;
+        self.under_way().await.map(Response::new)
     }
 
     async fn create_account(
@@ -343,6 +360,18 @@ impl v1::admin_server::Admin for AdminServer {
     ) -> Result<Response<v1::AdminStorage>, Status> {
         operator(&request)?;
         self.log_usage().await.map(Response::new)
+    }
+
+    type BackupStream = backup::Frames;
+
+    async fn backup(
+        &self,
+        request: Request<v1::AdminBackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        let who = operator(&request)?;
+        let group = request.into_inner().group;
+        tracing::info!(target: "audit", who, group, "backup");
+        self.read_out(group).await.map(Response::new)
     }
 
     async fn digest(

@@ -9,6 +9,15 @@ use proto::v1;
 use super::AdminServer;
 use crate::raft::Group;
 
+pub(super) fn node_state(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Joining => "joining",
+        NodeState::Active => "active",
+        NodeState::Leaving => "leaving",
+        NodeState::Removed => "removed",
+    }
+}
+
 impl AdminServer {
     pub(super) fn nodes(&self) -> Vec<v1::AdminNode> {
         let own = self.service().node();
@@ -26,14 +35,25 @@ impl AdminServer {
                     || peers
                         .heard(node.id.0)
                         .is_some_and(|ago| ago < Duration::from_secs(1)),
-                state: match node.state {
-                    NodeState::Joining => "joining",
-                    NodeState::Active => "active",
-                    NodeState::Removed => "removed",
-                }
-                .into(),
+                state: node_state(node.state).into(),
             })
             .collect()
+    }
+
+    pub(super) fn snapshots(&self) -> Vec<v1::AdminSnapshot> {
+        let groups = self.service().router().local().groups();
+        let transfers = groups.peers().transfers().into_iter();
+        let sending = transfers.map(|transfer| v1::AdminSnapshot {
+            group: transfer.group.0,
+            replica: transfer.replica,
+            node: transfer.node,
+            row_bytes: transfer.row_bytes,
+            rows: transfer.rows,
+            bodies: transfer.bodies,
+            body_bytes: transfer.body_bytes,
+            seconds: transfer.since.as_secs(),
+        });
+        sending.collect()
     }
 
     /// The groups of which there is a replica here, those out of service too.
@@ -68,9 +88,9 @@ impl AdminServer {
                 matched: if group.is_leader() && replica.id.0 == group.replica() {
                     Some(status.last_index)
                 } else {
-                    let found = status.matched.iter().find(|(id, _)| *id == replica.id.0);
-                    found.and_then(|(_, matched)| *matched)
+                    status.matched_of(replica.id.0)
                 },
+                leaving: replica.leaving,
             })
             .collect();
         let leader = replicas

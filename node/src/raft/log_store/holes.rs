@@ -111,6 +111,7 @@ impl LogStore {
             state.first = state.first.max(at.index + 1);
             state.held_from = state.held_from.max(state.first).min(state.next());
             state.unread = state.unread.split_off(&state.first);
+            self.note_held(state);
             let purged = raft_log_id(at);
             state.purged = state.purged.max(Some(purged));
             if state.committed < Some(purged) {

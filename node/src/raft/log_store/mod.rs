@@ -1,15 +1,20 @@
 //! One group's log on the node's shared [`seglog::Log`].
 //!
 //! Entries are kept in memory until the log has written them, and a while longer for the followers
-//! (`RECENT_BYTES_MAX`); after that a slot of a few words says where each one lies. Order is the
-//! order of calls: openraft calls from one task, and `seglog` keeps it.
+//! (`RECENT_BYTES_MAX`, and a share of the node's memory for all groups together); after that a
+//! slot of a few words says where each one lies. Order is the order of calls: openraft calls from
+//! one task, and `seglog` keeps it.
 //!
-//! Read on: [`slots`] for what is kept of each entry, [`entries`] for what replicas ask, [`holes`]
-//! for entries that are damaged.
+//! Read on: `slots` for what is kept of each entry, `entries` for what the replica asks, `purge`
+//! for which entries may go, `holes` for entries that are damaged.
 
 mod entries;
 mod holes;
+mod purge;
 mod slots;
+
+pub use holes::Holes;
+pub use purge::Needs;
 
 use std::fmt::Debug;
 use std::io;
@@ -27,13 +32,12 @@ use proto::v1;
 use seglog::{Damage, Kind, Record, RecordAt, RecoveredReplica, ReplicaId, Sync, Written};
 use tokio::sync::oneshot;
 
-use crate::raft::convert;
-use crate::raft::limits::{
-    BODY_INLINE_MAX, LOG_KEPT_ENTRIES, MEND_PAUSE, MEND_WAIT, READ_BYTES_MAX,
-};
-use crate::raft::types::{Body, Entry, RaftLogId, Types, Vote, log_id, raft_log_id};
-use crate::replica::{Entries, LogId};
-pub use holes::Holes;
+use super::convert;
+use super::limits::{BODY_INLINE_MAX, MEND_PAUSE, MEND_WAIT, READ_BYTES_MAX};
+use super::types::{Body, Entry, RaftLogId, Types, Vote, log_id, raft_log_id};
+use crate::budget::Share;
+use crate::replica::{Entries as _, LogId};
+
 use slots::State;
 
 /// The log of one replica. Clones share it.
@@ -45,11 +49,21 @@ pub struct LogStore {
 struct Shared {
     replica: ReplicaId,
     log: seglog::Log,
+    /// What the entries that all groups of the node hold may take.
+    recent: Arc<Share>,
     state: Mutex<State>,
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let noted = self.state.get_mut().noted_bytes;
+        self.recent.changed(noted as u64, 0);
+    }
+}
+
 impl LogStore {
-    /// The log of `replica` as `recovered` found it, among the damage of the whole log. Ask
+    /// The log of `replica` as `recovered` found it, among the damage of the whole log; `recent` is
+    /// what the entries that all groups of the node hold in memory may take. Ask
     /// [`LogStore::holes`] before it is used.
     ///
     /// # Errors
@@ -60,6 +74,7 @@ impl LogStore {
         replica: ReplicaId,
         recovered: Option<&RecoveredReplica>,
         damage: &[Damage],
+        recent: Arc<Share>,
     ) -> io::Result<Self> {
         let records = damage.iter().filter_map(|damage| damage.record);
         let damaged: Vec<RecordAt> = records.filter(|record| record.replica == replica).collect();
@@ -93,9 +108,22 @@ impl LogStore {
             shared: Arc::new(Shared {
                 replica,
                 log,
+                recent,
                 state: Mutex::new(state),
             }),
         })
+    }
+
+    /// Makes a log that begins behind a checkpoint, as the only voter of its group would have it:
+    /// it has voted for itself in that term, and the entries before are purged. Durable then.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be written.
+    pub async fn begin_behind(&mut self, at: LogId) -> io::Result<()> {
+        self.purge(raft_log_id(at)).await?;
+        let vote = Vote::new(at.term, self.shared.replica.0);
+        self.save_vote(&vote).await
     }
 
     /// The log underneath.
@@ -139,28 +167,6 @@ impl LogStore {
             .log
             .append(records, Sync::Lazy, Box::new(|_| ()))
             .map_err(io::Error::other)
-    }
-
-    /// The last entry up to `upto` that can be purged while `kept_bytes` of them stay, for a
-    /// follower that was away for a moment.
-    #[must_use]
-    pub fn purgeable(&self, upto: u64, kept_bytes: u64) -> Option<u64> {
-        let state = self.shared.state.lock();
-        let (mut bytes, mut entries) = (0, 0);
-        let mut index = upto.min(state.next().checked_sub(1)?);
-        loop {
-            let slot = state.slot(index)?;
-            bytes += slot.written.map_or(0, |at| u64::from(at.place.length));
-            entries += 1;
-            // No follower can be served from here.
-            if state.unread.contains(&index) {
-                return Some(index);
-            }
-            if bytes > kept_bytes || entries > LOG_KEPT_ENTRIES {
-                return Some(index);
-            }
-            index = index.checked_sub(1)?;
-        }
     }
 
     /// The indexes of a range that are in the log.
@@ -277,7 +283,19 @@ impl LogStore {
                 slot.written = Some(*record);
             }
         }
-        state.release();
+        let (recent, noted) = (&self.shared.recent, state.noted_bytes as u64);
+        state.release(|held| {
+            let others = recent.held().saturating_sub(noted);
+            others + held as u64 > recent.bytes_max()
+        });
+        self.note_held(&mut state);
+    }
+
+    /// Tells the node's budget what is held.
+    fn note_held(&self, state: &mut State) {
+        let (before, held) = (state.noted_bytes, state.held_bytes);
+        self.shared.recent.changed(before as u64, held as u64);
+        state.noted_bytes = held;
     }
 }
 
@@ -460,6 +478,7 @@ impl RaftLogStorage<Types> for LogStore {
                 ids.push(id);
                 state.push(entry);
             }
+            self.note_held(&mut state);
             if state.committed_changed
                 && let Some(committed) = state.committed
             {
@@ -495,6 +514,7 @@ impl RaftLogStorage<Types> for LogStore {
             }
             state.held_from = state.held_from.min(state.next());
             state.unread.split_off(&keep);
+            self.note_held(&mut state);
         }
         self.write_in_order(vec![self.record(
             Kind::Truncate,
@@ -520,6 +540,7 @@ impl RaftLogStorage<Types> for LogStore {
             let first = state.first;
             state.unread = state.unread.split_off(&first);
             state.purged = Some(upto);
+            self.note_held(&mut state);
         }
         self.write_in_order(vec![self.record(Kind::Purge, log_id(&upto), Vec::new())])
     }

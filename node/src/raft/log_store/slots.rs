@@ -1,4 +1,4 @@
-//! What is kept of each entry in memory: a slot of a few words, and the entry itself for a while.
+//! What is kept of each entry: the entry itself for a while, and where it lies.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,10 +6,11 @@ use openraft::EntryPayload;
 use seglog::{Kind, RecordAt, RecoveredReplica, ReplicaId, Written};
 
 use crate::raft::convert;
-use crate::raft::limits::RECENT_BYTES_MAX;
-use crate::raft::types::{Body, Entry, RaftLogId, Vote, raft_log_id};
+use crate::raft::limits::{RECENT_BYTES_MAX, RECENT_BYTES_MIN};
+use crate::raft::types::{Entry, RaftLogId, Vote, held_bytes, raft_log_id};
 use crate::replica::LogId;
 
+/// What is known of a replica's log.
 #[derive(Default)]
 pub(super) struct State {
     pub vote: Option<Vote>,
@@ -22,6 +23,8 @@ pub(super) struct State {
     pub slots: VecDeque<Slot>,
     /// Bytes of the entries that are held in memory.
     pub held_bytes: usize,
+    /// The same, as the node's budget was told.
+    pub noted_bytes: usize,
     /// Below this index no slot holds its entry.
     pub held_from: u64,
     /// Entries that could not be read, and are not mended.
@@ -143,9 +146,11 @@ impl State {
         });
     }
 
-    /// Lets go of the oldest written entries while too many bytes are held.
-    pub fn release(&mut self) {
-        while self.held_bytes > RECENT_BYTES_MAX && self.held_from < self.next() {
+    /// Lets go of the oldest written entries while too many bytes are held, by this group or, as
+    /// `crowded` says, by all groups of the node.
+    pub fn release(&mut self, crowded: impl Fn(usize) -> bool) {
+        let too_many = |held| held > RECENT_BYTES_MAX || (held > RECENT_BYTES_MIN && crowded(held));
+        while too_many(self.held_bytes) && self.held_from < self.next() {
             let index = self.held_from.max(self.first);
             let Some(slot) = self.slot_mut(index) else {
                 break;
@@ -167,17 +172,9 @@ impl State {
 
 /// Bytes of an entry's payload that precede the body, and bytes that it holds in memory.
 pub(super) fn sizes(entry: &Entry) -> (u32, usize) {
-    match &entry.payload {
-        EntryPayload::Normal(proposal) => {
-            let held = match &proposal.body {
-                Body::Held(bytes) => bytes.len(),
-                Body::Logged { .. } => 0,
-            };
-            (
-                convert::body_skip(proposal.command.len()),
-                proposal.command.len() + held,
-            )
-        }
-        EntryPayload::Blank | EntryPayload::Membership(_) => (0, 0),
-    }
+    let skip = match &entry.payload {
+        EntryPayload::Normal(proposal) => convert::body_skip(proposal.command.len()),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    };
+    (skip, held_bytes(entry) as usize)
 }

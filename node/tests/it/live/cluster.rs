@@ -87,6 +87,11 @@ impl Cluster {
             config.raft.election_ms_max = 1400;
             fs::write(&node.config, config.to_toml()).unwrap();
         }
+        // Little memory, so that many large messages at once have to share it.
+        let small = &plan.nodes[0].config;
+        let mut config = Config::load(small).unwrap();
+        config.memory.budget_bytes = 64 << 20;
+        fs::write(small, config.to_toml()).unwrap();
         let strict = &plan.nodes[1].config;
         let mut config = Config::load(strict).unwrap();
         config.login.plain = PlainLogin::Never;

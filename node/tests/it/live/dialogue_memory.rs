@@ -140,3 +140,68 @@ fn clients_that_never_read() {
     });
     cluster.serves(1, "clients that never read");
 }
+
+/// A message of many lines, about so many MiB.
+fn message(mib: usize) -> String {
+    let line = format!("{}\r\n", "z".repeat(998));
+    format!("Subject: large\r\n\r\n{}", line.repeat(mib * MIB / 1000))
+}
+
+/// A large message costs a node a few MiB, on its way in and out, whichever way; many at once no
+/// more than that each.
+#[test]
+fn large_messages() {
+    const ONE_MAX: u64 = 16 << 20;
+    const MANY: usize = 20;
+    const MANY_MAX: u64 = 160 << 20;
+    let (cluster, _use) = cluster_alone();
+    let deliver = |cluster: &Cluster, message: &str| {
+        let said = cluster.deliver(1, &["user3"], message.as_bytes());
+        assert!(said[0].starts_with("250 2.0.0 "), "{said:?}");
+    };
+    let append = |cluster: &Cluster, message: &str| {
+        let mut wire = cluster.in_inbox(3, "user3");
+        wire.send(format!("a APPEND INBOX {{{}}}\r\n", message.len()).as_bytes());
+        wire.until("+ ");
+        wire.send(message.as_bytes());
+        let said = wire.ask("a", "\r\n");
+        assert!(said.last().unwrap().starts_with("a OK "), "{said:?}");
+    };
+    let fetch = |cluster: &Cluster, item: &str| {
+        let mut wire = cluster.in_inbox(1, "user3");
+        let said = wire.ask("f", format!("f FETCH * {item}\r\n"));
+        assert!(said.last().unwrap().starts_with("f OK "));
+        said.iter().map(String::len).sum::<usize>()
+    };
+    // Buffers and threads that stay, and memory that is kept for the next.
+    for _ in 0..2 {
+        deliver(cluster, &message(8));
+        append(cluster, &message(8));
+        fetch(cluster, "BODY.PEEK[]");
+    }
+    let large = message(46);
+    cluster.within(ONE_MAX, "a large delivery", || deliver(cluster, &large));
+    cluster.within(ONE_MAX, "a large APPEND", || append(cluster, &large));
+    cluster.within(ONE_MAX, "a large FETCH", || {
+        assert!(fetch(cluster, "BODY.PEEK[]") > large.len() * 99 / 100);
+        for from in (0..large.len()).step_by(large.len() / 50) {
+            let window = format!("BODY.PEEK[]<{from}.65536>");
+            assert!(fetch(cluster, &window) < 80_000, "only what was asked for");
+        }
+    });
+    let large = message(8);
+    cluster.within(MANY_MAX, "many at once", || {
+        std::thread::scope(|scope| {
+            for _ in 0..MANY {
+                scope.spawn(|| deliver(cluster, &large));
+            }
+        });
+    });
+    let mut wire = cluster.in_inbox(1, "user3");
+    let said = wire.ask(
+        "b",
+        "b STORE 1:* +FLAGS.SILENT (\\Deleted)\r\nb EXPUNGE\r\n",
+    );
+    assert!(said.last().unwrap().starts_with("b OK "), "{said:?}");
+    cluster.serves(1, "large messages");
+}

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   dialogue_*   bytes that a client sends, what it is answered, and that the next one is served
+//!   backup       a cluster that is saved and comes back
 //!   start        what is said when a node cannot start, and that nothing is written then
 //!   cluster      one cluster of `rookeryd demo` for all dialogues
 //!   wire         a client that sends what it is told, and waits
@@ -9,6 +10,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod backup;
 mod cluster;
 mod dialogue_imap;
 mod dialogue_lmtp;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use node::budget::Share;
+use node::raft::log_store::Needs;
 use node::raft::types::{Body, Entry, Proposal, Vote, raft_log_id};
 use node::raft::{Ailing, LogStore, convert, heal};
 use node::replica::index::MemoryIndexes;
@@ -37,7 +39,8 @@ impl Node {
     fn on(disk: SimDisk) -> Self {
         let (log, writer, recovered) = seglog::open(Arc::new(disk.clone()), options()).unwrap();
         let found = recovered.replicas.get(&REPLICA);
-        let store = LogStore::open(log.clone(), REPLICA, found, &recovered.damage).unwrap();
+        let recent = Share::new("recent", 16 << 20);
+        let store = LogStore::open(log.clone(), REPLICA, found, &recovered.damage, recent).unwrap();
         let indexes = Arc::new(MemoryIndexes::new());
         let opening = Opening {
             bell: Checkpointer::new().bell(),
@@ -353,7 +356,13 @@ async fn a_follower_hears_nothing_wrong() {
     assert_eq!(node.store.take_damaged(), [id(5)]);
     assert_eq!(node.store.take_damaged(), []);
     // Nor is it kept for a follower once a checkpoint holds it.
-    assert_eq!(node.store.purgeable(8, u64::MAX), Some(5));
+    let needs = Needs {
+        checkpoint: 8,
+        spread: 0,
+        kept_bytes: u64::MAX,
+        is_idle: false,
+    };
+    assert_eq!(node.store.purgeable(&needs), Some(5));
     let ids = node
         .store
         .get_key_log_ids(raft_log_id(id(0))..=raft_log_id(id(8)))

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, TryStreamExt};
+use node::budget::Share;
 use node::raft::LogStore;
-use node::raft::limits::{BODY_INLINE_MAX, RECENT_BYTES_MAX};
+use node::raft::limits::{BODY_INLINE_MAX, PURGE_BYTES_MIN, RECENT_BYTES_MAX, RECENT_BYTES_MIN};
+use node::raft::log_store::Needs;
 use node::raft::types::{Body, Entry, Membership, Proposal, Types, Vote, log_id, raft_log_id};
 use node::replica::{BodyPlace, Entries, LogId};
 use openraft::EntryPayload;
@@ -25,6 +27,7 @@ struct Rig {
     log: Log,
     writer: Writer,
     store: LogStore,
+    recent: Arc<Share>,
 }
 
 impl Rig {
@@ -36,12 +39,15 @@ impl Rig {
         let (log, writer, recovered) = seglog::open(Arc::new(disk.clone()), options()).unwrap();
         assert!(recovered.damage.is_empty(), "{:?}", recovered.damage);
         let found = recovered.replicas.get(&REPLICA);
-        let store = LogStore::open(log.clone(), REPLICA, found, &[]).unwrap();
+        let recent = Share::new("recent", 16 << 20);
+        let shared = Arc::clone(&recent);
+        let store = LogStore::open(log.clone(), REPLICA, found, &[], shared).unwrap();
         Self {
             disk,
             log,
             writer,
             store,
+            recent,
         }
     }
 
@@ -460,4 +466,80 @@ proptest! {
         }
         prop_assert_eq!(&Model::of(&mut rig), &model);
     }
+}
+
+/// What all followers have may go; of the rest so much stays as may be kept for them.
+#[test]
+fn what_may_be_purged() {
+    let mut rig = Rig::new();
+    rig.append(
+        (0..100)
+            .map(|index| command(at(1, index), 50_000))
+            .collect(),
+    );
+    rig.write();
+    let all = Needs {
+        checkpoint: 80,
+        spread: 60,
+        kept_bytes: 1 << 30,
+        is_idle: false,
+    };
+    let may_go = |needs: &Needs| rig.store.purgeable(needs);
+    assert_eq!(may_go(&all), Some(60), "the slowest follower goes on there");
+    assert_eq!(
+        may_go(&Needs { spread: 90, ..all }),
+        Some(80),
+        "not above the checkpoint"
+    );
+    let behind = Needs { spread: 0, ..all };
+    assert_eq!(may_go(&behind), None, "there is room to keep it all");
+    let tight = Needs {
+        kept_bytes: 500_000,
+        ..behind
+    };
+    let upto = may_go(&tight).unwrap();
+    let kept = (upto + 1..=80).count() * 50_000;
+    assert!(
+        (400_000..500_000).contains(&kept),
+        "{kept} are kept for a lagging one"
+    );
+
+    // Little is left for an idle group only: a busy one has more soon.
+    let few = PURGE_BYTES_MIN / 50_000 - 1;
+    let little = Needs {
+        spread: few - 1,
+        ..all
+    };
+    assert_eq!(may_go(&little), None);
+    let idle = Needs {
+        is_idle: true,
+        ..little
+    };
+    assert_eq!(may_go(&idle), Some(few - 1));
+    now(rig.store.purge(raft_log_id(at(1, 80)))).unwrap();
+    assert_eq!(rig.store.purgeable(&all), None, "it is gone");
+}
+
+/// What groups hold of their newest entries is bounded for all of them together.
+#[test]
+fn recent_entries_share_the_memory_of_the_node() {
+    let mut rig = Rig::new();
+    let index =
+        |round: u64| (round * 10..round * 10 + 10).map(|index| command(at(1, index), 50_000));
+    rig.append(index(0).collect());
+    let held = rig.recent.held();
+    assert!(held >= 500_000, "what is not written is held: {held}");
+    rig.write();
+    assert_eq!(rig.recent.held(), held, "and for a while after");
+    // Others take all that there is.
+    rig.recent.changed(0, rig.recent.bytes_max());
+    rig.append(index(1).collect());
+    rig.write();
+    let own = rig.recent.held() - rig.recent.bytes_max();
+    assert!(own <= RECENT_BYTES_MIN as u64 + 50_000, "{own}");
+    assert_eq!(rig.entries().len(), 20, "the log has the others");
+    rig.recent.changed(rig.recent.bytes_max(), 0);
+    let recent = Arc::clone(&rig.recent);
+    drop(rig);
+    assert_eq!(recent.held(), 0);
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt, stream};
+use node::budget::Share;
 use node::raft::LogStore;
 use node::raft::machine::Machine;
 use node::raft::types::{Entry, RaftLogId, StoredMembership, Types, log_id, raft_log_id};
@@ -50,7 +51,8 @@ impl StoreBuilder<Types, LogStore, Contiguous, Running> for Builder {
         let opening = Opening::new(GROUP, REPLICA, log.clone(), indexes, Arc::new(KeyValue));
         let replica = open(&opening, None).unwrap();
         replica.attach(Arc::new(Elsewhere));
-        let store = LogStore::open(log, REPLICA, None, &[]).unwrap();
+        let recent = Share::new("recent", 1 << 20);
+        let store = LogStore::open(log, REPLICA, None, &[], recent).unwrap();
         Ok((
             Running {
                 writing,

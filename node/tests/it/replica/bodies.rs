@@ -106,3 +106,35 @@ fn damaged() {
     ));
     assert_eq!(rig.replica.fault(), None);
 }
+
+/// A part is read only of a record that was found whole. Once it was, the next part needs no disk.
+#[test]
+fn parts_are_of_what_was_checked() {
+    let text: Vec<u8> = (0..200_000_u32).map(|byte| (byte % 251) as u8).collect();
+    let mut rig = Rig::new();
+    let ids = [rig.apply("put a 1", &text), rig.apply("put b 1", &text)];
+    rig.checkpoint();
+    rig.raft.purge(2);
+    let part = |rig: &Rig, id, range: std::ops::Range<u64>| rig.replica.entry_range(id, range);
+    assert_eq!(
+        part(&rig, ids[0], 70_000..70_010).unwrap(),
+        text[70_000..70_010]
+    );
+    // The last byte of each, far from what is asked for.
+    let name = format!("{:016x}.seg", 1);
+    let contents = rig.disk.contents(&name).unwrap();
+    let ends = (0..contents.len() - 100).filter(|at| contents[*at..].starts_with(&text[199_900..]));
+    for end in ends.collect::<Vec<_>>() {
+        assert!(rig.disk.flip(&name, end as u64 + 99, 1));
+    }
+    let ends = [0..10, 199_990..200_000, 199_990..300_000, 300_000..300_001];
+    for range in ends {
+        let within = range.start.min(200_000) as usize..range.end.min(200_000) as usize;
+        assert_eq!(part(&rig, ids[0], range.clone()).unwrap(), text[within]);
+        let damaged = part(&rig, ids[1], range);
+        assert!(
+            matches!(damaged, Err(BodyError::Damaged(..))),
+            "{damaged:?}"
+        );
+    }
+}

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use node::replica::clean::Held;
+use node::replica::end::end;
 use node::replica::index::{Indexes, MemoryIndexes};
 use node::replica::{Arrival, Checkpointer, Chunks, Due, LogId, Progress, Snapshot};
 use proptest::prelude::*;
 use seglog::sim::SimDisk;
 use seglog::{Cleaned, Cleaner, Record, Sync};
 
-use super::rig::{Entry, Forgetful, Model, REPLICA, Rig, WriterThread, tight};
+use super::rig::{Entry, Forgetful, GROUP, Model, REPLICA, Rig, WriterThread, options, tight};
 
 /// A replica of which the log is cleaned, and everything that was ever applied.
 struct Life {
@@ -459,4 +460,48 @@ fn what_arrived_is_cleaned_too() {
         "{}",
         follower.file_bytes()
     );
+}
+
+/// R5: of a replica that was moved away nothing is needed, and no start brings it back.
+#[test]
+fn a_replica_that_was_moved_away_leaves_nothing() {
+    let mut life = Life::new();
+    for key in 0..24 {
+        life.deliver(key, 200_000);
+        life.write();
+    }
+    life.rest();
+    life.check();
+    let sealed = |life: &Life| {
+        let segments = life.rig.log.segments().unwrap();
+        segments.iter().filter(|segment| segment.sealed).count()
+    };
+    assert!(sealed(&life) > 3);
+
+    // It answers nothing and takes no checkpoint any more.
+    life.rig.replica.close();
+    assert!(life.rig.replica.fault().is_some());
+    assert_eq!(life.rig.replica.step(Due::Now), Progress::Idle);
+    life.checkpointer.remove(GROUP);
+    let (log, indexes) = (life.rig.log.clone(), Arc::clone(&life.indexes));
+    let ending = std::thread::spawn(move || end(&log, indexes.as_ref(), REPLICA));
+    while !ending.is_finished() {
+        life.rig.write();
+    }
+    ending.join().unwrap().unwrap();
+    assert!(life.indexes.of(REPLICA).unwrap().is_empty());
+
+    // In doubt it is alive; once its end is known all goes.
+    let ended = std::collections::BTreeSet::from([REPLICA]);
+    for _ in 0..200 {
+        let held = Held::of(&life.checkpointer).without(ended.clone());
+        let live = held.live_bytes();
+        life.cleaner.step(&held, &live, 100 << 10).unwrap();
+        life.rig.write();
+    }
+    // One may stay that is hardly filled, and so not worth it.
+    assert!(sealed(&life) <= 1, "{} segments", sealed(&life));
+    let disk = life.rig.end();
+    let (_log, _writer, recovered) = seglog::open(Arc::new(disk), options()).unwrap();
+    assert!(recovered.replicas[&REPLICA].ended);
 }

@@ -400,7 +400,7 @@ fn the_scrubber_finds_and_mends() {
     flip(&rig, at, u64::from(at.offset) + 30);
     let checkpointer = Arc::new(Checkpointer::new());
     checkpointer.add(rig.replica.clone());
-    let cleaning = Cleaning::new(rig.log.clone(), checkpointer.clone(), [REPLICA]);
+    let cleaning = Cleaning::new(rig.log.clone(), checkpointer.clone(), [REPLICA], []);
     let pace = Pace {
         bytes_per_second: u64::MAX,
         period: std::time::Duration::from_secs(1),

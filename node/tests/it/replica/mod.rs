@@ -14,5 +14,6 @@ mod faults;
 mod index;
 mod machines;
 mod mending;
+mod rebuild;
 pub mod rig;
 mod snapshots;

@@ -220,6 +220,115 @@ fn bodies_come_along() {
     }
 }
 
+/// A leader with forty bodies, each of which a row refers to.
+fn leader_with_bodies() -> (Rig, Vec<(LogId, String)>) {
+    let mut leader = Rig::new();
+    let mut bodies = Vec::new();
+    for round in 0..40 {
+        let body = format!("body {round}").repeat(round + 1);
+        let id = leader.apply(&format!("put k{round} x"), body.as_bytes());
+        let refers = format!("put r{round} @{}.{}.{}", id.term, id.index, body.len());
+        leader.apply(&refers, b"");
+        bodies.push((id, body));
+    }
+    leader.checkpoint();
+    (leader, bodies)
+}
+
+fn begin(follower: &Arc<Replica>, snapshot: &Snapshot) -> Arrival {
+    let at = snapshot.last.unwrap();
+    let mut arrival = Arrival::begin(follower, at, snapshot.membership.clone()).unwrap();
+    for chunk in snapshot.chunks.iter() {
+        arrival.push(&chunk.unwrap()).unwrap();
+    }
+    assert!(arrival.is_whole());
+    arrival
+}
+
+type Body = (Referred, Bytes);
+
+fn bring(leader: &Rig, wanted: &[Referred]) -> Vec<Body> {
+    let body = |referred: &Referred| leader.replica.entry_body(referred.id).unwrap();
+    wanted
+        .iter()
+        .map(|referred| (*referred, body(referred)))
+        .collect()
+}
+
+/// R4: bodies that were asked for and did not come are asked for again, those that came are not.
+#[test]
+fn what_did_not_come_is_asked_for_again() {
+    let (leader, bodies) = leader_with_bodies();
+    let mut follower = Rig::new();
+    let snapshot = leader.replica.snapshot().unwrap();
+    let writing = WriterThread::start(follower.writer);
+    let mut arrival = begin(&follower.replica, &snapshot);
+    let first = arrival.wanted().unwrap();
+    assert_eq!(first.len(), bodies.len());
+    // Nobody answered, then somebody who had every other one.
+    assert_eq!(arrival.wanted().unwrap(), first);
+    let half: Vec<Referred> = first.iter().copied().step_by(2).collect();
+    arrival.put(bring(&leader, &half)).unwrap();
+    let rest: Vec<Referred> = first.iter().copied().skip(1).step_by(2).collect();
+    assert_eq!(arrival.wanted().unwrap(), rest);
+    arrival.put(bring(&leader, &rest)).unwrap();
+    assert_eq!(arrival.wanted().unwrap(), []);
+    let arrived = Snapshot {
+        chunks: Chunks::from(arrival),
+        ..snapshot
+    };
+    follower.replica.install(arrived).unwrap();
+    follower.writer = writing.stop();
+    follower.check_against(&leader.model);
+    for (id, body) in &bodies {
+        assert_eq!(follower.replica.entry_body(*id).unwrap(), *body);
+    }
+}
+
+/// Bodies that have arrived for one leader's checkpoint are not asked for again for the next
+/// leader's; those to which its rows no longer refer are let go.
+#[test]
+fn bodies_that_came_count_for_another_checkpoint() {
+    let (mut leader, bodies) = leader_with_bodies();
+    let mut follower = Rig::new();
+    let first = leader.replica.snapshot().unwrap();
+    leader.apply("del r0\ndel r1", b"");
+    leader.checkpoint();
+    let second = leader.replica.snapshot().unwrap();
+    assert!(second.last > first.last);
+    let writing = WriterThread::start(follower.writer);
+    let mut given_up = begin(&follower.replica, &first);
+    let mut came = given_up.wanted().unwrap();
+    came.truncate(25);
+    given_up.put(bring(&leader, &came)).unwrap();
+
+    let mut arrival = begin(&follower.replica, &second);
+    arrival.inherit(&given_up).unwrap();
+    drop(given_up);
+    let wanted = arrival.wanted().unwrap();
+    assert_eq!(wanted.len(), bodies.len() - 25);
+    assert!(!wanted.iter().any(|body| came.contains(body)));
+    arrival.put(bring(&leader, &wanted)).unwrap();
+    assert_eq!(arrival.wanted().unwrap(), []);
+    let arrived = Snapshot {
+        chunks: Chunks::from(arrival),
+        ..second
+    };
+    follower.replica.install(arrived).unwrap();
+    follower.writer = writing.stop();
+    follower.check_against(&leader.model);
+    let here = |id: LogId| follower.replica.entry_body(id);
+    for (id, body) in &bodies[2..] {
+        assert_eq!(here(*id).unwrap(), *body);
+    }
+    let gone = bodies.iter().filter(|(id, _)| here(*id).is_err());
+    assert_eq!(
+        gone.count(),
+        2,
+        "the rows of the checkpoint do not refer to them"
+    );
+}
+
 /// Bodies of entries that Raft has here, and that were not applied yet when the snapshot came, are
 /// here afterwards too, though Raft purges those entries (R4).
 #[test]
