@@ -8,7 +8,7 @@ use chaos::history::History;
 use chaos::load::Crowd;
 use chaos::mail::message::Sizes;
 use chaos::report::Ending;
-use chaos::scenario::stage::{HISTORY, Setting};
+use chaos::scenario::stage::{self, HISTORY, Setting};
 use chaos::scenario::{
     away, big, fsync_error, full_disk, power_loss, replace, run, slow_disk, slow_sync,
 };
@@ -129,6 +129,21 @@ struct Rounds {
     /// How many clients there are.
     #[arg(long, default_value_t = 18, value_parser = value_parser!(u32).range(3..=300))]
     clients: u32,
+}
+
+impl Rounds {
+    /// Plays a scenario that is told of rounds.
+    fn play(
+        &self,
+        run: impl FnOnce(&stage::Rounds) -> anyhow::Result<Ending>,
+    ) -> anyhow::Result<Ending> {
+        let told = stage::Rounds {
+            setting: self.place.setting(self.clients)?,
+            rounds: self.rounds,
+            crowd: Crowd::of(self.clients),
+        };
+        kept(&self.place, &told.setting, || run(&told))
+    }
 }
 
 #[derive(clap::Args)]
@@ -254,45 +269,13 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
             };
             kept(&place, &setting, || runtime.block_on(big::run(&options)))
         }
-        Command::FullDisk { rounds } => {
-            let options = full_disk::Options {
-                setting: rounds.place.setting(rounds.clients)?,
-                rounds: rounds.rounds,
-                crowd: Crowd::of(rounds.clients),
-            };
-            kept(&rounds.place, &options.setting, || {
-                runtime.block_on(full_disk::run(&options))
-            })
-        }
+        Command::FullDisk { rounds } => rounds.play(|told| runtime.block_on(full_disk::run(told))),
         Command::FsyncError { rounds } => {
-            let options = fsync_error::Options {
-                setting: rounds.place.setting(rounds.clients)?,
-                rounds: rounds.rounds,
-                crowd: Crowd::of(rounds.clients),
-            };
-            kept(&rounds.place, &options.setting, || {
-                runtime.block_on(fsync_error::run(&options))
-            })
+            rounds.play(|told| runtime.block_on(fsync_error::run(told)))
         }
-        Command::SlowDisk { rounds } => {
-            let options = slow_disk::Options {
-                setting: rounds.place.setting(rounds.clients)?,
-                rounds: rounds.rounds,
-                crowd: Crowd::of(rounds.clients),
-            };
-            kept(&rounds.place, &options.setting, || {
-                runtime.block_on(slow_disk::run(&options))
-            })
-        }
+        Command::SlowDisk { rounds } => rounds.play(|told| runtime.block_on(slow_disk::run(told))),
         Command::PowerLoss { rounds } => {
-            let options = power_loss::Options {
-                setting: rounds.place.setting(rounds.clients)?,
-                rounds: rounds.rounds,
-                crowd: Crowd::of(rounds.clients),
-            };
-            kept(&rounds.place, &options.setting, || {
-                runtime.block_on(power_loss::run(&options))
-            })
+            rounds.play(|told| runtime.block_on(power_loss::run(told)))
         }
         Command::Judge { history } => judge(&history),
     }

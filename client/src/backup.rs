@@ -12,16 +12,15 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use proto::backup;
 use proto::v1::backup_frame::Frame;
-use proto::v1::{AdminBackupRequest, BackupBegin, BackupEnd, BackupFrame};
-use tonic::{Code, Request, Streaming};
+use proto::v1::{AdminBackupRequest, BackupBegin, BackupEnd};
+use tonic::{Code, Request, Status};
 
 use crate::admin::{Admin, Client, refused, words};
 use crate::limits::{BACKUP_SILENCE, READ_WAIT};
-use crate::{Error, v1};
+use crate::{Error, hex, v1};
 
 /// A group that was saved.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -76,23 +75,14 @@ impl Admin {
 
     /// All groups, the directory last.
     async fn groups_to_save(&self) -> Result<Vec<u64>, Error> {
-        let mut groups = Vec::new();
-        for status in self.statuses().await? {
-            groups.extend(status.groups.iter().map(|group| group.group));
-        }
-        groups.sort_unstable();
-        groups.dedup();
-        // Ids have no gaps, so a gap is a group that only other nodes have.
-        let gap = (0..).zip(&groups).find(|(due, found)| due != *found);
-        if let Some((missing, _)) = gap {
+        let statuses = self.statuses().await?;
+        if let Some(group) = held_nowhere(&statuses) {
             return Err(Error::Unreachable(vec![format!(
-                "no endpoint has a replica of group {missing}; name more with --admin"
+                "no endpoint has a replica of group {group}; name more with --admin"
             )]));
         }
-        if !groups.is_empty() {
-            groups.rotate_left(1);
-        }
-        Ok(groups)
+        let all = statuses.iter().map(|status| status.cluster_groups).max();
+        Ok((1..all.unwrap_or_default()).chain([0]).collect())
     }
 
     /// What every endpoint that answers says.
@@ -138,22 +128,25 @@ impl Admin {
     }
 }
 
-async fn save_from(mut client: Client, group: u64, file: &Path) -> Result<Saved, Error> {
-    let silence = || Error::Refused {
-        code: Code::DeadlineExceeded,
-        message: "the node sends nothing any more".into(),
+/// A group of the cluster of which none of these nodes has a replica.
+fn held_nowhere(statuses: &[v1::AdminStatus]) -> Option<u64> {
+    let held = |group| {
+        let mut groups = statuses.iter().flat_map(|status| &status.groups);
+        groups.any(|held| held.group == group)
     };
+    // A node that belongs to no cluster knows of no group, and there is always a directory.
+    let all = statuses.iter().map(|status| status.cluster_groups).max();
+    (0..all.unwrap_or_default().max(1)).find(|group| !held(*group))
+}
+
+async fn save_from(mut client: Client, group: u64, file: &Path) -> Result<Saved, Error> {
     let asked = client.backup(Request::new(AdminBackupRequest { group }));
-    let answered = tokio::time::timeout(BACKUP_SILENCE, asked).await;
-    let mut frames = answered
-        .map_err(|_| silence())?
-        .map_err(refused)?
-        .into_inner();
+    let mut frames = unless_silent(asked).await?.into_inner();
     let fresh = beside(file);
     let mut out = BufWriter::new(File::create(&fresh).map_err(failed(&fresh))?);
     backup::begin(&mut out).map_err(failed(&fresh))?;
     let (mut begun, mut ended) = (None, None);
-    while let Some(frame) = next(&mut frames, BACKUP_SILENCE).await? {
+    while let Some(frame) = unless_silent(frames.message()).await? {
         backup::write(&mut out, &frame).map_err(failed(&fresh))?;
         match frame.frame {
             Some(Frame::Begin(begin)) => begun = Some(begin),
@@ -173,12 +166,10 @@ async fn save_from(mut client: Client, group: u64, file: &Path) -> Result<Saved,
     Ok(saved(file, &begin, end))
 }
 
-async fn next(
-    frames: &mut Streaming<BackupFrame>,
-    silence: Duration,
-) -> Result<Option<BackupFrame>, Error> {
-    match tokio::time::timeout(silence, frames.message()).await {
-        Ok(frame) => frame.map_err(refused),
+/// What a node says, if it does not fall silent.
+async fn unless_silent<T>(said: impl Future<Output = Result<T, Status>>) -> Result<T, Error> {
+    match tokio::time::timeout(BACKUP_SILENCE, said).await {
+        Ok(said) => said.map_err(refused),
         Err(_) => Err(Error::Refused {
             code: Code::DeadlineExceeded,
             message: "the node sends nothing any more".into(),
@@ -197,11 +188,7 @@ fn saved(file: &Path, begin: &BackupBegin, end: BackupEnd) -> Saved {
         bodies: end.bodies,
         body_bytes: end.body_bytes,
         time_ms: begin.time_ms,
-        cluster: begin
-            .cluster
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        cluster: hex(&begin.cluster),
     }
 }
 
@@ -246,5 +233,31 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
     move |source| Error::File {
         path: path.clone(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(cluster_groups: u64, groups: impl IntoIterator<Item = u64>) -> v1::AdminStatus {
+        let group = |group| v1::AdminGroup {
+            group,
+            ..v1::AdminGroup::default()
+        };
+        v1::AdminStatus {
+            cluster_groups,
+            groups: groups.into_iter().map(group).collect(),
+            ..v1::AdminStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_group_that_no_endpoint_has_is_missed() {
+        assert_eq!(held_nowhere(&[status(17, 0..17)]), None);
+        assert_eq!(held_nowhere(&[status(17, 0..9), status(17, 9..17)]), None);
+        assert_eq!(held_nowhere(&[status(17, 0..9)]), Some(9));
+        assert_eq!(held_nowhere(&[status(17, 1..17)]), Some(0));
+        assert_eq!(held_nowhere(&[status(0, [])]), Some(0));
     }
 }

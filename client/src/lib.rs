@@ -120,3 +120,8 @@ impl Error {
         }
     }
 }
+
+/// Identifiers and digests as people and programs are shown them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -476,7 +476,8 @@ fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(format!("{error:#}"))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as the data directory and the log lines show them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

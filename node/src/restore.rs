@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<String> {
         restored
     })?;
     identity.cluster = Some(Membership {
-        id: cluster.iter().map(|byte| format!("{byte:02x}")).collect(),
+        id: node::hex(&cluster),
         directory_replica: restored.directory_replica,
         peers: Vec::new(),
     });

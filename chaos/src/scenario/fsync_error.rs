@@ -12,24 +12,13 @@ use anyhow::ensure;
 use rand::Rng;
 use tokio::time::{Instant, sleep};
 
-use super::stage::{Setting, Stage, seconds};
+use super::stage::{Rounds, Stage, seconds};
 use crate::cluster::Refusal;
 use crate::history::Fault;
-use crate::load::{Crowd, Load};
+use crate::load::Load;
 use crate::nemesis::{Campaign, wait_for_load};
 use crate::report::{Demands, Ending};
 use crate::seed;
-
-/// What can be chosen.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What every scenario is told.
-    pub setting: Setting,
-    /// How often a disk refuses.
-    pub rounds: u32,
-    /// How many clients there are.
-    pub crowd: Crowd,
-}
 
 /// Operations between two errors.
 const OPERATIONS: std::ops::Range<u64> = 40..160;
@@ -45,7 +34,7 @@ const EXIT_CODE: i32 = 70;
 /// # Errors
 ///
 /// When a node does not end, or ends in another way, or the cluster does not heal.
-pub async fn run(options: &Options) -> anyhow::Result<Ending> {
+pub async fn run(options: &Rounds) -> anyhow::Result<Ending> {
     let began = Instant::now();
     let stage = Stage::set(&options.setting).await?;
     let cluster = &stage.cluster;

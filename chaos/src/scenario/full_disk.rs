@@ -12,25 +12,14 @@ use anyhow::{Context, ensure};
 use rand::Rng;
 use tokio::time::{Instant, sleep};
 
-use super::stage::{Disks, Setting, Stage, seconds};
+use super::stage::{Disks, Rounds, Stage, seconds};
 use crate::disk;
 use crate::history::{Answer, End, Fault, History, Op, Receipt};
 use crate::limits::{FULL_WAIT, LOOK_EVERY};
-use crate::load::{Crowd, Load};
+use crate::load::Load;
 use crate::nemesis::{Campaign, wait_for_load};
 use crate::report::{Demands, Ending};
 use crate::seed;
-
-/// What can be chosen.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What every scenario is told.
-    pub setting: Setting,
-    /// How often disks are filled.
-    pub rounds: u32,
-    /// How many clients there are.
-    pub crowd: Crowd,
-}
 
 /// Operations while disks are full, and after it.
 const OPERATIONS: u64 = 150;
@@ -97,7 +86,7 @@ fn no_space(receipt: &Receipt) -> bool {
 /// # Errors
 ///
 /// When nothing is refused, too much is, or mail does not come in again.
-pub async fn run(options: &Options) -> anyhow::Result<Ending> {
+pub async fn run(options: &Rounds) -> anyhow::Result<Ending> {
     if let Some(why) = disk::missing() {
         println!("SKIPPED      {why}");
         return Ok(Ending::Skipped);

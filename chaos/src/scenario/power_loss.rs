@@ -11,24 +11,13 @@ use anyhow::Context;
 use rand::Rng;
 use tokio::time::{Instant, sleep};
 
-use super::stage::{Disks, Setting, Stage, seconds};
+use super::stage::{Disks, Rounds, Stage, seconds};
 use crate::disk;
 use crate::history::Fault;
-use crate::load::{Crowd, Load};
+use crate::load::Load;
 use crate::nemesis::{Campaign, wait_for_load};
 use crate::report::{Demands, Ending};
 use crate::seed;
-
-/// What can be chosen.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What every scenario is told.
-    pub setting: Setting,
-    /// How often power is cut.
-    pub rounds: u32,
-    /// How many clients there are.
-    pub crowd: Crowd,
-}
 
 /// Operations between two cuts.
 const OPERATIONS: std::ops::Range<u64> = 60..180;
@@ -44,7 +33,7 @@ const DISK_BYTES: u64 = 2 << 30;
 /// # Errors
 ///
 /// When the cluster does not heal or stops answering.
-pub async fn run(options: &Options) -> anyhow::Result<Ending> {
+pub async fn run(options: &Rounds) -> anyhow::Result<Ending> {
     if let Some(why) = disk::missing_for_power() {
         println!("SKIPPED      {why}");
         return Ok(Ending::Skipped);

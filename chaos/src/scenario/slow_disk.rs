@@ -11,24 +11,13 @@ use rand::Rng;
 use tokio::time::{Instant, sleep};
 
 use super::slow_sync::take_leadership;
-use super::stage::{Setting, Stage, seconds};
+use super::stage::{Rounds, Stage, seconds};
 use crate::cluster::Cluster;
 use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
-use crate::load::{Crowd, Load};
+use crate::load::Load;
 use crate::nemesis::{Campaign, wait_for_load};
 use crate::report::{Demands, Ending};
 use crate::seed;
-
-/// What can be chosen.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What every scenario is told.
-    pub setting: Setting,
-    /// How often a disk becomes slow.
-    pub rounds: u32,
-    /// How many clients there are.
-    pub crowd: Crowd,
-}
 
 /// By how much syncs are delayed, milliseconds.
 const DELAY_MS: std::ops::Range<u64> = 80..200;
@@ -45,7 +34,7 @@ const OPERATIONS: u64 = 50;
 /// # Errors
 ///
 /// When a slow node keeps leading, or a fast one never leads again.
-pub async fn run(options: &Options) -> anyhow::Result<Ending> {
+pub async fn run(options: &Rounds) -> anyhow::Result<Ending> {
     let began = Instant::now();
     let stage = Stage::set(&options.setting).await?;
     let cluster = &stage.cluster;

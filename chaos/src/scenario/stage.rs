@@ -14,7 +14,7 @@ use crate::cluster::{Account, Cluster, PASSWORD};
 use crate::history::{Fault, MAILBOXES, Op, Place, Recorder};
 use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
 use crate::load::worker::listing;
-use crate::load::{Door, Scene};
+use crate::load::{Crowd, Door, Scene};
 use crate::mail::Trouble;
 use crate::mail::imap::Imap;
 use crate::mail::message::Sizes;
@@ -45,6 +45,17 @@ pub struct Setting {
     pub sizes: Sizes,
     /// Nodes that may come later.
     pub spares: u32,
+}
+
+/// What a scenario is told that does the same harm again and again.
+#[derive(Clone, Debug)]
+pub struct Rounds {
+    /// What every scenario is told.
+    pub setting: Setting,
+    /// How often the harm is done.
+    pub rounds: u32,
+    /// How many clients there are.
+    pub crowd: Crowd,
 }
 
 /// A cluster with accounts, and everything that clients need.

@@ -6,7 +6,7 @@ use chaos::load::Crowd;
 use chaos::mail::message::Sizes;
 use chaos::process;
 use chaos::report::Ending;
-use chaos::scenario::stage::Setting;
+use chaos::scenario::stage::{Rounds, Setting};
 use chaos::scenario::{away, big, fsync_error, replace, run};
 
 /// One cluster at a time: they share the machine's cores and disk with all other tests.
@@ -117,7 +117,7 @@ fn a_node_is_replaced() {
 fn disks_that_refuse() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let options = fsync_error::Options {
+        let options = Rounds {
             setting: setting_with(&dir, 7, &["faults"]).await,
             rounds: 3,
             crowd: Crowd::of(6),

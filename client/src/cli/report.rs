@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::transfers;
 use super::{mail, moves};
 use crate::backup::Saved;
+use crate::hex;
 
 /// What a command has to tell.
 #[derive(Debug)]
@@ -492,8 +493,4 @@ pub fn printable(text: &str) -> String {
         }
     }
     shown
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

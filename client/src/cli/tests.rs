@@ -249,6 +249,7 @@ fn status() -> AdminStatus {
         accounts: 5,
         version: "0.1.0\u{1b}[2J".into(),
         snapshots: Vec::new(),
+        cluster_groups: 2,
     }
 }
 

@@ -3812,6 +3812,9 @@ pub struct AdminStatus {
     /// Snapshots that this node is sending.
     #[prost(message, repeated, tag = "7")]
     pub snapshots: ::prost::alloc::vec::Vec<AdminSnapshot>,
+    /// Groups of the cluster, the directory too; their ids are 0 up to this.
+    #[prost(uint64, tag = "8")]
+    pub cluster_groups: u64,
 }
 /// A replica that is being brought to a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

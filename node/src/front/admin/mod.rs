@@ -4,10 +4,9 @@
 //! an audit line in the log, with who did it.
 //!
 //! Here are who may ask, and the calls; what takes more than a few lines has a file of its own:
-//! `status` for what there is, `members` for nodes and replicas that come and go, `lead`
-//! for who leads, `verify` for whether replicas are equal, `storage` for the log of this node,
-//! `deleted` for what accounts can get back,
-//! `backup` for reading groups out.
+//! `status` for what there is, `members` for nodes and replicas that come and go, `lead` for who
+//! leads, `verify` for whether replicas are equal, `storage` for the log of this node, `deleted`
+//! for what accounts can get back, `backup` for reading groups out.
 
 mod backup;
 mod deleted;
@@ -162,13 +161,14 @@ impl v1::admin_server::Admin for AdminServer {
     ) -> Result<Response<v1::AdminStatus>, Status> {
         operator(&request)?;
         let groups = self.service().router().local().groups().all();
-        let (cluster, accounts) = {
+        let (cluster, accounts, cluster_groups) = {
             let view = self.service().view().read();
             let cluster = view
                 .cluster()
                 .map(|cluster| cluster.id.to_vec())
                 .unwrap_or_default();
-            (cluster, view.account_count() as u64)
+            let (accounts, groups) = (view.account_count(), view.groups().count());
+            (cluster, accounts as u64, groups as u64)
         };
         Ok(Response::new(v1::AdminStatus {
             cluster: cluster.into(),
@@ -178,6 +178,7 @@ impl v1::admin_server::Admin for AdminServer {
             accounts,
             version: env!("CARGO_PKG_VERSION").into(),
             snapshots: self.snapshots(),
+            cluster_groups,
         }))
     }
 
