@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use client::Admin;
-use client::v1::AdminStatus;
+use client::v1::{AdminStatus, AdminStorage};
 use node::demo::child::{NodeProcess, tail};
 use node::demo::plan::{Options, Plan, PlannedNode};
 use node::demo::ports::Ports;
@@ -434,6 +434,58 @@ impl Cluster {
     /// When it does.
     pub async fn transfer(&self, group: u64, node: u64) -> anyhow::Result<()> {
         Ok(self.operator()?.transfer(group, node).await?)
+    }
+
+    /// How a node uses its disk, and what its scrubber found.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn storage(&self, node: u64) -> anyhow::Result<AdminStorage> {
+        let operator = self.plan.operator(&[node])?.with_deadline(ADMIN_WAIT);
+        Ok(operator.storage().await?)
+    }
+
+    /// Has a node read its whole log; answers the number of that pass.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn scrub(&self, node: u64) -> anyhow::Result<u64> {
+        let operator = self.plan.operator(&[node])?.with_deadline(ADMIN_WAIT);
+        Ok(operator.scrub().await?)
+    }
+
+    /// Has every replica read all of its bodies; answers those that are bad.
+    ///
+    /// # Errors
+    ///
+    /// When no node answers, or a replica does not.
+    pub async fn verify_deep(&self) -> anyhow::Result<Vec<String>> {
+        let reply = self.plan.operator(&[])?.verify_deep(&[]).await?;
+        let mut bad = Vec::new();
+        let mut bodies = 0;
+        for group in &reply.groups {
+            for replica in &group.replicas {
+                bodies += replica.bodies;
+                bad.extend(replica.bad.iter().map(|body| {
+                    let (term, index) = (body.term, body.index);
+                    format!(
+                        "group {}, node {}, entry {term}.{index}: {}",
+                        group.group, replica.node, body.why
+                    )
+                }));
+                ensure!(
+                    replica.error.is_empty(),
+                    "group {}, node {}: {}",
+                    group.group,
+                    replica.node,
+                    replica.error
+                );
+            }
+        }
+        ensure!(bodies > 0, "no replica has read a body");
+        Ok(bad)
     }
 
     /// Waits until a node answers an operator.

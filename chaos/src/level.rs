@@ -91,6 +91,7 @@ mod tests {
             last_index: 1000,
             applied_index: 1000,
             replicas: (1..).zip(matched).map(replica).collect(),
+            trouble: String::new(),
         }
     }
 

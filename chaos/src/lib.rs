@@ -32,13 +32,14 @@
 //! A run that found nothing because nothing happened is worth nothing: it is void unless all kills
 //! were carried out and most operations answered, and says so with an exit code of its own.
 //!
-//! What this does not do yet: cut or slow down links, damage disks, turn clocks.
+//! What this does not do yet: cut or slow down links, turn clocks.
 //!
 //! Read on: [`scenario`] for whole runs, [`nemesis`] for the plan, [`load`] for the clients,
 //! [`history`] for what is written down, [`oracle`] for the judge.
 
 pub mod cluster;
 pub mod disk;
+pub mod harm;
 pub mod history;
 pub(crate) mod level;
 pub mod limits;

@@ -10,7 +10,7 @@ use chaos::mail::message::Sizes;
 use chaos::report::Ending;
 use chaos::scenario::stage::{self, HISTORY, Setting};
 use chaos::scenario::{
-    away, big, fsync_error, full_disk, power_loss, replace, run, slow_disk, slow_sync,
+    away, big, flips, fsync_error, full_disk, power_loss, replace, run, slow_disk, slow_sync,
 };
 use chaos::{oracle, process};
 use clap::{Parser, Subcommand, value_parser};
@@ -64,6 +64,23 @@ enum Command {
         rounds: u32,
         /// Operations that each misses.
         #[arg(long, default_value_t = 2000)]
+        operations: u64,
+        /// How many clients there are.
+        #[arg(long, default_value_t = 18, value_parser = value_parser!(u32).range(3..=300))]
+        clients: u32,
+    },
+    /// A node whose files lose bits and bytes, while it is down and while it runs.
+    Flips {
+        #[command(flatten)]
+        place: Place,
+        /// How many places are harmed.
+        #[arg(long, default_value_t = 100)]
+        places: u32,
+        /// How many of them between two starts of the node.
+        #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..))]
+        places_per_round: u32,
+        /// Operations between two rounds.
+        #[arg(long, default_value_t = 600)]
         operations: u64,
         /// How many clients there are.
         #[arg(long, default_value_t = 18, value_parser = value_parser!(u32).range(3..=300))]
@@ -243,6 +260,26 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
                 crowd: Crowd::of(clients),
             };
             kept(&place, &setting, || runtime.block_on(away::run(&options)))
+        }
+        Command::Flips {
+            place,
+            places,
+            places_per_round,
+            operations,
+            clients,
+        } => {
+            let setting = Setting {
+                sizes: flips::SIZES,
+                ..place.setting(clients)?
+            };
+            let options = flips::Options {
+                setting: setting.clone(),
+                places,
+                places_per_round,
+                operations,
+                crowd: Crowd::of(clients),
+            };
+            kept(&place, &setting, || runtime.block_on(flips::run(&options)))
         }
         Command::Replace {
             place,

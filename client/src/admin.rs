@@ -6,9 +6,9 @@ use std::time::Duration;
 use proto::v1::admin_client::AdminClient;
 use proto::v1::{
     AdminAccount, AdminAccounts, AdminCreateAccountRequest, AdminDeleteAccountRequest,
-    AdminInitReply, AdminInitRequest, AdminListAccountsRequest, AdminSetPasswordRequest,
-    AdminStatus, AdminStatusRequest, AdminStorage, AdminStorageRequest, AdminTransferRequest,
-    AdminVerifyReply, AdminVerifyRequest,
+    AdminInitReply, AdminInitRequest, AdminListAccountsRequest, AdminScrubRequest,
+    AdminSetPasswordRequest, AdminStatus, AdminStatusRequest, AdminStorage, AdminStorageRequest,
+    AdminTransferRequest, AdminVerifyReply, AdminVerifyRequest,
 };
 use rustls::ClientConfig;
 use tonic::transport::Channel;
@@ -16,7 +16,8 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::connect::{Credentials, causes, connect};
 use crate::limits::{
-    ANSWER_BYTES_MAX, CHANGE_WAIT, CLUSTER_WAIT, PAGE_ACCOUNTS, PROBE_WAIT, READ_WAIT, VERIFY_WAIT,
+    ANSWER_BYTES_MAX, CHANGE_WAIT, CLUSTER_WAIT, DEEP_WAIT, PAGE_ACCOUNTS, PROBE_WAIT, READ_WAIT,
+    VERIFY_WAIT,
 };
 use crate::{Error, demo};
 
@@ -87,6 +88,18 @@ impl Admin {
             || AdminStorageRequest {},
         )
         .await
+    }
+
+    /// Has the node that answers read its whole log to find damage; give one endpoint alone. It is
+    /// over when `passes` of what [`Admin::storage`] says was scrubbed has reached the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unreachable`], [`Error::Refused`].
+    pub async fn scrub(&self) -> Result<u64, Error> {
+        let call = async |mut client: Client, request| client.scrub(request).await;
+        let reply = self.read(READ_WAIT, call, || AdminScrubRequest {});
+        Ok(reply.await?.pass)
     }
 
     /// Makes a new cluster of the node that answers first; give one endpoint alone.
@@ -194,9 +207,28 @@ impl Admin {
     ///
     /// As [`Admin::status`]. A difference is no error but part of the reply.
     pub async fn verify(&self, groups: &[u64]) -> Result<AdminVerifyReply, Error> {
+        self.verify_as(groups, false, VERIFY_WAIT).await
+    }
+
+    /// The same, and every replica reads all of its bodies and compares them with its rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Admin::verify`].
+    pub async fn verify_deep(&self, groups: &[u64]) -> Result<AdminVerifyReply, Error> {
+        self.verify_as(groups, true, DEEP_WAIT).await
+    }
+
+    async fn verify_as(
+        &self,
+        groups: &[u64],
+        deep: bool,
+        wait: Duration,
+    ) -> Result<AdminVerifyReply, Error> {
         let call = async |mut client: Client, request| client.verify(request).await;
-        self.read(VERIFY_WAIT, call, || AdminVerifyRequest {
+        self.read(wait, call, || AdminVerifyRequest {
             groups: groups.to_vec(),
+            deep,
         })
         .await
     }

@@ -41,3 +41,9 @@ pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes of the longest password; the server takes no longer one.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// How long replicas may take to read all of their bodies: a terabyte on a plain disk.
+pub const DEEP_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Between two looks at how a scrub goes.
+pub const SCRUB_LOOK: Duration = Duration::from_millis(500);

@@ -91,4 +91,25 @@ impl Dial for Book {
             })
             .or_else(|| (self.directory_replica() == Some(replica)).then_some(self.node))
     }
+
+    fn others(&self, group: u64) -> Vec<u64> {
+        let placed = {
+            let view = self.view.read();
+            let group = view.group(directory::GroupId(group));
+            group.map(|group| {
+                let nodes = group.replicas.iter().map(|replica| replica.node.0);
+                nodes.collect::<Vec<_>>()
+            })
+        };
+        // Before the directory is there, only its own replicas are known.
+        let known = || {
+            let identity = self.identity.lock();
+            let cluster = identity.cluster.as_ref().filter(|_| group == 0);
+            let peers = cluster.map(|cluster| cluster.peers.iter().map(|peer| peer.node));
+            peers.into_iter().flatten().collect()
+        };
+        let mut nodes = placed.unwrap_or_else(known);
+        nodes.retain(|node| *node != self.node);
+        nodes
+    }
 }

@@ -37,6 +37,9 @@ pub trait Dial: Send + Sync + 'static {
 
     /// The node that holds `replica`, if it is known.
     fn node_of(&self, replica: u64) -> Option<u64>;
+
+    /// The other nodes that hold a replica of `group`, as far as they are known.
+    fn others(&self, group: u64) -> Vec<u64>;
 }
 
 /// What travels over a link.

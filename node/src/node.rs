@@ -16,7 +16,7 @@ use std::time::Duration;
 use directory::{Addresses, Command, NodeId, NodeReport, View};
 use parking_lot::{Mutex, RwLock};
 use proto::v1;
-use seglog::{RecoveredReplica, ReplicaId};
+use seglog::{Damage, RecoveredReplica, ReplicaId};
 use tokio::sync::Notify;
 use tonic::Status;
 
@@ -27,7 +27,7 @@ use crate::identity::{self, FEATURE_LEVEL, Identity, Membership, Peer};
 use crate::link::Dial;
 use crate::raft::{Gate, Groups, Health, OnFatal, Peers, Timing};
 use crate::replica::index::{Indexes, SledIndexes};
-use crate::replica::{BodyCache, Checkpointer, Cleaning, GroupId, Hints};
+use crate::replica::{BodyCache, Checkpointer, Cleaning, GroupId, Hints, Scrubbing};
 use crate::service::steward::Usher;
 use crate::service::{DIRECTORY, Hub, Local, Remote, Service};
 use crate::tls::Tls;
@@ -47,11 +47,14 @@ pub struct Node {
     log: seglog::Log,
     /// What the log held of replicas when it was opened; they are taken out as they start.
     recovered: Mutex<BTreeMap<ReplicaId, Arc<RecoveredReplica>>>,
+    /// What the open of the log found damaged.
+    damage: Vec<Damage>,
     indexes: Arc<dyn Indexes>,
     budget: Budget,
     read_bodies: Arc<BodyCache>,
     checkpointer: Arc<Checkpointer>,
     cleaning: Arc<Cleaning>,
+    scrubbing: Arc<Scrubbing>,
     hints: Hints,
     view: Arc<RwLock<View>>,
     book: Arc<Book>,
@@ -94,6 +97,8 @@ pub struct Opened {
     pub checkpointer: Arc<Checkpointer>,
     /// Cleans the log; to be driven by a thread.
     pub cleaning: Arc<Cleaning>,
+    /// Looks for damage, and mends it; to be driven by a thread.
+    pub scrubbing: Arc<Scrubbing>,
 }
 
 impl Node {
@@ -173,6 +178,14 @@ impl Node {
             ids(&recovered.replicas, false),
             ids(&recovered.replicas, true),
         ));
+        let scrubbing = Arc::new(Scrubbing::new(
+            log.clone(),
+            Arc::clone(&checkpointer),
+            Arc::clone(&cleaning),
+            groups.fetch(),
+            config.storage.scrub_pace(directory),
+            recovered.damage.clone(),
+        ));
         let service = Service::new(
             config.node.id,
             identity.boot,
@@ -188,11 +201,13 @@ impl Node {
             groups,
             log,
             recovered: Mutex::new(unended(recovered.replicas)),
+            damage: recovered.damage,
             indexes,
             read_bodies: Arc::new(BodyCache::new(Arc::clone(&budget.bodies))),
             budget,
             checkpointer: Arc::clone(&checkpointer),
             cleaning: Arc::clone(&cleaning),
+            scrubbing: Arc::clone(&scrubbing),
             hints: Arc::new(move |_, hints| hub.publish(hints)),
             view,
             book,
@@ -208,6 +223,7 @@ impl Node {
             writer,
             checkpointer,
             cleaning,
+            scrubbing,
         })
     }
 
@@ -227,6 +243,12 @@ impl Node {
     #[must_use]
     pub fn cleaning(&self) -> &Arc<Cleaning> {
         &self.cleaning
+    }
+
+    /// What was found damaged, and mended.
+    #[must_use]
+    pub fn scrubbing(&self) -> &Arc<Scrubbing> {
+        &self.scrubbing
     }
 
     /// The log of this node.

@@ -323,7 +323,7 @@ impl Restoring<'_> {
     ) -> anyhow::Result<Arc<Replica>> {
         let (log, indexes) = (self.log.clone(), Arc::clone(&self.indexes));
         let opening = Opening::new(GroupId(group), ReplicaId(replica), log, indexes, machine);
-        Ok(crate::replica::open(opening, None)?)
+        Ok(crate::replica::open(&opening, None)?)
     }
 
     /// Makes the rows that came the replica's, and lets Raft's log begin behind them.
@@ -331,7 +331,7 @@ impl Restoring<'_> {
         let at = arrival.at();
         // No entry will be held by it.
         let recent = Share::new("recent", 0);
-        let mut store = LogStore::open(self.log.clone(), replica.id(), None, recent)?;
+        let mut store = LogStore::open(self.log.clone(), replica.id(), None, &[], recent)?;
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         runtime.block_on(store.begin_behind(at))?;
         replica.install(Snapshot {

@@ -18,7 +18,7 @@ use crate::front::lmtp::LmtpDoor;
 use crate::front::{Door, Shutdown};
 use crate::node::{Node, Opened};
 use crate::raft::{CallerNode, Gate, OnFatal, PeerServer, PeerService};
-use crate::replica::{Checkpointer, Cleaning};
+use crate::replica::{Checkpointer, Cleaning, Scrubbing};
 use crate::service::steward::{self, Usher};
 use crate::service::{StoreServer, health, limits::MESSAGE_BYTES_MAX};
 use crate::telemetry;
@@ -90,8 +90,9 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
         writer,
         checkpointer,
         cleaning,
+        scrubbing,
     } = opened;
-    spawn_threads(&node, writer, &checkpointer, &cleaning)?;
+    spawn_threads(&node, writer, &checkpointer, &cleaning, &scrubbing)?;
 
     let (stop, shutdown) = Shutdown::channel();
     tokio::spawn(telemetry::endpoint::upkeep(metrics.clone()));
@@ -149,6 +150,7 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     // What was answered is durable in the log: nothing else needs to be written.
+    scrubbing.stop();
     cleaning.stop();
     checkpointer.stop();
     Ok(())
@@ -192,12 +194,14 @@ fn on_fatal() -> OnFatal {
     })
 }
 
-/// One thread writes the log, one fills spare segments, one takes checkpoints, one cleans the log.
+/// One thread writes the log, one fills spare segments, one takes checkpoints, one cleans the log,
+/// one looks for damage and mends it.
 fn spawn_threads(
     node: &Arc<Node>,
     mut writer: Writer,
     checkpointer: &Arc<Checkpointer>,
     cleaning: &Arc<Cleaning>,
+    scrubbing: &Arc<Scrubbing>,
 ) -> anyhow::Result<()> {
     const IDLE: Duration = Duration::from_millis(200);
     let fatal = on_fatal();
@@ -254,6 +258,10 @@ fn spawn_threads(
     std::thread::Builder::new()
         .name("log-cleaner".into())
         .spawn(move || cleaning.run())?;
+    let scrubbing = Arc::clone(scrubbing);
+    std::thread::Builder::new()
+        .name("log-scrubber".into())
+        .spawn(move || scrubbing.run())?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 //!   slow_sync   a leader whose disk is slow, killed and restarted at once, again and again
 //!   big         a large message through the kill of a leader
 //!   away        a node that missed more than the logs of the others still hold
+//!   flips       a node whose disk lies
 //!   replace     nodes that lose everything and are replaced, that come, and that go
 //!   slow_disk   a leader whose disk becomes slow
 //!   full_disk   disks that are full, of one node and of all
@@ -15,6 +16,7 @@
 
 pub mod away;
 pub mod big;
+pub mod flips;
 pub mod fsync_error;
 pub mod full_disk;
 pub mod power_loss;

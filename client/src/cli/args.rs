@@ -107,8 +107,17 @@ pub enum Command {
     },
     /// Show how the log of the first node that answers uses its disk.
     Storage,
+    /// Have the first node that answers read its whole log, to find and mend damage.
+    Scrub {
+        /// Wait until it is through, and show what it found.
+        #[arg(long)]
+        wait: bool,
+    },
     /// Compare all replicas; exit with 4 if some differ.
     Verify {
+        /// Read all bodies on every replica too, and compare them with their rows.
+        #[arg(long)]
+        deep: bool,
         /// Groups to compare, 0 for the directory; all if none is given.
         groups: Vec<u64>,
     },

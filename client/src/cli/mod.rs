@@ -17,6 +17,7 @@ use std::time::Duration;
 use clap::Parser;
 use proto::v1::{AdminInitRequest, AdminVerifyReply};
 
+use crate::limits::SCRUB_LOOK;
 use crate::{Admin, Credentials, Error};
 
 pub mod args;
@@ -143,8 +144,12 @@ async fn run(cli: &Cli) -> Result<(Report, Exit), Failure> {
         Command::Account { command } => account(&admin, command).await?,
         Command::Mail { command } => mail::run(&admin, command).await?,
         Command::Partition { command } => partition(&admin, command).await?,
-        Command::Verify { groups } => {
-            let found = admin.verify(groups).await?;
+        Command::Scrub { wait } => scrub(&admin, *wait).await?,
+        Command::Verify { groups, deep } => {
+            let found = match deep {
+                true => admin.verify_deep(groups).await?,
+                false => admin.verify(groups).await?,
+            };
             let exit = judge(&found);
             return Ok((Report::Verified(found), exit));
         }
@@ -245,8 +250,27 @@ async fn partition(admin: &Admin, command: &Partition) -> Result<Report, Failure
     })
 }
 
-/// Replicas that have no digest are no difference, but no proof either.
+async fn scrub(admin: &Admin, wait: bool) -> Result<Report, Failure> {
+    let pass = admin.scrub().await?;
+    if !wait {
+        return Ok(Report::done("it reads its log".to_owned()));
+    }
+    loop {
+        let storage = admin.storage().await?;
+        let scrubbed = storage.scrubbed.unwrap_or_default();
+        if scrubbed.passes >= pass {
+            return Ok(Report::Scrubbed(scrubbed));
+        }
+        tokio::time::sleep(SCRUB_LOOK).await;
+    }
+}
+
+/// Replicas that have no digest are no difference, but no proof either. A bad body is one.
 fn judge(found: &AdminVerifyReply) -> Exit {
+    let mut replicas = found.groups.iter().flat_map(|group| &group.replicas);
+    if replicas.any(|replica| !replica.bad.is_empty()) {
+        return Exit::Different;
+    }
     let differs = |group: &proto::v1::AdminVerified| {
         let mut digests = group
             .replicas

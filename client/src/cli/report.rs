@@ -4,12 +4,13 @@
 //! added, but not renamed.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use comfy_table::{Table, presets};
 use proto::v1::{
     AdminAccount, AdminCondition, AdminDeleted, AdminGroup, AdminInitReply, AdminMoves, AdminNode,
-    AdminPurged, AdminReplica, AdminSegment, AdminStatus, AdminStorage, AdminUndeleted,
-    AdminVerifyReply,
+    AdminPurged, AdminReplica, AdminScrubbed, AdminSegment, AdminStatus, AdminStorage,
+    AdminUndeleted, AdminVerifyReply,
 };
 use serde_json::{Value, json};
 
@@ -33,6 +34,8 @@ pub enum Report {
     Accounts(Vec<AdminAccount>),
     /// All groups.
     Groups(Vec<AdminGroup>),
+    /// What a scrub found.
+    Scrubbed(AdminScrubbed),
     /// What `verify` found.
     Verified(AdminVerifyReply),
     /// What an account deleted.
@@ -70,6 +73,7 @@ impl Report {
             ),
             Self::Accounts(accounts) => accounts_text(accounts),
             Self::Groups(groups) => groups_text(groups),
+            Self::Scrubbed(scrubbed) => format!("{}\n", scrubbed_text(scrubbed)),
             Self::Verified(found) => verified_text(found),
             Self::Deleted(deleted) => mail::deleted_text(deleted),
             Self::Undeleted(back) if back.mailboxes.is_empty() => "nothing came back\n".to_owned(),
@@ -107,6 +111,7 @@ impl Report {
             Self::Account(account) => account_json(account),
             Self::Accounts(accounts) => accounts.iter().map(account_json).collect(),
             Self::Groups(groups) => groups.iter().map(group_json).collect(),
+            Self::Scrubbed(scrubbed) => scrubbed_json(scrubbed),
             Self::Verified(found) => verified_json(found),
             Self::Deleted(deleted) => mail::deleted_json(deleted),
             Self::Undeleted(back) => {
@@ -170,7 +175,8 @@ fn storage_text(storage: &AdminStorage) -> String {
     format!(
         "node {}: {} segments and {} spare, {} on disk, {} written there, {} of it needed\n\
          room for {}, of which mail leaves {}{}\n\
-         since its start: {} written, {} of it by the cleaner ({}), {} freed\n\n{table}\n",
+         since its start: {} written, {} of it by the cleaner ({}), {} freed\n\
+         {}\n\n{table}\n",
         storage.node,
         storage.segments.len(),
         storage.spare_segments,
@@ -187,7 +193,38 @@ fn storage_text(storage: &AdminStorage) -> String {
         bytes_text(copied),
         amplification(written, copied),
         bytes_text(storage.freed_bytes),
+        scrubbed_text(&storage.scrubbed.unwrap_or_default()),
     )
+}
+
+fn scrubbed_text(scrubbed: &AdminScrubbed) -> String {
+    let last = match scrubbed.finished_secs {
+        0 => "not read whole yet".to_owned(),
+        then => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let ago = now.map_or(0, |now| now.as_secs()).saturating_sub(then);
+            format!("last read whole {} h {} min ago", ago / 3600, ago / 60 % 60)
+        }
+    };
+    format!(
+        "scrubbed: {last}; since its start: {} read, {} damaged, {} mended, {} not yet",
+        bytes_text(scrubbed.bytes),
+        scrubbed.damaged,
+        scrubbed.mended,
+        scrubbed.open,
+    )
+}
+
+fn scrubbed_json(scrubbed: &AdminScrubbed) -> Value {
+    json!({
+        "finished_secs": scrubbed.finished_secs,
+        "passes": scrubbed.passes,
+        "segments": scrubbed.segments,
+        "bytes": scrubbed.bytes,
+        "damaged": scrubbed.damaged,
+        "mended": scrubbed.mended,
+        "open": scrubbed.open,
+    })
 }
 
 /// How many bytes were written for each that was not a copy, in hundredths.
@@ -260,6 +297,8 @@ fn leaders_text(groups: &[AdminGroup]) -> String {
     let mut headless = Vec::new();
     for group in groups {
         match group.leader {
+            // One that is out of service here does not know.
+            0 if !group.trouble.is_empty() => {}
             0 => headless.push(group.group.to_string()),
             leader => *leads.entry(leader).or_default() += 1,
         }
@@ -271,6 +310,10 @@ fn leaders_text(groups: &[AdminGroup]) -> String {
     let mut text = format!("{} groups: {}\n", groups.len(), leads.join(", "));
     if !headless.is_empty() {
         text.push_str(&format!("WITHOUT A LEADER: {}\n", headless.join(", ")));
+    }
+    for group in groups.iter().filter(|group| !group.trouble.is_empty()) {
+        let why = printable(&group.trouble);
+        text.push_str(&format!("group {} HERE: {why}\n", group.group));
     }
     text
 }
@@ -361,10 +404,30 @@ fn verified_text(found: &AdminVerifyReply) -> String {
         }
     }
     let equal = found.groups.iter().filter(|group| group.equal).count();
-    format!(
-        "{table}\n\n{equal} of {} groups have equal replicas\n",
-        found.groups.len()
-    )
+    let groups = found.groups.len();
+    let mut text = format!("{table}\n\n{equal} of {groups} groups have equal replicas\n");
+    for group in &found.groups {
+        for replica in &group.replicas {
+            for bad in &replica.bad {
+                text.push_str(&format!(
+                    "BAD BODY: group {}, node {}, replica {}, entry {}.{}: {}\n",
+                    group.group,
+                    replica.node,
+                    replica.replica,
+                    bad.term,
+                    bad.index,
+                    printable(&bad.why)
+                ));
+            }
+        }
+    }
+    let replicas = || found.groups.iter().flat_map(|group| &group.replicas);
+    let bodies: u64 = replicas().map(|replica| replica.bodies).sum();
+    if bodies > 0 {
+        let bytes = replicas().map(|replica| replica.body_bytes).sum();
+        text.push_str(&format!("{bodies} bodies read, {}\n", bytes_text(bytes)));
+    }
+    text
 }
 
 fn saved_text(saved: &[Saved]) -> String {
@@ -407,6 +470,7 @@ fn storage_json(storage: &AdminStorage) -> Value {
         "room_bytes": storage.room_bytes,
         "reserve_bytes": storage.reserve_bytes,
         "takes_mail": storage.takes_mail,
+        "scrubbed": scrubbed_json(&storage.scrubbed.unwrap_or_default()),
     })
 }
 
@@ -459,6 +523,13 @@ fn account_json(account: &AdminAccount) -> Value {
 }
 
 fn verified_json(found: &AdminVerifyReply) -> Value {
+    let bad = |bad: &proto::v1::AdminBadBody| {
+        json!({
+            "term": bad.term,
+            "index": bad.index,
+            "why": bad.why,
+        })
+    };
     let replica = |replica: &proto::v1::AdminDigestReply| {
         json!({
             "node": replica.node,
@@ -466,6 +537,9 @@ fn verified_json(found: &AdminVerifyReply) -> Value {
             "applied_index": replica.applied_index,
             "digest": hex(&replica.digest),
             "error": replica.error,
+            "bodies": replica.bodies,
+            "body_bytes": replica.body_bytes,
+            "bad": replica.bad.iter().map(bad).collect::<Vec<_>>(),
         })
     };
     let group = |group: &proto::v1::AdminVerified| {

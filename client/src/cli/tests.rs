@@ -2,8 +2,8 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use proto::v1::{
     AdminAccount, AdminCondition, AdminDigestReply, AdminGroup, AdminMoves, AdminNode,
-    AdminNodeMove, AdminReplica, AdminReplicaMove, AdminSegment, AdminSnapshot, AdminStatus,
-    AdminStorage, AdminVerified,
+    AdminNodeMove, AdminReplica, AdminReplicaMove, AdminScrubbed, AdminSegment, AdminSnapshot,
+    AdminStatus, AdminStorage, AdminVerified,
 };
 
 use super::args::{Node, Replica};
@@ -94,7 +94,7 @@ fn commands_are_understood() {
     assert!(matches!(command, Partition::Transfer { group: 0, to: 2 }));
 
     let cli = parsed("rookery verify 0 3").unwrap();
-    assert!(matches!(cli.command, Command::Verify { groups } if groups == [0, 3]));
+    assert!(matches!(cli.command, Command::Verify { groups, deep: false } if groups == [0, 3]));
 }
 
 #[test]
@@ -240,6 +240,7 @@ fn status() -> AdminStatus {
         last_index: 42,
         applied_index: 42,
         replicas: vec![replica(1, true, Some(42)), replica(2, false, Some(40))],
+        trouble: String::new(),
     };
     AdminStatus {
         cluster: vec![0xab; 16].into(),
@@ -390,6 +391,13 @@ fn storage_says_what_is_needed() {
         room_bytes: 192 << 20,
         reserve_bytes: 256 << 20,
         takes_mail: false,
+        scrubbed: Some(AdminScrubbed {
+            bytes: 128 << 20,
+            damaged: 3,
+            mended: 2,
+            open: 1,
+            ..AdminScrubbed::default()
+        }),
     };
     let report = Report::Storage(storage);
     assert_eq!(
@@ -400,6 +408,8 @@ fn storage_says_what_is_needed() {
             "room for 192.0 MiB, of which mail leaves 256.0 MiB: NO MAIL IS TAKEN",
             "since its start: 300 B written, 100 B of it by the cleaner (1.50 times), \
              64.0 MiB freed",
+            "scrubbed: not read whole yet; since its start: 128.0 MiB read, 3 damaged, 2 mended, \
+             1 not yet",
             "",
             "SEGMENT  FILE      WRITTEN   NEEDED   SEALED",
             "7        64.0 MiB  60.0 MiB  1.0 MiB  yes",
@@ -446,6 +456,7 @@ fn verified(equal: bool, replicas: &[(u64, u8, &str)]) -> AdminVerifyReply {
             applied_index: *index,
             digest: vec![*digest; 16].into(),
             error: (*error).to_owned(),
+            ..AdminDigestReply::default()
         })
         .collect();
     AdminVerifyReply {
@@ -496,4 +507,24 @@ fn failures_have_their_exit_codes() {
         [Exit::Done as u8, Exit::Usage as u8, Exit::Different as u8],
         [0, 2, 4]
     );
+}
+
+#[test]
+fn bad_bodies_are_told_and_count_as_a_difference() {
+    let mut found = verified(true, &[(8, 1, ""), (8, 1, "")]);
+    assert_eq!(judge(&found) as u8, Exit::Done as u8);
+    found.groups[0].replicas[1].bodies = 9;
+    found.groups[0].replicas[1]
+        .bad
+        .push(proto::v1::AdminBadBody {
+            term: 2,
+            index: 7,
+            why: "it is damaged".into(),
+        });
+    assert_eq!(judge(&found) as u8, Exit::Different as u8);
+    let report = Report::Verified(found);
+    let told = "BAD BODY: group 1, node 2, replica 2, entry 2.7: it is damaged\n";
+    assert!(report.text().contains(told), "{}", report.text());
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!(json["groups"][0]["replicas"][1]["bad"][0]["index"], 7);
 }

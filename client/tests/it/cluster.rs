@@ -257,6 +257,14 @@ impl Admin for Rote {
         }))
     }
 
+    async fn scrub(
+        &self,
+        _: Request<AdminScrubRequest>,
+    ) -> Result<Response<AdminScrubReply>, Status> {
+        self.note("scrub".to_owned());
+        Ok(Response::new(AdminScrubReply { pass: 0 }))
+    }
+
     async fn init_cluster(
         &self,
         request: Request<AdminInitRequest>,
@@ -393,13 +401,15 @@ impl Admin for Rote {
         &self,
         request: Request<AdminVerifyRequest>,
     ) -> Result<Response<AdminVerifyReply>, Status> {
-        self.note(format!("verify {:?}", request.into_inner().groups));
+        let asked = request.into_inner();
+        let deep = if asked.deep { " deep" } else { "" };
+        self.note(format!("verify{deep} {:?}", asked.groups));
         let digest = |node: u64| AdminDigestReply {
             node,
             replica: node,
             applied_index: 8,
             digest: vec![u8::from(self.different && node == 2); 16].into(),
-            error: String::new(),
+            ..AdminDigestReply::default()
         };
         let replicas = vec![digest(1), digest(2)];
         let group = AdminVerified {

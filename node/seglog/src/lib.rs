@@ -79,6 +79,8 @@ pub use clean::{Cleaned, Cleaner, Live};
 pub use error::{Error, Poisoned};
 pub use format::FORMAT_VERSION;
 pub use log::{Log, Options, Room, Segment, Stats, open};
-pub use record::{Done, Kind, Place, Position, Record, RecordAt, ReplicaId, Sync, Written};
+pub use record::{
+    Done, Kind, Place, Position, Record, RecordAt, ReplicaId, Sync, Written, checksum,
+};
 pub use recover::{Damage, EntryAt, Records, Recovered, RecoveredReplica, RowsAt, Torn, What};
 pub use writer::{Step, Writer};

@@ -15,7 +15,7 @@ use crate::limits::{
     SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SPARE_SEGMENTS_DEFAULT,
     SPARE_SEGMENTS_MAX,
 };
-use crate::record::{Done, Kind, Place, Position, Record, RecordAt, Sync};
+use crate::record::{Done, Kind, Place, Position, Record, RecordAt, Sync, checksum};
 use crate::recover::{self, Damage, Records, Recovered};
 use crate::shared::{Batch, Counters, Origin, Prepared, Queue, Shared, held};
 use crate::spare::Spares;
@@ -376,6 +376,8 @@ impl Log {
             let (bytes, file_bytes) = if sealed {
                 match self.while_held(number, |_, _, _| self.shared.files.extent(number)) {
                     Err(Error::Freed { .. }) => continue,
+                    // There is nothing left of it.
+                    Err(Error::Damaged { .. }) => (0, 0),
                     extent => extent.map(|extent| (extent.records, extent.file))?,
                 }
             } else {
@@ -476,10 +478,7 @@ impl Log {
                 max: u64::from(max),
             });
         }
-        let checksum = record
-            .payload
-            .iter()
-            .fold(0, |sum, part| crc32c::crc32c_append(sum, part));
+        let checksum = checksum(&record.payload);
         Ok(Prepared {
             record,
             moved,

@@ -61,6 +61,12 @@ impl Place {
     pub const fn record_bytes(&self) -> u64 {
         format::record_bytes(self.length) as u64
     }
+
+    /// Where the record begins in its segment: its header.
+    #[must_use]
+    pub const fn record_offset(&self) -> u32 {
+        self.offset.saturating_sub(format::HEADER_BYTES)
+    }
 }
 
 /// What a record says. The numbers are on disk and never change.
@@ -290,6 +296,14 @@ pub struct RecordAt {
     pub checksum: u32,
     /// This is a copy that was made later.
     pub moved: bool,
+}
+
+/// The checksum that a record with this payload has, in parts.
+#[must_use]
+pub fn checksum(payload: &[Bytes]) -> u32 {
+    payload
+        .iter()
+        .fold(0, |sum, part| crc32c::crc32c_append(sum, part))
 }
 
 /// When a batch is done.

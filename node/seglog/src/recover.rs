@@ -50,6 +50,14 @@ pub struct RecoveredReplica {
     pub commit: Option<(u64, u64, Bytes)>,
     /// Term and index of the purge mark.
     pub purged: Option<(u64, u64)>,
+    /// The index of the last entry that was written, damaged or not, if no truncation took it.
+    pub last: Option<u64>,
+    /// A vote newer than `vote` was written, and is damaged: its record is among the damage. The
+    /// replica must not vote before it has written a newer one.
+    pub vote_lost: bool,
+    /// Records were lost of which nobody knows whose they were nor what they said: the replica may
+    /// have voted, or cut its log, there. It must never vote again.
+    pub doubted: bool,
     /// The entries above the purge mark that no truncation took, by index. There is a hole where
     /// one is damaged.
     pub entries: Vec<EntryAt>,
@@ -280,6 +288,9 @@ impl<'a> Recovering<'a> {
             next = segment + 1;
         }
         for segment in missing {
+            if segment >= newest {
+                self.replay.lost(segment, None);
+            }
             self.damaged(segment, 0, 0, What::Missing, None);
         }
     }
@@ -336,8 +347,9 @@ impl<'a> Recovering<'a> {
             let offset = size.saturating_sub(TRAILER_BYTES);
             self.damaged(segment, offset, size - offset, What::Index, None);
         }
-        let start = self.start(segment, block, &bytes, seed, end.unwrap_or(size));
-        let items = scan(&bytes, seed, start, end);
+        let (start, lost) = start(block, &bytes, seed, end.unwrap_or(size));
+        let mut items: Vec<Item> = lost.into_iter().collect();
+        items.extend(scan(&bytes, seed, start, end));
         Ok((bytes, items))
     }
 
@@ -346,7 +358,7 @@ impl<'a> Recovering<'a> {
         let seed = Seed::new(self.source.log_id, segment);
         let size = bytes.len() as u32;
         let (block, state) = self.source.read_block(segment)?;
-        let start = self.start(segment, block, &bytes, seed, size);
+        let (start, lost) = start(block, &bytes, seed, size);
         let Verdict {
             items,
             end,
@@ -354,7 +366,15 @@ impl<'a> Recovering<'a> {
             cut_end,
         } = judge(scan(&bytes, seed, start, None), segment, start);
         let mut index = Vec::new();
-        for item in &items {
+        let whole = block.is_none_or(|block| block.segment_bytes <= size);
+        // Segments are filled in advance: one that is shorter was cut, and what was there is lost.
+        let cut = (!whole).then_some(Item {
+            offset: end,
+            next: block.map_or(end, |block| block.segment_bytes).max(end),
+            header: None,
+            good: false,
+        });
+        for item in lost.iter().chain(&items).chain(&cut) {
             if let Some(indexed) = indexed(item) {
                 indexed.encode(item.offset, &mut index);
             }
@@ -394,35 +414,10 @@ impl<'a> Recovering<'a> {
                 && stale_end == end
                 && trailer.is_none()
                 && state.is_some()
+                && whole
                 && items.iter().all(|item| item.good),
         };
         Ok((tail, torn))
-    }
-
-    /// Where the records of a segment begin. Without its block that is where the first one is
-    /// found; what was before is unknown.
-    fn start(
-        &mut self,
-        segment: u64,
-        block: Option<Block>,
-        bytes: &[u8],
-        seed: Seed,
-        limit: u32,
-    ) -> u32 {
-        if let Some(block) = block {
-            return records_start(block.state_bytes);
-        }
-        let limit = limit.min(bytes.len() as u32);
-        let found = find_header(bytes, seed, records_start(0), limit).map(|(offset, _)| offset);
-        let start = found.unwrap_or(records_start(0));
-        self.damaged(
-            segment,
-            BLOCK_BYTES,
-            start - BLOCK_BYTES,
-            What::Record,
-            None,
-        );
-        start
     }
 
     fn apply(&mut self, segment: u64, item: &Item, bytes: &[u8]) {
@@ -431,7 +426,10 @@ impl<'a> Recovering<'a> {
                 let payload = payload(bytes, item.offset, &header);
                 self.replay.apply(segment, item.offset, &header, payload);
             }
-            _ => self.damaged_item(segment, item),
+            _ => {
+                self.damaged_item(segment, item);
+                self.replay.lost(segment, item.header.as_ref());
+            }
         }
     }
 
@@ -467,6 +465,32 @@ impl<'a> Recovering<'a> {
             record,
         });
     }
+}
+
+/// Where the records of a segment begin. Without its block that is where the first one is found;
+/// what stands before it is a bad stretch, unless it is a state and nothing else.
+fn start(block: Option<Block>, bytes: &[u8], seed: Seed, limit: u32) -> (u32, Option<Item>) {
+    if let Some(block) = block {
+        return (records_start(block.state_bytes), None);
+    }
+    let limit = limit.min(bytes.len() as u32);
+    let found = find_header(bytes, seed, records_start(0), limit).map(|(offset, _)| offset);
+    let start = found.unwrap_or(records_start(0));
+    let state = State::decode_first(bytes.get(BLOCK_BYTES as usize..).unwrap_or_default());
+    let whole = state.is_some_and(|(state, length)| {
+        let behind = records_start(length);
+        let rest = bytes.get(behind as usize..).unwrap_or_default();
+        // Nothing but zeros says nothing.
+        let nothing = || !state.replicas.is_empty() && rest.iter().all(|byte| *byte == 0);
+        found == Some(behind) || (found.is_none() && nothing())
+    });
+    let lost = Item {
+        offset: BLOCK_BYTES,
+        next: start,
+        header: None,
+        good: false,
+    };
+    (start, (!whole).then_some(lost))
 }
 
 /// How the index of a sealed segment lists an item, if it does.

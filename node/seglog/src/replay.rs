@@ -12,13 +12,15 @@ use bytes::Bytes;
 use crate::format::Header;
 use crate::record::{Kind, Position, RecordAt, ReplicaId};
 use crate::recover::{Damage, EntryAt, Recovered, RecoveredReplica, RowsAt, What};
-use crate::state::{Spans, State};
+use crate::state::{Replica, Spans, State};
 
 #[derive(Default)]
 pub(crate) struct Replay {
     pub state: State,
     lists: BTreeMap<ReplicaId, Lists>,
     damage: Vec<Damage>,
+    /// Something is lost of which nobody knows what it said.
+    doubt: bool,
     /// Originals of which a copy was found.
     copied: BTreeSet<(ReplicaId, Position)>,
 }
@@ -98,6 +100,14 @@ impl Replay {
         self.list(segment, offset, header);
     }
 
+    /// Takes up a bad stretch of which no block repeats what was said there.
+    pub fn lost(&mut self, segment: u64, header: Option<&Header>) {
+        match header {
+            Some(header) => self.state.lose(segment, header),
+            None => self.doubt = true,
+        }
+    }
+
     pub fn damaged(&mut self, damage: Damage) {
         if damage.what == What::Record {
             self.state.damaged.entry(damage.segment).or_default();
@@ -108,12 +118,18 @@ impl Replay {
     /// What is there after all, and the state to go on with.
     pub fn finish(mut self) -> (Recovered, State) {
         let mut recovered = Recovered::default();
+        if self.doubt {
+            self.state.doubt();
+        }
         for (id, replica) in &mut self.state.replicas {
             let lists = self.lists.remove(id).unwrap_or_default();
             let mut out = RecoveredReplica {
                 vote: replica.vote.clone(),
                 commit: replica.commit.clone(),
                 purged: replica.purged,
+                last: replica.last,
+                vote_lost: replica.vote_lost,
+                doubted: replica.doubted,
                 ended: replica.ended,
                 ..RecoveredReplica::default()
             };
@@ -161,13 +177,16 @@ fn newest_place(parts: &mut BTreeMap<Position, RowsPart>, part: RowsPart) {
     }
 }
 
-/// A damaged record matters no more when a copy of it was appended, or its replica has ended.
+/// A damaged record matters no more when a copy of it was appended, its replica has ended, or a
+/// truncation took it.
 fn is_mended(copied: &BTreeSet<(ReplicaId, Position)>, state: &State, record: &RecordAt) -> bool {
     let ended = state
         .replicas
         .get(&record.replica)
         .is_some_and(|replica| replica.ended);
-    ended || copied.contains(&(record.replica, record.position))
+    let cut = |replica: &Replica| replica.cut(record.index, record.position);
+    let cut = record.kind == Kind::Entry && state.replicas.get(&record.replica).is_some_and(cut);
+    ended || cut || copied.contains(&(record.replica, record.position))
 }
 
 /// The newest complete base, and the complete runs of rows that it does not hold already.

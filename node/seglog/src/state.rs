@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! u32 replicas, u32 damaged segments, u64 each;   per replica:
-//!   u64 id, u8 flags (1 ended, 2 vote, 4 commit, 8 purged, 16 last)
+//!   u64 id, u8 flags (1 ended, 2 vote, 4 commit, 8 purged, 16 last, 32 vote lost, 64 doubted)
 //!   vote: u32 length, bytes      commit: u64 term, u64 index, u32 length, bytes
 //!   purged: u64 term, u64 index  last: u64
 //!   u32 truncations: u64 position, u64 from each
@@ -50,8 +50,12 @@ pub(crate) struct Replica {
     pub vote: Option<Bytes>,
     pub commit: Option<(u64, u64, Bytes)>,
     pub purged: Option<(u64, u64)>,
+    /// A vote newer than `vote` was written and is damaged. Ends with the next vote.
+    pub vote_lost: bool,
+    /// Records of nobody knows whom were lost before a block could repeat what they said.
+    pub doubted: bool,
     /// The index of the last entry, if any was written since the last truncation to nothing.
-    last: Option<u64>,
+    pub last: Option<u64>,
     /// Both positions and indexes rise: a truncation drops those at or above its own index. One
     /// at or below the purge mark is kept, the newest, for copies of what it truncated.
     truncations: Vec<Truncation>,
@@ -104,12 +108,14 @@ impl Replica {
     /// position.
     pub fn forgot(&self, index: u64, position: Position) -> bool {
         let purged = self.purged.is_some_and(|(_, through)| index <= through);
-        let mut newer = self
-            .truncations
-            .iter()
-            .rev()
-            .take_while(|cut| cut.position > position);
-        purged || newer.any(|cut| cut.from <= index)
+        purged || self.cut(index, position)
+    }
+
+    /// Whether a truncation took the entry at this index, first written at this position.
+    pub fn cut(&self, index: u64, position: Position) -> bool {
+        let truncations = self.truncations.iter().rev();
+        let mut newer = truncations.take_while(|cut| cut.position > position);
+        newer.any(|cut| cut.from <= index)
     }
 
     /// Whether records of this replica in a segment older than the block are of use.
@@ -233,7 +239,10 @@ impl State {
             Kind::Entry => replica.entry(segment, header),
             Kind::Rows => replica.rows(segment, header),
             Kind::Base => replica.base(segment, header),
-            Kind::Vote => replica.vote = Some(payload()),
+            Kind::Vote => {
+                replica.vote = Some(payload());
+                replica.vote_lost = false;
+            }
             Kind::Commit => replica.commit = Some((header.term, header.index, payload())),
             Kind::Truncate => replica.truncate(header.position, header.index),
             Kind::Purge => replica.purge(header.term, header.index),
@@ -244,6 +253,26 @@ impl State {
                 }
             }
             Kind::Moved | Kind::Pad | Kind::Freed | Kind::Body => {}
+        }
+    }
+
+    /// Takes up a record whose payload is damaged: what its header says holds all the same.
+    pub fn lose(&mut self, segment: u64, header: &Header) {
+        match header.kind {
+            Kind::Vote => {
+                let replica = self.replicas.entry(header.replica).or_default();
+                replica.vote_lost = !replica.ended;
+            }
+            Kind::Entry => self.apply(segment, header, Bytes::new),
+            _ => {}
+        }
+    }
+
+    /// Records of nobody knows whom are lost, and no block repeats what they said: any replica may
+    /// have voted, or cut its log, there.
+    pub fn doubt(&mut self) {
+        for replica in self.replicas.values_mut() {
+            replica.doubted = !replica.ended;
         }
     }
 
@@ -288,6 +317,12 @@ impl State {
 
     /// Reads a state; `None` if the bytes are none, which their checksum should have told.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (state, length) = Self::decode_first(bytes)?;
+        (length as usize == bytes.len()).then_some(state)
+    }
+
+    /// Reads the state with which these bytes begin, and says how long it is.
+    pub fn decode_first(bytes: &[u8]) -> Option<(Self, u32)> {
         let mut input = Input(bytes);
         let (replicas, damaged) = (input.u32()?, input.u32()?);
         let mut state = Self::default();
@@ -303,18 +338,29 @@ impl State {
             state.freed = input.ranges()?;
             for copies in state.damaged.values_mut() {
                 let ranges = input.ranges()?;
+                let bounds = |(first, last): (u64, u64)| last - first <= COPIES_SEGMENTS_MAX;
+                if !ranges.iter().all(bounds) {
+                    return None;
+                }
                 copies.extend(ranges.iter().flat_map(|(first, last)| first..=last));
             }
         }
-        input.0.is_empty().then_some(state)
+        let length = bytes.len() - input.0.len();
+        Some((state, u32::try_from(length).ok()?))
     }
 }
+
+/// Segments in one range that hold copies of one segment's records, at most: nothing else is a
+/// state, though its checksum may not be there to tell.
+const COPIES_SEGMENTS_MAX: u64 = 1 << 20;
 
 const ENDED: u8 = 1;
 const VOTE: u8 = 2;
 const COMMIT: u8 = 4;
 const PURGED: u8 = 8;
 const LAST: u8 = 16;
+const VOTE_LOST: u8 = 32;
+const DOUBTED: u8 = 64;
 
 impl Replica {
     fn encode(&self, out: &mut Vec<u8>) {
@@ -324,7 +370,9 @@ impl Replica {
                 | flag(self.vote.is_some(), VOTE)
                 | flag(self.commit.is_some(), COMMIT)
                 | flag(self.purged.is_some(), PURGED)
-                | flag(self.last.is_some(), LAST),
+                | flag(self.last.is_some(), LAST)
+                | flag(self.vote_lost, VOTE_LOST)
+                | flag(self.doubted, DOUBTED),
         );
         if let Some(vote) = &self.vote {
             put_bytes(out, vote);
@@ -354,6 +402,8 @@ impl Replica {
         let has = |flag: u8| flags & flag != 0;
         let mut replica = Self {
             ended: has(ENDED),
+            vote_lost: has(VOTE_LOST),
+            doubted: has(DOUBTED),
             ..Self::default()
         };
         if has(VOTE) {

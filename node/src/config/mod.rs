@@ -24,6 +24,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::replica::scrub::Pace;
+
 pub mod network;
 pub mod parse;
 pub mod validate;
@@ -222,6 +224,12 @@ pub struct Storage {
     /// them, bytes, 64 KiB to 1 GiB: one that missed no more than that is served from them, another
     /// one gets a checkpoint. What all followers have is not kept. Default 32 MiB.
     pub log_kept_bytes: u64,
+    /// How often the whole log is read to find damage, days, 1 to 365. Default 14: bits rot slowly,
+    /// but what rots on two of three disks in that time is lost.
+    pub scrub_days: u64,
+    /// How fast it is read then, bytes a second, 64 KiB to 16 GiB. Default 16 MiB: a terabyte takes
+    /// 18 hours, and a plain disk hardly notices.
+    pub scrub_bytes_per_second: u64,
     /// Bytes a second that this node sends of checkpoints to followers that were away, all of them
     /// together, and that it takes in, 1 MiB to 16 GiB. Default 160 MiB: more than a network of
     /// 1 Gbit/s carries, less than a disk beside which mail is to be written.
@@ -241,6 +249,18 @@ impl Storage {
     #[must_use]
     pub fn disk_kept_bytes(&self) -> u64 {
         self.reserve_bytes / 4
+    }
+}
+
+impl Storage {
+    /// How the log in a data directory is searched for damage.
+    #[must_use]
+    pub fn scrub_pace(&self, data_dir: &Path) -> Pace {
+        Pace {
+            bytes_per_second: self.scrub_bytes_per_second,
+            period: Duration::from_secs(self.scrub_days * 24 * 60 * 60),
+            file: Some(data_dir.join("scrub")),
+        }
     }
 }
 
@@ -350,6 +370,8 @@ impl Default for Storage {
             segment_bytes: 64 << 20,
             index_cache_bytes: 32 << 20,
             log_kept_bytes: 32 << 20,
+            scrub_days: 14,
+            scrub_bytes_per_second: 16 << 20,
             snapshot_bytes_per_second: 160 << 20,
             reserve_bytes: 256 << 20,
             log_bytes_max: 0,

@@ -137,6 +137,8 @@ fn values_out_of_range_are_all_named() {
         [storage]
         segment_bytes = 16777217
         log_kept_bytes = 0
+        scrub_days = 0
+        scrub_bytes_per_second = 1
         [limits]
         message_bytes_max = 1
         pre_auth_per_address_max = 0
@@ -162,6 +164,8 @@ fn values_out_of_range_are_all_named() {
         "raft.election_ms_max",
         "storage.segment_bytes",
         "storage.log_kept_bytes",
+        "storage.scrub_days",
+        "storage.scrub_bytes_per_second",
         "limits.message_bytes_max",
         "limits.pre_auth_per_address_max",
         "log.level",

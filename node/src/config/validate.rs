@@ -144,6 +144,9 @@ impl Config {
         problems.range("storage.index_cache_bytes", index, MIB..=64 * GIB);
         let kept = storage.log_kept_bytes;
         problems.range("storage.log_kept_bytes", kept, 64 * KIB..=GIB);
+        problems.range("storage.scrub_days", storage.scrub_days, 1..=365);
+        let scrub = storage.scrub_bytes_per_second;
+        problems.range("storage.scrub_bytes_per_second", scrub, 64 * KIB..=16 * GIB);
         problems.range(
             "storage.snapshot_bytes_per_second",
             storage.snapshot_bytes_per_second,

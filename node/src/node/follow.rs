@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use directory::{NodeId, NodeState};
-use seglog::ReplicaId;
+use rows::Fault;
+use seglog::{RecoveredReplica, ReplicaId};
 
 use super::Node;
-use crate::raft::LogStore;
+use crate::raft::{Ailing, LogStore};
 use crate::replica::directory::Directory;
 use crate::replica::partition::Partition;
-use crate::replica::{GroupId, Machine, Opening};
+use crate::replica::{GroupId, Machine, Opening, Replica};
 use crate::service::DIRECTORY;
 
 /// How often a node looks whether the directory wants something else of it.
@@ -29,6 +30,14 @@ const LONELY_TURNS: u32 = 100;
 
 /// How long the leader of the directory may take to say what it knows.
 const HEAR_WAIT: Duration = Duration::from_secs(1);
+
+/// Opens a replica; one whose rows the log does not give has stopped, and is to be healed.
+fn open(opening: &Opening, recovered: Option<&RecoveredReplica>) -> Result<Arc<Replica>, Fault> {
+    match crate::replica::open(opening, recovered) {
+        Err(fault @ Fault::Store(_)) => crate::replica::open_stopped(opening, recovered, fault),
+        opened => opened,
+    }
+}
 
 impl Node {
     /// Starts the groups, and keeps them as the directory says, for as long as the node runs.
@@ -90,9 +99,14 @@ impl Node {
                  more, and its number is not used again"
             ));
         }
+        let mut failed = None;
         for (id, group) in placed.iter().filter(|(id, _)| **id != DIRECTORY) {
             let Some(replica) = here(*id) else { continue };
-            self.start(*id, replica).await?;
+            // One that cannot start holds up no other.
+            if let Err(error) = self.start(*id, replica).await {
+                failed = Some(error.context(format!("group {}", id.0)));
+                continue;
+            }
             if replica == group.first.0
                 && let Some(running) = self.groups.get(*id)
                 && running.status().voters.is_empty()
@@ -108,7 +122,7 @@ impl Node {
                 running.initialize(members).await?;
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Opens a replica and starts its group; does nothing if it runs.
@@ -137,12 +151,16 @@ impl Node {
         };
         // Kept until it runs: one that does not start must not start as an empty one.
         let recovered = self.recovered.lock().get(&ReplicaId(replica)).cloned();
+        if recovered.as_ref().is_some_and(|found| found.doubted) {
+            self.groups.note_ailing(id, &Ailing::Doubted);
+            started.insert(id, replica);
+            return Ok(());
+        }
         let (log, recent) = (self.log.clone(), Arc::clone(&self.budget.recent));
-        let store = LogStore::open(log, ReplicaId(replica), recovered.as_deref(), recent)?;
-        let opened = tokio::task::spawn_blocking(move || {
-            crate::replica::open(opening, recovered.as_deref())
-        })
-        .await??;
+        let (found, damage) = (recovered.as_deref(), &self.damage);
+        let store = LogStore::open(log, ReplicaId(replica), found, damage, recent)?;
+        let opened =
+            tokio::task::spawn_blocking(move || open(&opening, recovered.as_deref())).await??;
         opened.attach(Arc::new(store.clone()));
         self.checkpointer.add(Arc::clone(&opened));
         self.groups.start(id, replica, opened, store).await?;
@@ -161,6 +179,8 @@ impl Node {
             self.checkpointer.remove(id);
         }
         self.end_life(ReplicaId(replica)).await?;
+        // One that could not start was still in it.
+        self.recovered.lock().remove(&ReplicaId(replica));
         started.remove(&id);
         tracing::info!(group = id.0, replica, "replica moved away");
         metrics::counter!("rookery_replicas_ended_total").increment(1);

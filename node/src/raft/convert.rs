@@ -248,7 +248,12 @@ pub fn append_to_wire(
     })
 }
 
-fn entry_to_wire(entry: &Entry, log: &seglog::Log) -> Result<v1::PeerEntry, seglog::Error> {
+/// An entry on the wire. Blocks on the disk if its body is there.
+///
+/// # Errors
+///
+/// When the body cannot be read.
+pub fn entry_to_wire(entry: &Entry, log: &seglog::Log) -> Result<v1::PeerEntry, seglog::Error> {
     use v1::peer_entry::Payload;
     let payload = match &entry.payload {
         EntryPayload::Blank => Payload::Blank(v1::PeerBlank {}),
@@ -300,7 +305,12 @@ fn unpinned(bytes: Bytes) -> Bytes {
     }
 }
 
-fn entry_from_wire(wire: v1::PeerEntry) -> Result<Entry, Malformed> {
+/// The entry that `wire` says.
+///
+/// # Errors
+///
+/// When a field that must be there is missing.
+pub fn entry_from_wire(wire: v1::PeerEntry) -> Result<Entry, Malformed> {
     use v1::peer_entry::Payload;
     let id = wire.id.as_ref().ok_or(Malformed("entry"))?;
     let payload = match wire.payload.ok_or(Malformed("entry"))? {

@@ -6,15 +6,19 @@ use std::time::{Duration, Instant};
 
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
+use rows::Fault;
+use tokio::runtime::Handle;
 
+use super::fetch::Fetcher;
 use super::group::{Group, Raft, Ties};
+use super::heal::{heal, is_whole};
 use super::health::Health;
-use super::limits::{FOLLOWER_LOST, PURGE_EVERY};
+use super::limits::{FAULT_LOOK, FOLLOWER_LOST, HEAL_PAUSE, HEAL_TRIES, PURGE_EVERY};
 use super::log_store::LogStore;
 use super::machine::Machine;
 use super::peer::{Peers, Reading};
 use super::spread::Spread;
-use crate::replica::{GroupId, Replica};
+use crate::replica::{Fetch, GroupId, Replica};
 
 /// Timing of elections. Milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -83,10 +87,15 @@ struct Shared {
     running: RwLock<BTreeMap<GroupId, Arc<Group>>>,
     /// Held while a group is being started, so that none is started twice.
     starting: Mutex<BTreeMap<GroupId, u64>>,
+    /// Why replicas on this node are out of service.
+    ailing: Mutex<BTreeMap<GroupId, String>>,
+    /// Held while a replica of the group is mended and launched.
+    mending: Mutex<BTreeMap<GroupId, Arc<tokio::sync::Mutex<()>>>>,
+    fetch: Arc<dyn Fetch>,
 }
 
 impl Groups {
-    /// None yet.
+    /// None yet. To be called within a runtime.
     ///
     /// # Errors
     ///
@@ -97,10 +106,14 @@ impl Groups {
         health: Arc<Health>,
         on_fatal: OnFatal,
     ) -> anyhow::Result<Self> {
+        let fetch = Arc::new(Fetcher::new(peers.clone(), Handle::current()));
         let shared = Shared {
             config: Arc::new(timing.config()?),
             peers,
             health,
+            fetch,
+            ailing: Mutex::default(),
+            mending: Mutex::default(),
             on_fatal,
             running: RwLock::default(),
             starting: Mutex::default(),
@@ -134,8 +147,30 @@ impl Groups {
         &self.shared.health
     }
 
+    /// Good copies from other nodes.
+    #[must_use]
+    pub fn fetch(&self) -> Arc<dyn Fetch> {
+        Arc::clone(&self.shared.fetch)
+    }
+
+    /// Why replicas on this node are out of service, by group.
+    #[must_use]
+    pub fn ailing(&self) -> BTreeMap<GroupId, String> {
+        self.shared.ailing.lock().clone()
+    }
+
+    /// Notes why the replica of a group on this node is out of service.
+    pub fn note_ailing(&self, id: GroupId, why: &impl ToString) {
+        let why = why.to_string();
+        let mut ailing = self.shared.ailing.lock();
+        if ailing.get(&id) != Some(&why) {
+            tracing::error!(group = id.0, why, "replica is out of service");
+            ailing.insert(id, why);
+        }
+    }
+
     /// Starts the replica `replica_id` of a group, and keeps it running. Does nothing when it runs
-    /// already.
+    /// already. If something of it is damaged it starts later, when that is mended.
     ///
     /// # Errors
     ///
@@ -150,7 +185,16 @@ impl Groups {
         if self.shared.starting.lock().insert(id, replica_id).is_some() {
             return Ok(());
         }
-        let group = self.launch(id, replica_id, &replica, &store).await;
+        let (looking, log) = (Arc::clone(&replica), store.clone());
+        if !tokio::task::spawn_blocking(move || is_whole(&looking, &log)).await? {
+            self.note_ailing(id, &"damaged: it is being mended");
+            tokio::spawn(
+                self.clone()
+                    .start_when_whole(id, replica_id, replica, store),
+            );
+            return Ok(());
+        }
+        let group = self.mend_and_launch(id, replica_id, &replica, &store).await;
         if group.is_err() {
             self.shared.starting.lock().remove(&id);
         }
@@ -158,20 +202,71 @@ impl Groups {
         Ok(())
     }
 
+    /// Starts a replica that is damaged once other replicas have given what it lacks.
+    async fn start_when_whole(
+        self,
+        id: GroupId,
+        replica_id: u64,
+        replica: Arc<Replica>,
+        store: LogStore,
+    ) {
+        while self.wants(id, replica_id) {
+            match self.mend_and_launch(id, replica_id, &replica, &store).await {
+                Ok(group) => {
+                    tracing::info!(group = id.0, "a damaged replica is mended, and starts");
+                    return self.supervise(group).await;
+                }
+                Err(error) if self.wants(id, replica_id) => {
+                    self.note_ailing(id, &format!("{error:#}"));
+                }
+                Err(_) => return,
+            }
+            tokio::time::sleep(HEAL_PAUSE).await;
+        }
+    }
+
+    async fn mend_and_launch(
+        &self,
+        id: GroupId,
+        replica_id: u64,
+        replica: &Arc<Replica>,
+        store: &LogStore,
+    ) -> anyhow::Result<Arc<Group>> {
+        let mending = self.mending(id);
+        let _mending = mending.lock().await;
+        anyhow::ensure!(self.wants(id, replica_id), "it was stopped meanwhile");
+        let (healing, log, fetch) = (Arc::clone(replica), store.clone(), self.fetch());
+        let healed = move || heal(&healing, &log, fetch.as_ref());
+        tokio::task::spawn_blocking(healed).await??;
+        store.bind_lost_vote().await?;
+        let group = self.launch(id, replica_id, replica, store).await?;
+        self.shared.ailing.lock().remove(&id);
+        Ok(group)
+    }
+
+    /// Held while a replica of the group is mended and launched.
+    fn mending(&self, id: GroupId) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(self.shared.mending.lock().entry(id).or_default())
+    }
+
     /// Ends the replica of a group on this node for as long as the process runs; another one may
     /// be started then. Does nothing if it does not run.
     pub async fn stop(&self, id: GroupId) {
-        // First, so that the supervisor does not start it again.
+        // First, so that neither the supervisor nor whoever mends it starts it again.
         self.shared.starting.lock().remove(&id);
+        // What is mended now is written to the log: that has to end first.
+        let mending = self.mending(id);
+        let _mending = mending.lock().await;
         let running = self.shared.running.write().remove(&id);
         if let Some(group) = running {
             group.shutdown().await;
         }
+        self.shared.ailing.lock().remove(&id);
     }
 
     /// Whether that replica of the group shall run.
-    fn is_wanted(&self, group: &Group) -> bool {
-        self.shared.starting.lock().get(&group.id()) == Some(&group.replica())
+    fn wants(&self, id: GroupId, replica: u64) -> bool {
+        self.shared.starting.lock().get(&id) == Some(&replica)
     }
 
     async fn launch(
@@ -245,8 +340,11 @@ impl Groups {
     async fn supervise(self, mut group: Arc<Group>) {
         let mut restarts = 0_u32;
         loop {
-            let reason = stopped(group.raft()).await;
-            if !self.is_wanted(&group) {
+            let reason = tokio::select! {
+                reason = stopped(group.raft()) => reason,
+                reason = faulted(group.rows()) => reason,
+            };
+            if !self.wants(group.id(), group.replica()) {
                 return;
             }
             self.shared.running.write().remove(&group.id());
@@ -256,11 +354,20 @@ impl Groups {
                 return;
             }
             if let Some(fault) = group.rows().fault() {
-                tracing::error!(group = id.0, %fault, "replica is out of service");
+                self.note_ailing(id, &fault);
                 metrics::counter!("rookery_group_faults_total").increment(1);
-                return;
+                // What the store lost comes back; a machine that stopped does not.
+                if !matches!(fault, Fault::Store(_)) {
+                    drop(group.raft().shutdown().await);
+                    return;
+                }
             }
             restarts += 1;
+            if group.rows().fault().is_some() && restarts > HEAL_TRIES {
+                // A new process puts the index aside and builds it anew.
+                (self.shared.on_fatal)(format!("the index cannot be used: {reason}"));
+                return;
+            }
             tracing::error!(
                 group = id.0,
                 reason,
@@ -271,19 +378,33 @@ impl Groups {
             drop(group.raft().shutdown().await);
             group = loop {
                 tokio::time::sleep(Duration::from_millis(100 * u64::from(restarts.min(50)))).await;
-                if !self.is_wanted(&group) {
+                if !self.wants(id, replica_id) {
                     return;
                 }
                 match self
-                    .launch(id, replica_id, group.rows(), group.store())
+                    .mend_and_launch(id, replica_id, group.rows(), group.store())
                     .await
                 {
                     Ok(started) => break started,
-                    Err(error) => tracing::error!(group = id.0, %error, "group does not start"),
+                    Err(error) => {
+                        if self.wants(id, replica_id) {
+                            self.note_ailing(id, &format!("{error:#}"));
+                        }
+                    }
                 }
                 restarts += 1;
             };
         }
+    }
+}
+
+/// Returns the reason once the replica has met a fault, which a core without work does not notice.
+async fn faulted(replica: &Replica) -> String {
+    loop {
+        if let Some(fault) = replica.fault() {
+            return fault.to_string();
+        }
+        tokio::time::sleep(FAULT_LOOK).await;
     }
 }
 

@@ -118,6 +118,28 @@ pub const STEADY_SYNC_RATIO: u32 = 2;
 /// Milliseconds that a clock may be off the median before its node shall not lead: far more than
 /// clocks differ that somebody looks after, and little beside what expires by log time.
 pub const CLOCK_OFF_MAX_MS: u64 = 5_000;
+/// How long apply waits for a damaged entry to be mended before its group is started anew; longer
+/// than it takes to ask every other replica.
+pub const MEND_WAIT: Duration = Duration::from_secs(30);
+
+/// Between two looks whether an entry is mended.
+pub const MEND_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long another node may take to accept a connection on which good copies are fetched.
+pub const FETCH_DIAL_WAIT: Duration = Duration::from_secs(3);
+
+/// How long it may be silent then: longer than it takes to make a checkpoint of a busy replica.
+pub const FETCH_SILENCE_MAX: Duration = Duration::from_secs(20);
+
+/// How often a replica of which the index failed is brought back before the process ends, for the
+/// next one to begin with an empty index.
+pub const HEAL_TRIES: u32 = 8;
+
+/// Between two looks whether a replica has met a fault.
+pub const FAULT_LOOK: Duration = Duration::from_millis(500);
+
+/// Between two tries to bring a damaged replica back.
+pub const HEAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Between two looks at which entries can be purged.
 pub const PURGE_EVERY: Duration = Duration::from_secs(5);

@@ -32,12 +32,17 @@
 //! to be kept for those that have not (`groups`, `spread`); a follower that needs what was purged
 //! gets the checkpoint (`snapshot`) at a limited rate (`throttle`); `transfers` says how far it is.
 //!
+//! What is damaged in the log of this node comes again from other nodes ([`fetch`]), before a group
+//! starts if it would vote or apply without it ([`mod@heal`]).
+//!
 //! What it does not do: it never reads a body before a frame to a peer is written.
 
 mod appends;
 pub mod convert;
+pub mod fetch;
 pub mod group;
 pub mod groups;
+pub mod heal;
 pub mod health;
 pub mod limits;
 pub mod log_store;
@@ -50,8 +55,10 @@ pub mod throttle;
 pub mod transfers;
 pub mod types;
 
+pub use fetch::Fetcher;
 pub use group::{Group, GroupError, GroupStatus};
 pub use groups::{Groups, OnFatal, Timing};
+pub use heal::{Ailing, heal};
 pub use health::{Condition, Health};
 pub use log_store::LogStore;
 pub use machine::sole_member;

@@ -123,6 +123,12 @@ impl Peers {
         self.shared.dial.node_of(replica)
     }
 
+    /// The other nodes that hold a replica of a group, as far as they are known.
+    #[must_use]
+    pub fn others(&self, group: GroupId) -> Vec<u64> {
+        self.shared.dial.others(group.0)
+    }
+
     /// The snapshots that this node is sending.
     #[must_use]
     pub fn transfers(&self) -> Vec<Transfer> {

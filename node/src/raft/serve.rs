@@ -21,6 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, Route};
+use super::fetch;
 use super::group::Group;
 use super::groups::Groups;
 use super::limits::FRAME_REQUESTS_MAX;
@@ -213,6 +214,8 @@ pub struct PeerServer(pub Arc<PeerService>);
 impl v1::peer_server::Peer for PeerServer {
     type AppendStream = ReceiverStream<Result<v1::AppendReplyFrame, Status>>;
     type SnapshotStream = ReceiverStream<Result<v1::SnapshotReply, Status>>;
+    type EntriesStream = ReceiverStream<Result<v1::EntriesFrame, Status>>;
+    type CheckpointStream = ReceiverStream<Result<v1::CheckpointFrame, Status>>;
     type BodiesStream = ReceiverStream<Result<v1::BodiesFrame, Status>>;
 
     async fn append(
@@ -306,10 +309,8 @@ impl v1::peer_server::Peer for PeerServer {
     ) -> Result<Response<Self::BodiesStream>, Status> {
         caller(&request)?;
         let wire = request.into_inner();
-        let group = self.0.groups.get(GroupId(wire.group));
-        let group = group.ok_or_else(|| Status::not_found("no such group here"))?;
         let (frames, outgoing) = mpsc::channel(2);
-        let replica = Arc::clone(group.rows());
+        let replica = Arc::clone(self.held(wire.group)?.rows());
         let peers = self.0.groups.peers().clone();
         tokio::task::spawn_blocking(move || {
             snapshot::send_bodies(&peers, &replica, &wire.ids, &frames);
@@ -328,6 +329,32 @@ impl v1::peer_server::Peer for PeerServer {
         Ok(Response::new(health.to_wire(now_ms)))
     }
 
+    async fn entries(
+        &self,
+        request: Request<v1::EntriesRequest>,
+    ) -> Result<Response<Self::EntriesStream>, Status> {
+        caller(&request)?;
+        let wire = request.into_inner();
+        let group = self.held(wire.group)?;
+        let (frames, outgoing) = mpsc::channel(2);
+        tokio::task::spawn_blocking(move || fetch::send_entries(&group, &wire.ids, &frames));
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    async fn checkpoint(
+        &self,
+        request: Request<v1::CheckpointRequest>,
+    ) -> Result<Response<Self::CheckpointStream>, Status> {
+        caller(&request)?;
+        let wire = request.into_inner();
+        let replica = Arc::clone(self.held(wire.group)?.rows());
+        let (frames, outgoing) = mpsc::channel(2);
+        tokio::task::spawn_blocking(move || {
+            fetch::send_checkpoint(&replica, wire.least, &frames);
+        });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
     async fn welcome(
         &self,
         request: Request<v1::WelcomeRequest>,
@@ -339,6 +366,11 @@ impl v1::peer_server::Peer for PeerServer {
 }
 
 impl PeerServer {
+    fn held(&self, group: u64) -> Result<Arc<Group>, Status> {
+        let group = self.0.groups.get(GroupId(group));
+        group.ok_or_else(|| Status::not_found("no such group here"))
+    }
+
     fn routed(
         &self,
         caller: CallerNode,

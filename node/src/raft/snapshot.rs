@@ -29,14 +29,14 @@ use tonic::{Status, Streaming};
 
 use super::convert::{self, Route};
 use super::group::Group;
-use super::limits::{BODIES_FRAME_BYTES, SNAPSHOT_SILENCE_MAX};
+use super::limits::{BODIES_FRAME_BYTES, FETCH_DIAL_WAIT, SNAPSHOT_SILENCE_MAX};
 use super::machine;
 use super::peer::Peers;
 use super::serve::{CallerNode, PeerService};
 use super::transfers::OnItsWay;
 use super::types::{Vote, log_id, raft_log_id};
 use crate::replica::arrival::matches;
-use crate::replica::{Arrival, Chunks, LogId, Membership, Referred, Replica, Snapshot};
+use crate::replica::{Arrival, Chunks, GroupId, LogId, Membership, Referred, Replica, Snapshot};
 
 /// Frames between who makes them and the socket.
 const FRAMES_QUEUED: usize = 4;
@@ -274,7 +274,12 @@ async fn bring(
         if wanted.is_empty() {
             return Ok(());
         }
-        let (bodies, missing) = fetch(service, caller, group, wanted).await;
+        let peers = service.groups.peers();
+        let mut nodes = vec![caller.0];
+        let members = group.status().voters.into_iter();
+        let others = members.filter(|replica| *replica != group.replica());
+        nodes.extend(others.filter_map(|replica| peers.node_of(replica)));
+        let (bodies, missing) = fetch(peers, &nodes, group.id(), wanted).await;
         let bytes = bodies.iter().map(|(_, body)| body.len()).sum::<usize>();
         progress.bodies += bodies.len() as u64;
         progress.body_bytes += bytes as u64;
@@ -290,38 +295,44 @@ async fn bring(
     }
 }
 
-/// Bodies from whoever has them: the leader first, then the other members. Those that came, and
-/// those that nobody gave.
-async fn fetch(
-    service: &PeerService,
-    caller: CallerNode,
-    group: &Group,
+/// All of these bodies, or none.
+pub(super) async fn fetch_all(
+    peers: &Peers,
+    nodes: &[u64],
+    group: GroupId,
+    wanted: Vec<Referred>,
+) -> anyhow::Result<Vec<(Referred, Bytes)>> {
+    let (found, missing) = fetch(peers, nodes, group, wanted).await;
+    match missing.first() {
+        None => Ok(found),
+        Some(first) => anyhow::bail!("no member has the body of entry {}", first.id),
+    }
+}
+
+/// Bodies from whoever has them, in the order of these nodes; and those that nobody has.
+pub(super) async fn fetch(
+    peers: &Peers,
+    nodes: &[u64],
+    group: GroupId,
     wanted: Vec<Referred>,
 ) -> (Vec<(Referred, Bytes)>, Vec<Referred>) {
-    let peers = service.groups.peers();
-    let mut nodes = vec![caller.0];
-    let members = group.status().voters;
-    nodes.extend(
-        members
-            .iter()
-            .filter(|replica| **replica != group.replica())
-            .filter_map(|replica| peers.node_of(*replica))
-            .filter(|node| *node != caller.0),
-    );
     let mut missing = wanted;
     let mut found = Vec::with_capacity(missing.len());
-    for node in nodes {
+    for (tried, node) in nodes.iter().enumerate() {
         if missing.is_empty() {
             break;
         }
+        if nodes[..tried].contains(node) {
+            continue;
+        }
+        let ids = missing.iter().map(|referred| referred.id);
         let request = v1::BodiesRequest {
-            group: group.id().0,
-            ids: missing
-                .iter()
-                .map(|referred| convert::id_to_wire(&raft_log_id(referred.id)))
+            group: group.0,
+            ids: ids
+                .map(|id| convert::id_to_wire(&raft_log_id(id)))
                 .collect(),
         };
-        if let Err(error) = fetch_from(peers, node, request, &mut missing, &mut found).await {
+        if let Err(error) = fetch_from(peers, *node, request, &mut missing, &mut found).await {
             tracing::info!(node, error = format!("{error:#}"), "bodies not fetched");
         }
     }
@@ -335,7 +346,8 @@ async fn fetch_from(
     missing: &mut Vec<Referred>,
     found: &mut Vec<(Referred, Bytes)>,
 ) -> anyhow::Result<()> {
-    let mut frames = peers.bulk(node).await?.bodies(request).await?.into_inner();
+    let client = tokio::time::timeout(FETCH_DIAL_WAIT, peers.bulk(node)).await?;
+    let mut frames = client?.bodies(request).await?.into_inner();
     while let Some(frame) = tokio::time::timeout(SNAPSHOT_SILENCE_MAX, frames.message()).await?? {
         for body in frame.bodies {
             let id = body.id.as_ref().map(convert::id_from_wire);

@@ -21,9 +21,9 @@ use super::history::puts;
 use super::index::{Change, Index};
 use super::limits::{ARRIVED_BYTES_MAX, BODIES_WANTED_MAX};
 use super::machine::{LogId, Membership, Referred};
-use super::merge::Digests;
+use super::mend::BaseWriter;
 use super::places::{self, Kept, LOCAL_FROM, LOCAL_TO};
-use super::run::{Mark, RecordAt, Run, RunKind, RunWriter};
+use super::run::{Mark, Run};
 
 /// A snapshot on its way in. Everything blocks on the disk.
 pub struct Arrival {
@@ -210,38 +210,27 @@ impl Arrival {
         let digest = self.digest()?;
         let places = self.places()?;
         self.index.put_sorted(&mut places.into_iter().map(Ok))?;
-        let mut writer = RunWriter::new(self.replica.id, RunKind::Base, self.at);
-        let mut digests = Digests::default();
-        let mut written = Vec::new();
+        let mut base = BaseWriter::new(&self.replica, self.at);
         for (from, to) in [(&[][..], END), (LOCAL_FROM, LOCAL_TO)] {
             for row in self.index.scan(from, to)? {
                 let (key, value) = row?;
-                digests.add(&key, &value);
-                writer.push(&key, Some(&value));
-                if writer.ready_bytes() >= self.replica.bounds.merge_step_bytes {
-                    written.extend(self.replica.append(writer.take(), Sync::Lazy)?);
-                }
+                base.push(&key, &value)?;
             }
         }
         let mark = Mark {
             at: self.at,
             membership: self.membership.take(),
             digest,
-            places: digests.local(),
+            places: base.local(),
         };
-        // The index is believed because of this alone.
-        digests.check(&mark)?;
-        let records = writer.finish(&mark);
-        written.extend(self.replica.append(records, Sync::Required)?);
+        // The index is believed because of its digest alone.
+        let (run, kept_bytes) = base.finish(&mark)?;
         self.installed = true;
         Ok(Arrived {
-            run: Run {
-                at: self.at,
-                records: written.iter().map(RecordAt::from).collect(),
-            },
+            run,
             mark,
             index: Arc::clone(&self.index),
-            kept_bytes: digests.kept_bytes,
+            kept_bytes,
         })
     }
 

@@ -15,10 +15,11 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use mailbox::{Answer, Body, BodyAt, Hash16, Piece, Query};
-use rows::Fault;
-use seglog::Place;
+use rows::{DIGEST_KEY, END, Fault};
+use seglog::{Place, RecordAt};
 
-use super::limits::{BODY_CACHED_BYTES_MIN, BODY_READ_BYTES_MAX};
+use super::arrival::matches;
+use super::limits::{BODY_CACHED_BYTES_MIN, BODY_READ_BYTES_MAX, PROBE_BODIES, PROBE_BYTES};
 use super::machine::LogId;
 use super::{Replica, places};
 
@@ -42,6 +43,16 @@ pub trait Entries: Send + Sync {
 
     /// Adds the bytes of the records of all listed entries to those of their segments.
     fn count_bytes(&self, by_segment: &mut BTreeMap<u64, u64>);
+
+    /// The record of an entry that the log lists, whether or not it is damaged; `None` if it is not
+    /// listed, or not written yet.
+    fn record(&self, index: u64, term: u64) -> Option<RecordAt>;
+
+    /// The records of all listed entries that begin in a stretch of a segment.
+    fn records_in(&self, segment: u64, offsets: Range<u64>) -> Vec<RecordAt>;
+
+    /// The entries that could not be read since the last call.
+    fn take_damaged(&self) -> Vec<LogId>;
 }
 
 /// A body, or where it lies.
@@ -62,6 +73,19 @@ pub struct Logged {
     pub checksum: u32,
     /// Bytes of the payload that precede the body.
     pub skip: u32,
+}
+
+/// What [`Replica::probe`] read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probed {
+    /// The key from which it goes on; `None` when all was read.
+    pub next: Option<Bytes>,
+    /// Bodies that were read.
+    pub bodies: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Those that are not there, or not as their rows say.
+    pub bad: Vec<(LogId, String)>,
 }
 
 /// Why a body was not read.
@@ -132,7 +156,10 @@ impl Replica {
                 Ok(payload) => return Ok(payload.slice((skip as usize).min(payload.len())..)),
                 // It was moved since it was looked for.
                 Err(seglog::Error::Freed { .. }) if self.has_moved(id, place)? => {}
-                Err(error) => return Err(BodyError::Damaged(id, error.to_string())),
+                Err(error) => {
+                    self.wound(id);
+                    return Err(BodyError::Damaged(id, error.to_string()));
+                }
             }
         }
     }
@@ -177,6 +204,44 @@ impl Replica {
         }
         let kept = places::find(index.as_ref(), id)?;
         Ok(kept.map(|kept| BodyPlace::Logged(kept.logged)))
+    }
+
+    /// Reads some of the bodies to which the rows refer, from a key on, and checks them against
+    /// their rows: what the last checkpoint holds. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The [`Fault`] that stopped the replica, or that rows cannot be read.
+    pub fn probe(&self, after: &[u8]) -> Result<Probed, Fault> {
+        let index = self.read(|rows| {
+            rows.check()?;
+            Ok::<_, Fault>(Arc::clone(rows.index()))
+        })?;
+        let mut probed = Probed::default();
+        for row in index.scan(after, END)? {
+            let (key, value) = row?;
+            if key == DIGEST_KEY {
+                continue;
+            }
+            if probed.bytes >= PROBE_BYTES || probed.bodies >= PROBE_BODIES {
+                probed.next = Some(key);
+                return Ok(probed);
+            }
+            let Some(referred) = self.machine.referred(&key, &value)? else {
+                continue;
+            };
+            probed.bodies += 1;
+            probed.bytes += referred.length;
+            let why = match self.entry_body(referred.id) {
+                Ok(body) if matches(&referred, &body) => continue,
+                Ok(_) => "it does not have its row's hash".to_owned(),
+                Err(BodyError::Fault(fault)) => return Err(fault),
+                // The row may have gone since, and the body with it.
+                Err(BodyError::Missing(_)) if index.get(&key)?.is_none() => continue,
+                Err(error) => error.to_string(),
+            };
+            probed.bad.push((referred.id, why));
+        }
+        Ok(probed)
     }
 
     /// The entries that a body is made of, in order.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rows::{Digest, Fault};
-use seglog::{Place, Poisoned, Record, Sync, Written};
+use seglog::{Done, Place, Poisoned, Record, Sync, Written};
 
 use super::bodies::{self, Entries};
 
@@ -74,8 +74,8 @@ pub(crate) struct Keep {
 pub(crate) struct Move {
     /// What the checkpoint says.
     pub from: Place,
-    /// Where it is.
-    pub to: Place,
+    /// Where it is: a copy, or the body alone that came from another replica.
+    pub to: bodies::Logged,
 }
 
 #[derive(Default)]
@@ -137,7 +137,7 @@ impl Keep {
             if let Some(moved) = self.moves.get_mut(&change.id) {
                 match change.after {
                     // It was moved again meanwhile.
-                    Some(kept) if kept.logged.place != moved.to => moved.from = kept.logged.place,
+                    Some(kept) if kept.logged != moved.to => moved.from = kept.logged.place,
                     _ => drop(self.moves.remove(&change.id)),
                 }
             }
@@ -151,8 +151,7 @@ impl Keep {
             .moves
             .get(&id)
             .filter(|moved| moved.from == logged.place);
-        let place = moved.map_or(logged.place, |moved| moved.to);
-        bodies::Logged { place, ..logged }
+        moved.map_or(logged, |moved| moved.to)
     }
 
     /// The digest of the places in the newest checkpoint.
@@ -408,13 +407,21 @@ impl Ticket {
         if queued > LOG_QUEUED_BYTES_MAX || !fits() {
             return Ok(None);
         }
+        Self::of(bell, |done| log.append(records, sync, done))
+    }
+
+    /// The same for any way of appending.
+    pub fn of(
+        bell: &Arc<Bell>,
+        append: impl FnOnce(Done) -> Result<(), seglog::Error>,
+    ) -> Result<Option<Self>, Fault> {
         let slot = Arc::new(Mutex::new(None));
         let (filled, bell) = (Arc::clone(&slot), Arc::clone(bell));
         let done = move |outcome| {
             *filled.lock() = Some(outcome);
             bell.ring();
         };
-        match log.append(records, sync, Box::new(done)) {
+        match append(Box::new(done)) {
             Ok(()) => Ok(Some(Self(slot))),
             Err(seglog::Error::Overloaded { .. }) => Ok(None),
             Err(error) => Err(Fault::Store(error.to_string())),

@@ -24,8 +24,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rows::Fault;
-use seglog::{Cleaned, Cleaner, Kind, Live, Place, RecordAt, ReplicaId};
+use seglog::{Cleaned, Cleaner, Damage, Kind, Live, Place, RecordAt, ReplicaId};
 
+use super::bodies::Logged;
 use super::checkpoint::{Keep, Move, Stage};
 use super::history::History;
 use super::keeper::Checkpointer;
@@ -58,6 +59,10 @@ pub struct Cleaning {
     checkpointer: Arc<Checkpointer>,
     /// Replicas that the log knows and nobody has opened yet: before that nothing is cleaned.
     awaited: Mutex<BTreeSet<ReplicaId>>,
+    /// What the cleaner found damaged, for whoever mends it.
+    damaged: Mutex<Vec<Damage>>,
+    /// Segments of which nothing that is needed is damaged any more.
+    mended: Mutex<BTreeSet<u64>>,
     /// Replicas whose life has ended: nothing of them is needed.
     ended: Mutex<BTreeSet<ReplicaId>>,
     stopped: AtomicBool,
@@ -77,6 +82,8 @@ impl Cleaning {
             log,
             checkpointer,
             awaited: Mutex::new(awaited.into_iter().collect()),
+            damaged: Mutex::default(),
+            mended: Mutex::default(),
             ended: Mutex::new(ended.into_iter().collect()),
             stopped: AtomicBool::new(false),
         }
@@ -116,6 +123,9 @@ impl Cleaning {
         let Some(held) = self.held() else {
             return Ok(CLEAN_EVERY);
         };
+        for segment in std::mem::take(&mut *self.mended.lock()) {
+            cleaner.retry(segment);
+        }
         let cleaned = cleaner.step(&held, &held.live_bytes(), CLEAN_BATCH_BYTES)?;
         Ok(match cleaned {
             Cleaned::Idle => CLEAN_EVERY,
@@ -140,6 +150,7 @@ impl Cleaning {
             Cleaned::Kept { segment, damage } => {
                 tracing::error!(segment, ?damage, "a segment is damaged, and kept");
                 metrics::counter!("rookery_log_segments_damaged_total").increment(1);
+                self.damaged.lock().extend(damage);
                 Duration::ZERO
             }
             Cleaned::Chose { .. }
@@ -147,6 +158,18 @@ impl Cleaning {
             | Cleaned::Copied { .. }
             | Cleaned::Noted { .. } => Duration::ZERO,
         })
+    }
+
+    /// What the cleaner found damaged since the last call.
+    #[must_use]
+    pub fn take_damaged(&self) -> Vec<Damage> {
+        std::mem::take(&mut *self.damaged.lock())
+    }
+
+    /// All that was damaged in these segments is mended, as far as anybody needs it: they may be
+    /// cleaned.
+    pub fn mended(&self, segments: impl IntoIterator<Item = u64>) {
+        self.mended.lock().extend(segments);
     }
 
     /// How much of each segment is alive.
@@ -166,6 +189,12 @@ impl Cleaning {
             segments: self.log.segments()?.into_iter().map(used).collect(),
             log: self.log.stats(),
         })
+    }
+
+    /// Whether all replicas that the log knows are open.
+    #[must_use]
+    pub fn all_open(&self) -> bool {
+        self.held().is_some()
     }
 
     /// The replicas, once all of them are open.
@@ -280,7 +309,7 @@ impl Replica {
             return Ok(true);
         }
         if let Some(moved) = keep.moves.get(&id) {
-            return Ok(moved.to == record.place);
+            return Ok(moved.to.place == record.place);
         }
         let index = Arc::clone(self.state.read().layers.index());
         let kept = places::find(index.as_ref(), id)?;
@@ -288,7 +317,7 @@ impl Replica {
     }
 
     /// Copies of records of this replica are durable.
-    fn moved(&self, copies: &[(RecordAt, Place)]) {
+    pub(super) fn moved(&self, copies: &[(RecordAt, Place)]) {
         let mut keep = self.keep.lock();
         let index = Arc::clone(self.state.read().layers.index());
         let entries = self.entries.read().clone();
@@ -299,12 +328,13 @@ impl Replica {
                     if let Some(entries) = &entries {
                         entries.moved(id.index, id.term, from, *to);
                     }
-                    if let Some(moved) = keep.moves.get_mut(&id) {
-                        if moved.to == from {
-                            moved.to = *to;
-                        }
-                    } else if keep.tells(index.as_ref(), id, from) {
-                        keep.moves.insert(id, Move { from, to: *to });
+                    let lies_there = keep.logged(index.as_ref(), id);
+                    if let Some(logged) = lies_there.filter(|logged| logged.place == from) {
+                        let to = Logged {
+                            place: *to,
+                            ..logged
+                        };
+                        keep.move_to(id, from, to);
                     }
                 }
                 Kind::Rows => replace(&mut keep.history.runs, from, *to),
@@ -355,8 +385,17 @@ impl Replica {
 }
 
 impl Keep {
-    /// Whether the checkpoint, or the one on its way, says that a body lies there.
-    fn tells(&self, index: &dyn super::index::Index, id: LogId, place: Place) -> bool {
+    /// A body lies elsewhere from now on: the next checkpoint says so.
+    pub fn move_to(&mut self, id: LogId, from: Place, to: Logged) {
+        let moved = self.moves.entry(id).or_insert(Move { from, to });
+        moved.to = to;
+    }
+
+    /// Where a body lies: as it was moved, or as the checkpoint or the one on its way says.
+    pub fn logged(&self, index: &dyn super::index::Index, id: LogId) -> Option<Logged> {
+        if let Some(moved) = self.moves.get(&id) {
+            return Some(moved.to);
+        }
         let on_its_way = match &self.stage {
             Stage::Logged(logged) => logged.places.iter().find(|change| change.id == id),
             Stage::Idle | Stage::Frozen(_) => None,
@@ -366,7 +405,7 @@ impl Keep {
             // One that cannot be read stops the replica where it is needed.
             None => places::find(index, id).unwrap_or_default(),
         };
-        kept.is_some_and(|kept| kept.logged.place == place)
+        kept.map(|kept| kept.logged)
     }
 }
 

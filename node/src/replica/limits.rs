@@ -82,6 +82,30 @@ pub const CLEAN_BATCH_BYTES: u64 = 1 << 20;
 /// written beside it; a disk of 1 TB is cleaned in half a day.
 pub const CLEAN_BYTES_PER_SECOND: u64 = 24 << 20;
 
+/// Bodies that are read in one go to verify them.
+pub const PROBE_BODIES: u64 = 1024;
+
+/// Bytes of bodies that are read in one go to verify them, give or take one: a second of a plain
+/// disk.
+pub const PROBE_BYTES: u64 = 64 << 20;
+
+/// Damaged bodies that a replica remembers until they are mended; each takes about 50 bytes. What
+/// is beyond it is found again, by the next read or scrub.
+pub const WOUNDS_MAX: usize = 65_536;
+
+/// Damaged entries that are looked at and asked for at a time.
+pub const MEND_BATCH: usize = 256;
+
+/// Bytes of bodies that are asked for at a time, give or take one: what mending holds of them.
+pub const MEND_BATCH_BYTES: u64 = 4 << 20;
+
+/// How often damage that was found is mended: reads go to other replicas until then.
+pub const MEND_EVERY: Duration = Duration::from_millis(200);
+
+/// Stretches of the log that were found damaged before all replicas were open, at most. Beyond it
+/// the scrubber finds them.
+pub const SUSPECTS_MAX: usize = 65_536;
+
 /// Rows that a scan of the index in memory takes at a time, between two looks at its lock.
 pub const MEMORY_SCAN_ROWS: usize = 64;
 

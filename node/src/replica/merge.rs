@@ -79,10 +79,24 @@ fn is_due(history: &History, bytes_min: u64) -> bool {
 }
 
 impl Replica {
-    /// Goes on with a merge, or begins one if it is due.
+    /// Goes on with a merge, or begins one if it is due. One that meets damage is given up.
     pub(crate) fn step_merge(&self, keep: &mut Keep) -> Result<Progress, Fault> {
+        match self.try_merge(keep) {
+            Err(Fault::Store(why)) if !self.log.is_poisoned() => {
+                tracing::error!(group = self.group.0, why, "the rows in the log are damaged");
+                keep.merging = None;
+                self.wounds.lock().rows = true;
+                Ok(Progress::Idle)
+            }
+            merged => merged,
+        }
+    }
+
+    fn try_merge(&self, keep: &mut Keep) -> Result<Progress, Fault> {
         let mut merging = match keep.merging.take() {
             Some(merging) => merging,
+            // What it would read is damaged: it waits until that is mended.
+            None if self.wounds.lock().rows => return Ok(Progress::Idle),
             None if self.may_merge(&keep.history) => self.begin_merge(keep)?,
             None => return Ok(Progress::Idle),
         };

@@ -51,6 +51,9 @@
 //! its newest base and the runs since. The cleaner of the log moves these and frees the rest;
 //! places that changed are in the next checkpoint before the old ones go.
 //!
+//! **Damage is mended** ([`mend`]): what cannot be read is reported, never served, and comes again
+//! from another replica; a [`scrub`] finds it before anybody asks for it.
+//!
 //! Read on: [`machine`] for what applies entries, [`overlay`] for the rows that it sees, [`index`]
 //! for the cache beneath, [`run`] for the bytes of runs, [`history`] for reading them merged,
 //! [`checkpoint`] and [`merge`] for what is written when, [`keeper`] for who drives it, [`clean`],
@@ -72,12 +75,14 @@ pub mod history;
 pub mod index;
 pub mod keeper;
 pub mod machine;
+pub mod mend;
 pub mod merge;
 pub mod open;
 pub mod overlay;
 pub mod partition;
 mod places;
 pub mod run;
+pub mod scrub;
 pub mod snapshot;
 
 use std::collections::BTreeMap;
@@ -93,7 +98,7 @@ use seglog::ReplicaId;
 use crate::budget::Share;
 
 pub use arrival::Arrival;
-pub use bodies::{BodyError, BodyPlace, Entries, Logged};
+pub use bodies::{BodyError, BodyPlace, Entries, Logged, Probed};
 pub use cache::BodyCache;
 pub use checkpoint::{Due, Progress};
 pub use clean::{Cleaning, SegmentUse, Storage};
@@ -102,13 +107,16 @@ pub use keeper::{Bell, Checkpointer};
 pub use machine::{
     Applied, Applying, At, GroupId, Hint, Hints, LogId, Machine, Membership, Referred,
 };
-pub use open::{Opening, open};
+pub use mend::{Fetch, Mended};
+pub use open::{Opening, open, open_stopped};
 pub use overlay::Layers;
+pub use scrub::{Scrubbed, Scrubbing};
 pub use snapshot::{Chunks, Snapshot};
 
 use checkpoint::Keep;
 use history::History;
 use limits::Bounds;
+use mend::Wounds;
 
 /// How far a replica has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,6 +158,8 @@ pub struct Replica {
     exporting: AtomicUsize,
     /// Histories that somebody reads.
     pinned: Mutex<Vec<Weak<History>>>,
+    /// What of it is damaged in the log of this node. Never taken before `keep` or `state` is.
+    wounds: Mutex<Wounds>,
 }
 
 /// What apply changes and reads see.

@@ -89,48 +89,79 @@ impl Opening {
 /// # Errors
 /// A [`Fault`] if the replica's rows in the log are damaged or cannot be read, or no index can be
 /// made. The group must not start.
-pub fn open(opening: Opening, recovered: Option<&RecoveredReplica>) -> Result<Arc<Replica>, Fault> {
+pub fn open(
+    opening: &Opening,
+    recovered: Option<&RecoveredReplica>,
+) -> Result<Arc<Replica>, Fault> {
     let history = recovered.map(History::of).unwrap_or_default();
     let newest = history.newest();
     let mark = newest.map(|run| run.mark(&opening.log)).transpose()?;
     let (index, kept_bytes) = match &mark {
-        None => (empty_index(&opening)?, BTreeMap::new()),
-        Some(mark) => proven_index(&opening, &history, mark)?,
+        None => (empty_index(opening)?, BTreeMap::new()),
+        Some(mark) => proven_index(opening, &history, mark)?,
     };
-    let applied = AppliedState {
-        last: mark.as_ref().map(|mark| mark.at),
-        membership: mark.as_ref().and_then(|mark| mark.membership.clone()),
+    let replica = opened(opening, index, Keep::new(history, mark, kept_bytes));
+    replica.read(|rows| replica.machine.loaded(rows))?;
+    Ok(replica)
+}
+
+/// Opens a replica whose rows cannot be had from the log: it has stopped with that fault (R3), and
+/// comes back by [`Replica::install_anew`]. Where bodies lie is still looked for in the index that
+/// there is, whatever it is worth: who reads there checks.
+///
+/// # Errors
+/// [`Fault::Store`] if no index can be made.
+pub fn open_stopped(
+    opening: &Opening,
+    recovered: Option<&RecoveredReplica>,
+    fault: Fault,
+) -> Result<Arc<Replica>, Fault> {
+    let history = recovered.map(History::of).unwrap_or_default();
+    let left = opening.indexes.of(opening.replica)?.into_iter().next();
+    let index = match left {
+        Some(left) => left,
+        None => opening.indexes.fresh(opening.replica)?,
     };
-    let digest = mark.as_ref().map_or(Digest::EMPTY, |mark| mark.digest);
-    let checkpointed = applied.last;
-    let layers = Layers::new(index);
-    opening.machine.loaded(&layers)?;
+    let at = history.newest().map(|run| run.at);
+    let replica = opened(opening, index, Keep::new(history, None, BTreeMap::new()));
+    *replica.checkpointed.lock() = at;
+    replica.stop(&mut replica.state.write(), fault);
+    Ok(replica)
+}
+
+fn opened(opening: &Opening, index: Arc<dyn Index>, keep: Keep) -> Arc<Replica> {
+    let mark = keep.mark.as_ref();
+    let checkpointed = mark.map(|mark| mark.at);
     let state = State {
-        layers,
-        applied,
-        digest,
+        layers: Layers::new(index),
+        applied: AppliedState {
+            last: checkpointed,
+            membership: mark.and_then(|mark| mark.membership.clone()),
+        },
+        digest: mark.map_or(Digest::EMPTY, |mark| mark.digest),
         references: BTreeMap::new(),
     };
-    Ok(Arc::new(Replica {
+    Arc::new(Replica {
         group: opening.group,
         id: opening.replica,
-        log: opening.log,
-        machine: opening.machine,
-        indexes: opening.indexes,
-        hints: opening.hints,
-        bell: opening.bell,
+        log: opening.log.clone(),
+        machine: Arc::clone(&opening.machine),
+        indexes: Arc::clone(&opening.indexes),
+        hints: Arc::clone(&opening.hints),
+        bell: Arc::clone(&opening.bell),
         bounds: opening.bounds,
         entries: RwLock::default(),
         state: RwLock::new(state),
         overlay_bytes: Default::default(),
-        overlays: opening.overlays,
-        read_bodies: opening.read_bodies,
-        keep: Mutex::new(Keep::new(history, mark, kept_bytes)),
+        overlays: Arc::clone(&opening.overlays),
+        read_bodies: Arc::clone(&opening.read_bodies),
+        keep: Mutex::new(keep),
         checkpointed: Mutex::new(checkpointed),
         arriving: Default::default(),
         exporting: Default::default(),
         pinned: Mutex::default(),
-    }))
+        wounds: Mutex::default(),
+    })
 }
 
 /// An index for a replica without a checkpoint.
@@ -170,7 +201,12 @@ fn proven_index(opening: &Opening, history: &History, mark: &Mark) -> Result<Pro
     }
     match chosen {
         Some(proven) => Ok(proven),
-        None => rebuild(opening, history, mark, &doubt),
+        None => {
+            tracing::warn!(group = opening.group.0, doubt, "index not used");
+            let index = opening.indexes.fresh(opening.replica)?;
+            let kept_bytes = rebuild(opening.group, &opening.log, &index, history, mark)?;
+            Ok((index, kept_bytes))
+        }
     }
 }
 
@@ -215,17 +251,17 @@ fn examine(
         .unwrap_or_else(|panic| Err(format!("panic: {}", panic_text(panic.as_ref()))))
 }
 
-/// Fills a new index from the log.
-fn rebuild(
-    opening: &Opening,
+/// Fills a new index from the log; answers the bytes of the bodies that its rows keep, by segment.
+pub(super) fn rebuild(
+    group: GroupId,
+    log: &seglog::Log,
+    index: &Arc<dyn Index>,
     history: &History,
     mark: &Mark,
-    doubt: &str,
-) -> Result<Proven, Fault> {
-    let index = opening.indexes.fresh(opening.replica)?;
+) -> Result<BTreeMap<u64, u64>, Fault> {
     let mut digests = Digests::default();
     let mut count = 0_u64;
-    let rows = history.merged(&opening.log)?.inspect(|row| {
+    let rows = history.merged(log)?.inspect(|row| {
         if let Ok((key, value)) = row {
             digests.add(key, value);
             count += 1;
@@ -235,14 +271,7 @@ fn rebuild(
     digests.check(mark)?;
     index.set_applied(mark.at)?;
     index.flush()?;
-    tracing::warn!(
-        group = opening.group.0,
-        replica = opening.replica.0,
-        at = %mark.at,
-        rows = count,
-        doubt,
-        "index rebuilt from the log"
-    );
+    tracing::warn!(group = group.0, at = %mark.at, rows = count, "index rebuilt from the log");
     metrics::counter!("rookery_index_rebuilds_total").increment(1);
-    Ok((index, digests.kept_bytes))
+    Ok(digests.kept_bytes)
 }

@@ -86,6 +86,11 @@ impl Layers {
         self.fault.get_or_insert(fault).clone()
     }
 
+    /// Goes on after a fault, on the rows that it was given since.
+    pub(crate) fn revive(&mut self) {
+        self.fault = None;
+    }
+
     /// The index beneath.
     pub(crate) fn index(&self) -> &Arc<dyn Index> {
         &self.index

@@ -17,6 +17,7 @@ use rows::Fault;
 use rows::snapshot::{Cursor, Reader};
 use seglog::{Record, Sync, Written};
 
+use super::Replica;
 use super::arrival::{Arrival, Arrived, damaged};
 use super::bodies::Entries;
 use super::checkpoint::{Due, Keep, Progress, Ticket};
@@ -24,7 +25,6 @@ use super::history::{History, Sequence};
 use super::index::Index;
 use super::limits::POLL_EVERY;
 use super::machine::{LogId, Membership};
-use super::{AppliedState, Replica};
 
 /// The rows of a replica at a log id.
 #[derive(Clone, Debug)]
@@ -210,18 +210,32 @@ impl Replica {
     /// [`Fault::Store`] if the chunks are not whole: then nothing has changed. The [`Fault`] that
     /// stopped the replica, now or before (R3).
     pub fn install(self: &Arc<Self>, snapshot: Snapshot) -> Result<(), Fault> {
-        let mut keep = self.keep.lock();
         let applied = {
             let state = self.state.read();
             state.layers.check()?;
             state.applied.last
         };
-        let Some(at) = snapshot
-            .last
-            .filter(|at| applied.is_none_or(|own| own.index < at.index))
-        else {
-            return Ok(());
-        };
+        let newer = |at: LogId| applied.is_none_or(|own| own.index < at.index);
+        match snapshot.last.filter(|at| newer(*at)) {
+            Some(at) => self.take_over(at, snapshot),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the rows of a snapshot in place of its own, which are lost: the replica has stopped,
+    /// and goes on with these. They must not be older than what it knew and Raft has purged.
+    ///
+    /// # Errors
+    /// As [`Replica::install`].
+    pub fn install_anew(self: &Arc<Self>, snapshot: Snapshot) -> Result<(), Fault> {
+        let at = snapshot.last;
+        let at = at.ok_or_else(|| Fault::Store("a snapshot of nothing".to_owned()))?;
+        self.take_over(at, snapshot)
+    }
+
+    fn take_over(self: &Arc<Self>, at: LogId, snapshot: Snapshot) -> Result<(), Fault> {
+        let mut keep = self.keep.lock();
+        let applied = self.applied().last;
         let arrival = self.arrived(at, snapshot)?;
         // What is under way is below the snapshot, and from here on there is no way back to it.
         let Arrived {
@@ -237,33 +251,20 @@ impl Replica {
             runs: Vec::new(),
         };
         *keep = Keep::new(history, Some(mark.clone()), kept_bytes);
-        *self.checkpointed.lock() = Some(at);
         // The base holds from here on; without its index the replica cannot go on.
         let ready = fresh.set_applied(at).and_then(|()| fresh.flush());
-        let mut state = self.state.write();
-        let alone = || match state.applied.last == applied {
+        let ready = ready.and_then(|()| match self.applied().last == applied {
             true => Ok(()),
             false => Err(Fault::invariant(
                 "an entry was applied while a snapshot was installed",
             )),
-        };
-        if let Err(fault) = ready.and_then(|()| alone()) {
-            return Err(self.stop(&mut state, fault));
+        });
+        if let Err(fault) = ready {
+            *self.checkpointed.lock() = Some(at);
+            return Err(self.stop(&mut self.state.write(), fault));
         }
-        let old = state.layers.replace(fresh);
-        state.applied = AppliedState {
-            last: Some(at),
-            membership: mark.membership,
-        };
-        state.digest = mark.digest;
-        state.references.clear();
-        if let Err(fault) = self.machine.loaded(&state.layers) {
-            return Err(self.stop(&mut state, fault));
-        }
-        self.note_bytes(&state);
-        drop(state);
-        self.discard(old.as_ref());
-        Ok(())
+        self.wounds.lock().rows = false;
+        self.go_on(&keep, fresh, &mark)
     }
 
     /// The rows of a snapshot, all of them.

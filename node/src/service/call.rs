@@ -8,6 +8,7 @@ use mailbox::{AccountId, MailboxId, Query, QueryError, Uid, codec};
 use proto::v1;
 
 use crate::raft::GroupError;
+use crate::replica::{LogId, Probed};
 
 /// Something asked of a group.
 #[derive(Clone, Debug)]
@@ -51,6 +52,11 @@ pub enum Call {
     Digest,
     /// How far each replica has come, as the leader knows it.
     Members,
+    /// The replica on that very node reads some of the bodies to which its rows refer.
+    Probe {
+        /// The key from which on; empty for the first.
+        after: Bytes,
+    },
 }
 
 /// The answer to a [`Call`].
@@ -78,6 +84,13 @@ pub enum Answer {
     },
     /// To [`Call::Members`].
     Members(v1::StoreMembership),
+    /// To [`Call::Probe`].
+    Probed {
+        /// The replica that was asked.
+        replica: u64,
+        /// What it read.
+        probed: Probed,
+    },
 }
 
 /// Why a call has no answer.
@@ -176,6 +189,9 @@ impl Call {
             Self::Transfer(replica) => Wire::Transfer(*replica),
             Self::Digest => Wire::Digest(v1::StoreDigest {}),
             Self::Members => Wire::Members(v1::StoreMembers {}),
+            Self::Probe { after } => Wire::Probe(v1::StoreProbe {
+                after: after.clone(),
+            }),
         };
         v1::StoreCall {
             id,
@@ -215,6 +231,7 @@ impl Call {
             Wire::Transfer(replica) => Self::Transfer(replica),
             Wire::Digest(_) => Self::Digest,
             Wire::Members(_) => Self::Members,
+            Wire::Probe(probe) => Self::Probe { after: probe.after },
         })
     }
 
@@ -251,6 +268,7 @@ pub fn answer_to_wire(id: u64, answer: Result<Answer, Failure>) -> v1::StoreAnsw
             digest: Bytes::copy_from_slice(&digest),
         }),
         Ok(Answer::Members(members)) => Wire::Members(members),
+        Ok(Answer::Probed { replica, probed }) => Wire::Probe(probed_to_wire(replica, probed)),
         Err(failure) => Wire::Failure(failure_to_wire(failure)),
     };
     v1::StoreAnswer {
@@ -282,9 +300,41 @@ pub fn answer_from_wire(wire: v1::StoreAnswer) -> Result<Answer, Failure> {
                 .map_err(|_| invalid_digest())?,
         },
         Some(Wire::Members(members)) => Answer::Members(members),
+        Some(Wire::Probe(wire)) => Answer::Probed {
+            replica: wire.replica,
+            probed: probed_from_wire(wire),
+        },
         Some(Wire::Failure(failure)) => return Err(failure_from_wire(failure)),
         None => return Err(Failure::Invalid("empty answer".into())),
     })
+}
+
+fn probed_to_wire(replica: u64, probed: Probed) -> v1::StoreProbed {
+    let bad = probed.bad.into_iter().map(|(id, why)| v1::StoreBadBody {
+        index: id.index,
+        term: id.term,
+        why,
+    });
+    v1::StoreProbed {
+        replica,
+        next: probed.next.unwrap_or_default(),
+        bodies: probed.bodies,
+        bytes: probed.bytes,
+        bad: bad.collect(),
+    }
+}
+
+fn probed_from_wire(wire: v1::StoreProbed) -> Probed {
+    let bad = wire.bad.into_iter().map(|bad| {
+        let (term, index) = (bad.term, bad.index);
+        (LogId { term, index }, bad.why)
+    });
+    Probed {
+        next: Some(wire.next).filter(|next| !next.is_empty()),
+        bodies: wire.bodies,
+        bytes: wire.bytes,
+        bad: bad.collect(),
+    }
 }
 
 fn invalid_digest() -> Failure {

@@ -110,6 +110,17 @@ impl Local {
             }
             Call::Members if group.is_leader() => Ok(Answer::Members(self.members(&group))),
             Call::Members => Err(Failure::NotLeader(group.leader())),
+            Call::Probe { after } => {
+                let replica = Arc::clone(group.rows());
+                let probed = tokio::task::spawn_blocking(move || replica.probe(&after))
+                    .await
+                    .map_err(|error| Failure::Broken(error.to_string()))?
+                    .map_err(|fault| Failure::Broken(fault.to_string()))?;
+                Ok(Answer::Probed {
+                    replica: group.replica(),
+                    probed,
+                })
+            }
             Call::Digest => {
                 let (applied, digest) = group.rows().digest();
                 let index = applied.map_or(0, |id| id.index);

@@ -1945,6 +1945,53 @@ pub struct PeerCondition {
     pub clock_ms: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EntriesRequest {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub ids: ::prost::alloc::vec::Vec<PeerLogId>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EntriesFrame {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<PeerEntry>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckpointRequest {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// The entries that it must hold, at least.
+    #[prost(uint64, tag = "2")]
+    pub least: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointFrame {
+    #[prost(oneof = "checkpoint_frame::Frame", tags = "1, 2")]
+    pub frame: ::core::option::Option<checkpoint_frame::Frame>,
+}
+/// Nested message and enum types in `CheckpointFrame`.
+pub mod checkpoint_frame {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Frame {
+        #[prost(message, tag = "1")]
+        Begin(super::CheckpointBegin),
+        /// Rows, as the replicas know them.
+        #[prost(bytes, tag = "2")]
+        Chunk(::prost::bytes::Bytes),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointBegin {
+    /// The last entry applied.
+    #[prost(message, optional, tag = "1")]
+    pub last: ::core::option::Option<PeerLogId>,
+    /// The members after it, and the entry that made them, if one did.
+    #[prost(message, optional, tag = "2")]
+    pub membership: ::core::option::Option<PeerMembership>,
+    #[prost(message, optional, tag = "3")]
+    pub membership_id: ::core::option::Option<PeerLogId>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WelcomeRequest {
     /// The cluster's id, 16 bytes.
     #[prost(bytes = "bytes", tag = "1")]
@@ -2186,6 +2233,54 @@ pub mod peer_client {
             req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Peer", "Condition"));
             self.inner.unary(req, path, codec).await
         }
+        /// Entries of a group's log as they are, for a replica of which they are damaged; those that are
+        /// not here, or not readable, are left out.
+        pub async fn entries(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EntriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::EntriesFrame>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/rookery.v1.Peer/Entries");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Peer", "Entries"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// A checkpoint of the replica here, for one that has lost its rows.
+        pub async fn checkpoint(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckpointRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::CheckpointFrame>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rookery.v1.Peer/Checkpoint",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rookery.v1.Peer", "Checkpoint"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// A member of a cluster tells a new node which replica of the directory it holds from now on.
         pub async fn welcome(
             &mut self,
@@ -2274,6 +2369,29 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::PeerCondition>,
         ) -> std::result::Result<tonic::Response<super::PeerCondition>, tonic::Status>;
+        /// Server streaming response type for the Entries method.
+        type EntriesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::EntriesFrame, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Entries of a group's log as they are, for a replica of which they are damaged; those that are
+        /// not here, or not readable, are left out.
+        async fn entries(
+            &self,
+            request: tonic::Request<super::EntriesRequest>,
+        ) -> std::result::Result<tonic::Response<Self::EntriesStream>, tonic::Status>;
+        /// Server streaming response type for the Checkpoint method.
+        type CheckpointStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::CheckpointFrame, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// A checkpoint of the replica here, for one that has lost its rows.
+        async fn checkpoint(
+            &self,
+            request: tonic::Request<super::CheckpointRequest>,
+        ) -> std::result::Result<tonic::Response<Self::CheckpointStream>, tonic::Status>;
         /// A member of a cluster tells a new node which replica of the directory it holds from now on.
         async fn welcome(
             &self,
@@ -2622,6 +2740,98 @@ pub mod peer_server {
                     };
                     Box::pin(fut)
                 }
+                "/rookery.v1.Peer/Entries" => {
+                    #[allow(non_camel_case_types)]
+                    struct EntriesSvc<T: Peer>(pub Arc<T>);
+                    impl<
+                        T: Peer,
+                    > tonic::server::ServerStreamingService<super::EntriesRequest>
+                    for EntriesSvc<T> {
+                        type Response = super::EntriesFrame;
+                        type ResponseStream = T::EntriesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EntriesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::entries(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EntriesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Peer/Checkpoint" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckpointSvc<T: Peer>(pub Arc<T>);
+                    impl<
+                        T: Peer,
+                    > tonic::server::ServerStreamingService<super::CheckpointRequest>
+                    for CheckpointSvc<T> {
+                        type Response = super::CheckpointFrame;
+                        type ResponseStream = T::CheckpointStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckpointRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::checkpoint(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckpointSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/rookery.v1.Peer/Welcome" => {
                     #[allow(non_camel_case_types)]
                     struct WelcomeSvc<T: Peer>(pub Arc<T>);
@@ -2717,7 +2927,7 @@ pub struct StoreCall {
     pub id: u64,
     #[prost(uint64, tag = "2")]
     pub group: u64,
-    #[prost(oneof = "store_call::Call", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "store_call::Call", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub call: ::core::option::Option<store_call::Call>,
 }
 /// Nested message and enum types in `StoreCall`.
@@ -2748,6 +2958,9 @@ pub mod store_call {
         /// The leader: how far each replica has come.
         #[prost(message, tag = "11")]
         Members(super::StoreMembers),
+        /// Any replica: read the bodies to which its rows refer, from a key on.
+        #[prost(message, tag = "12")]
+        Probe(super::StoreProbe),
     }
 }
 /// A command for the group's log and the body that it brings.
@@ -2792,6 +3005,12 @@ pub struct StoreBarrier {}
 pub struct StoreDigest {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StoreMembers {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreProbe {
+    /// The key from which on; empty for the first.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub after: ::prost::bytes::Bytes,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StoreAnswerFrame {
     #[prost(message, repeated, tag = "1")]
@@ -2801,7 +3020,7 @@ pub struct StoreAnswerFrame {
 pub struct StoreAnswer {
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    #[prost(oneof = "store_answer::Answer", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "store_answer::Answer", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub answer: ::core::option::Option<store_answer::Answer>,
 }
 /// Nested message and enum types in `StoreAnswer`.
@@ -2827,6 +3046,8 @@ pub mod store_answer {
         Digest(super::StoreDigested),
         #[prost(message, tag = "9")]
         Members(super::StoreMembership),
+        #[prost(message, tag = "10")]
+        Probe(super::StoreProbed),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2861,6 +3082,30 @@ pub struct StoreMemberSnapshot {
     pub body_bytes: u64,
     #[prost(uint64, tag = "5")]
     pub seconds: u64,
+}
+/// Some of the bodies of a replica were read.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StoreProbed {
+    #[prost(uint64, tag = "1")]
+    pub replica: u64,
+    /// The key from which it goes on; empty when all were read.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub next: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "3")]
+    pub bodies: u64,
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    #[prost(message, repeated, tag = "5")]
+    pub bad: ::prost::alloc::vec::Vec<StoreBadBody>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreBadBody {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StoreDigested {
@@ -3896,6 +4141,9 @@ pub struct AdminGroup {
     pub applied_index: u64,
     #[prost(message, repeated, tag = "6")]
     pub replicas: ::prost::alloc::vec::Vec<AdminReplica>,
+    /// Why the replica on the node that is asked is out of service; empty if it is not.
+    #[prost(string, tag = "7")]
+    pub trouble: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminReplica {
@@ -3940,6 +4188,37 @@ pub struct AdminStorage {
     /// There is room for mail.
     #[prost(bool, tag = "9")]
     pub takes_mail: bool,
+    #[prost(message, optional, tag = "10")]
+    pub scrubbed: ::core::option::Option<AdminScrubbed>,
+}
+/// How the log was searched for damage. Counted since the node started.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminScrubbed {
+    /// When the last pass over the whole log ended, seconds since 1970; 0 for never.
+    #[prost(uint64, tag = "1")]
+    pub finished_secs: u64,
+    #[prost(uint64, tag = "2")]
+    pub passes: u64,
+    #[prost(uint64, tag = "3")]
+    pub segments: u64,
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// Damaged records that somebody needs, and how many were mended.
+    #[prost(uint64, tag = "5")]
+    pub damaged: u64,
+    #[prost(uint64, tag = "6")]
+    pub mended: u64,
+    /// Damaged records that are not mended yet.
+    #[prost(uint64, tag = "7")]
+    pub open: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminScrubRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminScrubReply {
+    /// It is over when `AdminScrubbed.passes` has reached this.
+    #[prost(uint64, tag = "1")]
+    pub pass: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminSegment {
@@ -4231,6 +4510,9 @@ pub struct AdminVerifyRequest {
     /// Groups to verify; empty for all.
     #[prost(uint64, repeated, tag = "1")]
     pub groups: ::prost::alloc::vec::Vec<u64>,
+    /// Read all bodies too, on every replica.
+    #[prost(bool, tag = "2")]
+    pub deep: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AdminVerifyReply {
@@ -4256,7 +4538,7 @@ pub struct AdminDigestRequest {
     #[prost(uint64, tag = "1")]
     pub group: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AdminDigestReply {
     #[prost(uint64, tag = "1")]
     pub node: u64,
@@ -4270,6 +4552,24 @@ pub struct AdminDigestReply {
     /// Why there is no digest.
     #[prost(string, tag = "5")]
     pub error: ::prost::alloc::string::String,
+    /// Bodies that were read, if that was asked for, and their bytes.
+    #[prost(uint64, tag = "6")]
+    pub bodies: u64,
+    #[prost(uint64, tag = "7")]
+    pub body_bytes: u64,
+    /// Those that are damaged or missing; at most some hundred of them are told.
+    #[prost(message, repeated, tag = "8")]
+    pub bad: ::prost::alloc::vec::Vec<AdminBadBody>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminBadBody {
+    /// The entry that brought it.
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 #[cfg(feature = "grpc")]
@@ -4627,6 +4927,29 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "Verify"));
             self.inner.unary(req, path, codec).await
         }
+        /// Reads the whole log of the node that is asked, to find damage; answers at once, and `Storage`
+        /// tells how it goes.
+        pub async fn scrub(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminScrubRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AdminScrubReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/rookery.v1.Admin/Scrub");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "Scrub"));
+            self.inner.unary(req, path, codec).await
+        }
         /// How the log of the node that is asked uses its disk.
         pub async fn storage(
             &mut self,
@@ -4858,6 +5181,12 @@ pub mod admin_server {
             tonic::Response<super::AdminVerifyReply>,
             tonic::Status,
         >;
+        /// Reads the whole log of the node that is asked, to find damage; answers at once, and `Storage`
+        /// tells how it goes.
+        async fn scrub(
+            &self,
+            request: tonic::Request<super::AdminScrubRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminScrubReply>, tonic::Status>;
         /// How the log of the node that is asked uses its disk.
         async fn storage(
             &self,
@@ -5542,6 +5871,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = VerifySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/Scrub" => {
+                    #[allow(non_camel_case_types)]
+                    struct ScrubSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::AdminScrubRequest>
+                    for ScrubSvc<T> {
+                        type Response = super::AdminScrubReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminScrubRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::scrub(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ScrubSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -559,7 +559,7 @@ fn a_damaged_block_after_cleaning() {
         .iter()
         .map(|damage| damage.what)
         .collect();
-    assert_eq!(whats, [What::Block, What::Record]);
+    assert_eq!(whats, [What::Block]);
     assert_eq!(rig.recovered.replicas[&ONE].vote, Some(Bytes::from("v")));
     assert_eq!(rig.recovered.replicas[&TWO].vote, Some(Bytes::from("w")));
 }

@@ -9,6 +9,7 @@ mod directory;
 mod fixture;
 mod history;
 mod keeper;
+mod lost;
 mod readers;
 mod rig;
 mod rolling;

@@ -174,7 +174,7 @@ impl v1::admin_server::Admin for AdminServer {
             cluster: cluster.into(),
             node: self.service().node(),
             nodes: self.nodes(),
-            groups: groups.iter().map(|group| self.group(group)).collect(),
+            groups: self.groups_here(&groups),
             accounts,
             version: env!("CARGO_PKG_VERSION").into(),
             snapshots: self.snapshots(),
@@ -343,8 +343,19 @@ impl v1::admin_server::Admin for AdminServer {
         request: Request<v1::AdminVerifyRequest>,
     ) -> Result<Response<v1::AdminVerifyReply>, Status> {
         operator(&request)?;
-        let groups = self.verify_groups(&request.into_inner().groups).await;
+        let asked = request.into_inner();
+        let groups = self.verify_groups(&asked.groups, asked.deep).await;
         Ok(Response::new(v1::AdminVerifyReply { groups }))
+    }
+
+    async fn scrub(
+        &self,
+        request: Request<v1::AdminScrubRequest>,
+    ) -> Result<Response<v1::AdminScrubReply>, Status> {
+        let who = operator(&request)?;
+        tracing::info!(target: "audit", who, "scrub");
+        let pass = self.node.scrubbing().begin();
+        Ok(Response::new(v1::AdminScrubReply { pass }))
     }
 
     async fn storage(

@@ -1,5 +1,6 @@
 //! Nodes and groups, as this node sees them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use directory::NodeState;
@@ -59,7 +60,24 @@ impl AdminServer {
         sending.collect()
     }
 
-    pub(super) fn group(&self, group: &Group) -> v1::AdminGroup {
+    /// The groups of which there is a replica here, those out of service too.
+    pub(super) fn groups_here(&self, running: &[Arc<Group>]) -> Vec<v1::AdminGroup> {
+        let mut groups: Vec<_> = running.iter().map(|group| self.group(group)).collect();
+        for (id, why) in self.node.groups().ailing() {
+            match groups.iter_mut().find(|group| group.group == id.0) {
+                Some(group) => group.trouble = why,
+                None => groups.push(v1::AdminGroup {
+                    group: id.0,
+                    trouble: why,
+                    ..v1::AdminGroup::default()
+                }),
+            }
+        }
+        groups.sort_by_key(|group| group.group);
+        groups
+    }
+
+    fn group(&self, group: &Group) -> v1::AdminGroup {
         let status = group.status();
         let view = self.service().view().read();
         let placed = view.group(directory::GroupId(group.id().0));
@@ -89,6 +107,7 @@ impl AdminServer {
             last_index: status.last_index,
             applied_index: status.applied_index,
             replicas,
+            trouble: String::new(),
         }
     }
 }

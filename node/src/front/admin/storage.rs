@@ -35,6 +35,20 @@ impl AdminServer {
             written_bytes: storage.log.bytes,
             copied_bytes: storage.log.copied_bytes,
             freed_bytes: storage.log.freed_bytes,
+            scrubbed: Some(self.scrubbed()),
         })
+    }
+
+    fn scrubbed(&self) -> v1::AdminScrubbed {
+        let scrubbed = self.node.scrubbing().scrubbed();
+        v1::AdminScrubbed {
+            finished_secs: scrubbed.finished_secs,
+            passes: scrubbed.passes,
+            segments: scrubbed.segments,
+            bytes: scrubbed.bytes,
+            damaged: scrubbed.damaged,
+            mended: scrubbed.mended,
+            open: scrubbed.left,
+        }
     }
 }

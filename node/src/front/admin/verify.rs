@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use proto::v1;
 
 use super::AdminServer;
@@ -15,9 +16,16 @@ const VERIFY_TRIES: u32 = 20;
 /// Between two such tries.
 const VERIFY_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long a replica may take to read some of its bodies.
+const PROBE_WAIT: Duration = Duration::from_secs(60);
+
+/// Bad bodies of a replica that are told one by one.
+const BAD_BODIES_TOLD: usize = 100;
+
 impl AdminServer {
-    /// The digests of the replicas of these groups; of all groups if none is named.
-    pub(super) async fn verify_groups(&self, wanted: &[u64]) -> Vec<v1::AdminVerified> {
+    /// The digests of the replicas of these groups; of all groups if none is named. If it is to go
+    /// deep, every replica reads its bodies too.
+    pub(super) async fn verify_groups(&self, wanted: &[u64], deep: bool) -> Vec<v1::AdminVerified> {
         let groups: Vec<(u64, Vec<u64>)> = {
             let view = self.service().view().read();
             view.groups()
@@ -37,7 +45,17 @@ impl AdminServer {
         let checks = groups
             .into_iter()
             .map(|(group, nodes)| self.verify_group(group, nodes));
-        futures_util::future::join_all(checks).await
+        let mut verified = futures_util::future::join_all(checks).await;
+        if deep {
+            // One group after the other: all nodes read at once, and serve beside it.
+            for group in &mut verified {
+                let id = group.group;
+                let probes = group.replicas.iter_mut();
+                let probes = probes.map(|reply| probe(self.service(), id, reply));
+                futures_util::future::join_all(probes).await;
+            }
+        }
+        verified
     }
 
     /// The digest of every replica of a group at one index, where that can be had: replicas go on
@@ -73,37 +91,74 @@ impl AdminServer {
     }
 }
 
+/// Reads all bodies of a replica, and tells which are bad.
+async fn probe(service: &Service, group: u64, reply: &mut v1::AdminDigestReply) {
+    let mut after = Bytes::new();
+    loop {
+        let call = Call::Probe {
+            after: after.clone(),
+        };
+        let probed = match ask(service, reply.node, group, call, PROBE_WAIT).await {
+            Ok(Answer::Probed { probed, .. }) => probed,
+            Ok(_) => return reply.error = "unexpected answer".into(),
+            Err(why) => return reply.error = why,
+        };
+        reply.bodies += probed.bodies;
+        reply.body_bytes += probed.bytes;
+        let room = BAD_BODIES_TOLD.saturating_sub(reply.bad.len());
+        let bad = probed.bad.into_iter().take(room);
+        reply.bad.extend(bad.map(|(id, why)| v1::AdminBadBody {
+            term: id.term,
+            index: id.index,
+            why,
+        }));
+        match probed.next {
+            Some(next) => after = next,
+            None => return,
+        }
+    }
+}
+
+/// Asks the replica of a group on a node.
+async fn ask(
+    service: &Service,
+    node: u64,
+    group: u64,
+    call: Call,
+    wait: Duration,
+) -> Result<Answer, String> {
+    let router = service.router();
+    let asked = async {
+        if node == service.node() {
+            router.local().answer(GroupId(group), call).await
+        } else {
+            router.remote().ask(node, GroupId(group), call).await
+        }
+    };
+    match tokio::time::timeout(wait, asked).await {
+        Ok(answer) => answer.map_err(|failure| failure.to_string()),
+        Err(_) => Err("no answer in time".into()),
+    }
+}
+
 /// The digest of the replica of `group` on `node`, asked over the store service.
 pub(super) async fn digest_of(service: &Service, node: u64, group: u64) -> v1::AdminDigestReply {
     let mut reply = v1::AdminDigestReply {
         node,
         ..v1::AdminDigestReply::default()
     };
-    let call = Call::Digest;
-    let asked = async {
-        if node == service.node() {
-            service.router().local().answer(GroupId(group), call).await
-        } else {
-            service
-                .router()
-                .remote()
-                .ask(node, GroupId(group), call)
-                .await
-        }
-    };
-    match tokio::time::timeout(ADMIN_WAIT, asked).await {
-        Ok(Ok(Answer::Digest {
+    match ask(service, node, group, Call::Digest, ADMIN_WAIT).await {
+        Ok(Answer::Digest {
             replica,
             index,
             digest,
-        })) => {
+        }) => {
             reply.replica = replica;
             reply.applied_index = index;
             reply.digest = digest.to_vec().into();
         }
-        Ok(Ok(_)) => reply.error = "unexpected answer".into(),
-        Ok(Err(failure)) => reply.error = failure.to_string(),
-        Err(_) => reply.error = "no answer in time".into(),
+        Ok(_) => reply.error = "unexpected answer".into(),
+        Err(why) => reply.error = why,
     }
     reply
 }

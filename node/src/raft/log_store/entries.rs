@@ -1,14 +1,15 @@
-//! What the replica asks of Raft's log: where bodies lie, and what became of them.
+//! What replicas ask of the log: where entries lie.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use openraft::EntryPayload;
-use seglog::Place;
+use seglog::{Place, RecordAt, Written};
 
-use super::super::convert;
-use super::super::types::Entry;
 use super::LogStore;
-use crate::replica::{BodyPlace, Entries, Logged};
+use crate::raft::convert;
+use crate::raft::types::Entry;
+use crate::replica::{BodyPlace, Entries, LogId, Logged};
 
 impl Entries for LogStore {
     fn body(&self, index: u64, term: u64) -> Option<BodyPlace> {
@@ -32,7 +33,9 @@ impl Entries for LogStore {
         let (place, checksum) = {
             let state = self.shared.state.lock();
             let slot = state.slot(index).filter(|slot| slot.term == term)?;
-            let (place, checksum) = slot.written?;
+            let Written {
+                place, checksum, ..
+            } = slot.written?;
             if slot.skip > 0 {
                 return Some(Logged {
                     place,
@@ -42,15 +45,14 @@ impl Entries for LogStore {
             }
             (place, checksum)
         };
-        // Found at open: only the payload says how long its command is.
-        let head = self
-            .shared
-            .log
-            .read_range(place, 0..convert::HEAD_BYTES.min(place.length));
-        if matches!(head, Err(seglog::Error::Freed { .. })) && !self.lies_at(index, term, place) {
+        // Found at open: only the payload says how long its command is. Read whole, so that what
+        // it says is as it was written.
+        let payload = self.shared.log.read(place, Some(checksum));
+        let freed = matches!(payload, Err(seglog::Error::Freed { .. }));
+        if freed && !self.lies_at(index, term, place) {
             return self.place(index, term);
         }
-        let skip = convert::skip_from_head(&head.ok()?)?;
+        let skip = convert::skip_from_head(&payload.ok()?)?;
         if let Some(slot) = self.shared.state.lock().slot_mut(index)
             && slot.term == term
         {
@@ -78,23 +80,51 @@ impl Entries for LogStore {
         let state = self.shared.state.lock();
         let slot = state.slot(index).filter(|slot| slot.term == term);
         slot.and_then(|slot| slot.written)
-            .is_some_and(|(written, _)| written == place)
+            .is_some_and(|written| written.place == place)
     }
 
     fn moved(&self, index: u64, term: u64, from: Place, to: Place) {
         let mut state = self.shared.state.lock();
         let slot = state.slot_mut(index).filter(|slot| slot.term == term);
-        if let Some((place, _)) = slot.and_then(|slot| slot.written.as_mut())
-            && *place == from
+        if let Some(written) = slot.and_then(|slot| slot.written.as_mut())
+            && written.place == from
         {
-            *place = to;
+            written.place = to;
+            state.unread.remove(&index);
         }
     }
 
     fn count_bytes(&self, by_segment: &mut BTreeMap<u64, u64>) {
         let state = self.shared.state.lock();
-        for (place, _) in state.slots.iter().filter_map(|slot| slot.written) {
+        for Written { place, .. } in state.slots.iter().filter_map(|slot| slot.written) {
             *by_segment.entry(place.segment).or_default() += place.record_bytes();
         }
+    }
+
+    fn record(&self, index: u64, term: u64) -> Option<RecordAt> {
+        let state = self.shared.state.lock();
+        let slot = state.slot(index).filter(|slot| slot.term == term)?;
+        slot.record(self.shared.replica, index)
+    }
+
+    fn records_in(&self, segment: u64, offsets: Range<u64>) -> Vec<RecordAt> {
+        let state = self.shared.state.lock();
+        let slots = (state.first..).zip(&state.slots);
+        let records = slots.filter_map(|(index, slot)| slot.record(self.shared.replica, index));
+        let lies = |record: &RecordAt| {
+            let at = u64::from(record.place.record_offset());
+            record.place.segment == segment && offsets.contains(&at)
+        };
+        records.filter(lies).collect()
+    }
+
+    fn take_damaged(&self) -> Vec<LogId> {
+        let mut state = self.shared.state.lock();
+        let untold = std::mem::take(&mut state.untold).into_iter();
+        let id = |index| {
+            let term = state.slot(index)?.term;
+            Some(LogId { term, index })
+        };
+        untold.filter_map(id).collect()
     }
 }

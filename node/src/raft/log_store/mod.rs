@@ -6,36 +6,39 @@
 //! one task, and `seglog` keeps it.
 //!
 //! Read on: `slots` for what is kept of each entry, `entries` for what the replica asks, `purge`
-//! for which entries may go.
+//! for which entries may go, `holes` for entries that are damaged.
 
 mod entries;
+mod holes;
 mod purge;
 mod slots;
 
+pub use holes::Holes;
 pub use purge::Needs;
 
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds, RangeInclusive};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt, future, stream};
+use futures_util::{Stream, TryStreamExt, stream};
 use openraft::EntryPayload;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use parking_lot::Mutex;
 use prost::Message;
 use proto::v1;
-use seglog::{Kind, Record, RecoveredReplica, ReplicaId, Sync};
+use seglog::{Damage, Kind, Record, RecordAt, RecoveredReplica, ReplicaId, Sync, Written};
 use tokio::sync::oneshot;
 
 use super::convert;
-use super::limits::{BODY_INLINE_MAX, READ_BYTES_MAX};
+use super::limits::{BODY_INLINE_MAX, MEND_PAUSE, MEND_WAIT, READ_BYTES_MAX};
 use super::types::{Body, Entry, RaftLogId, Types, Vote, log_id, raft_log_id};
 use crate::budget::Share;
 use crate::replica::{Entries as _, LogId};
 
-use slots::{Slot, State};
+use slots::State;
 
 /// The log of one replica. Clones share it.
 #[derive(Clone)]
@@ -59,18 +62,22 @@ impl Drop for Shared {
 }
 
 impl LogStore {
-    /// The log of `replica` as `recovered` found it; `recent` is what the entries that all groups
-    /// of the node hold in memory may take.
+    /// The log of `replica` as `recovered` found it, among the damage of the whole log; `recent` is
+    /// what the entries that all groups of the node hold in memory may take. Ask
+    /// [`LogStore::holes`] before it is used.
     ///
     /// # Errors
     ///
-    /// When a vote or commit record cannot be understood, or entries are missing in between.
+    /// When a vote or commit record cannot be understood.
     pub fn open(
         log: seglog::Log,
         replica: ReplicaId,
         recovered: Option<&RecoveredReplica>,
+        damage: &[Damage],
         recent: Arc<Share>,
     ) -> io::Result<Self> {
+        let records = damage.iter().filter_map(|damage| damage.record);
+        let damaged: Vec<RecordAt> = records.filter(|record| record.replica == replica).collect();
         let mut state = State::default();
         if let Some(found) = recovered {
             state.vote = found.vote.as_ref().map(decode_vote).transpose()?;
@@ -84,20 +91,16 @@ impl LogStore {
                 .purged
                 .map(|(term, index)| raft_log_id(LogId { term, index }));
             state.first = state.purged.as_ref().map_or(0, |id| id.index + 1);
-            for entry in &found.entries {
-                let expected = state.first + state.slots.len() as u64;
-                if entry.index != expected {
-                    return Err(io::Error::new(
+            state.list(found, &damaged);
+            if found.vote_lost {
+                let votes = damaged.iter().filter(|record| record.kind == Kind::Vote);
+                let term = votes.map(|record| record.term).max();
+                state.vote_lost = Some(term.ok_or_else(|| {
+                    io::Error::new(
                         io::ErrorKind::InvalidData,
-                        format!("entry {expected} of replica {} is missing", replica.0),
-                    ));
-                }
-                state.slots.push_back(Slot {
-                    term: entry.term,
-                    written: Some((entry.place, entry.checksum)),
-                    skip: 0,
-                    held: None,
-                });
+                        "a vote of no known term is lost",
+                    )
+                })?);
             }
             state.held_from = state.first + state.slots.len() as u64;
         }
@@ -182,13 +185,17 @@ impl LogStore {
         from.max(state.first)..to.min(state.next())
     }
 
-    fn entries(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
+    /// Entries of a range, at least one; fewer than there are before one that cannot be read.
+    fn entries(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<Entry>, Unread> {
         let mut entries = Vec::new();
         let mut bytes = 0;
         let mut index = from;
         while index < to && (bytes < bytes_max || entries.is_empty()) {
-            let Some(entry) = self.entry(index)? else {
-                break;
+            let entry = match self.entry(index) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(Unread::Damaged(_)) if !entries.is_empty() => break,
+                Err(error) => return Err(error),
             };
             if let EntryPayload::Normal(proposal) = &entry.payload {
                 bytes += proposal.command.len() + proposal.body.len() as usize;
@@ -200,7 +207,7 @@ impl LogStore {
     }
 
     /// One entry, from memory or from the log; a larger body stays where it is.
-    fn entry(&self, index: u64) -> io::Result<Option<Entry>> {
+    fn entry(&self, index: u64) -> Result<Option<Entry>, Unread> {
         let (id, place, checksum) = {
             let state = self.shared.state.lock();
             let Some(slot) = state.slot(index) else {
@@ -209,7 +216,9 @@ impl LogStore {
             if let Some(entry) = &slot.held {
                 return Ok(Some(entry.clone()));
             }
-            let (place, checksum) = slot.written.ok_or_else(|| {
+            let Written {
+                place, checksum, ..
+            } = slot.written.ok_or_else(|| {
                 io::Error::other(format!("entry {index} is neither held nor written"))
             })?;
             (
@@ -226,9 +235,17 @@ impl LogStore {
             Err(seglog::Error::Freed { .. }) if !self.lies_at(index, id.term, place) => {
                 return self.entry(index);
             }
-            read => read.map_err(io::Error::other)?,
+            Err(error) => {
+                let mut state = self.shared.state.lock();
+                if state.unread.insert(index) {
+                    tracing::warn!(replica = self.shared.replica.0, %id, %error, "entry not read");
+                }
+                state.untold.insert(index);
+                return Err(Unread::Damaged(error));
+            }
+            Ok(payload) => payload,
         };
-        let mut entry = convert::entry_from_log(id, &payload)?;
+        let mut entry = convert::entry_from_log(id, &payload).map_err(io::Error::from)?;
         if let EntryPayload::Normal(proposal) = &mut entry.payload
             && proposal.body.len() > BODY_INLINE_MAX as u64
         {
@@ -244,6 +261,18 @@ impl LogStore {
         Ok(Some(entry))
     }
 
+    /// An entry with its body, for another replica; `None` if it is not listed. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn whole_entry(&self, id: LogId) -> io::Result<Option<v1::PeerEntry>> {
+        let entry = self.entry(id.index)?;
+        let entry = entry.filter(|entry| log_id(&entry.log_id) == id);
+        let wire = entry.map(|entry| convert::entry_to_wire(&entry, &self.shared.log));
+        wire.transpose().map_err(io::Error::other)
+    }
+
     /// The log has written `entries`: from now on they can be read from there.
     fn written(&self, ids: &[LogId], written: &[seglog::Written]) {
         let mut state = self.shared.state.lock();
@@ -251,7 +280,7 @@ impl LogStore {
             if let Some(slot) = state.slot_mut(id.index)
                 && slot.term == id.term
             {
-                slot.written = Some((record.place, record.checksum));
+                slot.written = Some(*record);
             }
         }
         let (recent, noted) = (&self.shared.recent, state.noted_bytes as u64);
@@ -270,6 +299,30 @@ impl LogStore {
     }
 }
 
+/// Why an entry was not read.
+#[derive(Debug)]
+enum Unread {
+    /// Its record is damaged; somebody was told.
+    Damaged(seglog::Error),
+    /// Anything else.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Unread> for io::Error {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Damaged(error) => Self::other(error),
+            Unread::Io(error) => error,
+        }
+    }
+}
+
 fn decode_vote(bytes: &Bytes) -> io::Result<Vote> {
     let wire = v1::PeerVote::decode(bytes.clone()).map_err(io::Error::other)?;
     Ok(convert::vote_from_wire(&wire))
@@ -281,10 +334,21 @@ impl RaftLogReader<Types> for LogStore {
         range: RB,
     ) -> io::Result<Vec<Entry>> {
         let Range { start, end } = self.listed(&range);
-        self.entries(start, end, usize::MAX)
+        let mut entries = Vec::new();
+        let mut next = start;
+        while next < end {
+            let piece = self.entries(next, end, usize::MAX)?;
+            if piece.is_empty() {
+                break;
+            }
+            next += piece.len() as u64;
+            entries.extend(piece);
+        }
+        Ok(entries)
     }
 
-    // In pieces: what waits to be applied may be more than fits into memory.
+    // In pieces: what waits to be applied may be more than fits into memory. A damaged entry is
+    // waited for: it is mended from another replica.
     async fn entries_stream<RB: RangeBounds<u64> + Clone + Debug + Send>(
         &mut self,
         range: RB,
@@ -292,17 +356,56 @@ impl RaftLogReader<Types> for LogStore {
         let Range { start, end } = self.listed(&range);
         let store = self.clone();
         let pieces = stream::try_unfold(start, move |from| {
-            let piece = store.entries(from, end, READ_BYTES_MAX);
-            future::ready(piece.map(|entries| {
+            let store = store.clone();
+            async move {
+                let give_up = Instant::now() + MEND_WAIT;
+                let entries = loop {
+                    match store.entries(from, end, READ_BYTES_MAX) {
+                        Err(Unread::Damaged(_)) if Instant::now() < give_up => {
+                            tokio::time::sleep(MEND_PAUSE).await;
+                        }
+                        read => break read?,
+                    }
+                };
                 let next = from + entries.len() as u64;
-                (from < next).then(|| (stream::iter(entries.into_iter().map(Ok)), next))
-            }))
+                let piece = stream::iter(entries.into_iter().map(Ok));
+                Ok::<_, io::Error>((from < next).then_some((piece, next)))
+            }
         });
         pieces.try_flatten()
     }
 
+    // Without reading entries: the slots know their terms.
+    async fn get_key_log_ids(
+        &mut self,
+        range: RangeInclusive<RaftLogId>,
+    ) -> io::Result<Vec<RaftLogId>> {
+        let state = self.shared.state.lock();
+        let mut ids: Vec<RaftLogId> = Vec::new();
+        for index in range.start().index..=range.end().index {
+            let Some(slot) = state.slot(index) else { break };
+            let id = raft_log_id(LogId {
+                term: slot.term,
+                index,
+            });
+            match ids.last_mut() {
+                Some(last) if last.leader_id == id.leader_id => *last = id,
+                _ => ids.push(id),
+            }
+        }
+        Ok(ids)
+    }
+
+    // What is damaged is not sent, and does not stop the group: until it is mended, or purged, the
+    // follower hears heartbeats.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.entries(start, end, READ_BYTES_MAX)
+        match self.entries(start, end, READ_BYTES_MAX) {
+            Err(Unread::Damaged(_)) => {
+                tokio::time::sleep(MEND_PAUSE).await;
+                Ok(Vec::new())
+            }
+            read => Ok(read?),
+        }
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -410,6 +513,7 @@ impl RaftLogStorage<Types> for LogStore {
                 state.forget(slot);
             }
             state.held_from = state.held_from.min(state.next());
+            state.unread.split_off(&keep);
             self.note_held(&mut state);
         }
         self.write_in_order(vec![self.record(
@@ -433,6 +537,8 @@ impl RaftLogStorage<Types> for LogStore {
             }
             state.first = upto.index + 1;
             state.held_from = state.held_from.max(state.first);
+            let first = state.first;
+            state.unread = state.unread.split_off(&first);
             state.purged = Some(upto);
             self.note_held(&mut state);
         }

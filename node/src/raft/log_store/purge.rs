@@ -22,7 +22,7 @@ impl LogStore {
     pub fn kept(&self) -> (u64, u64) {
         let state = self.shared.state.lock();
         let written = state.slots.iter().filter_map(|slot| slot.written);
-        let bytes = written.map(|(place, _)| u64::from(place.length)).sum();
+        let bytes = written.map(|at| u64::from(at.place.length)).sum();
         (state.slots.len() as u64, bytes)
     }
 
@@ -36,7 +36,11 @@ impl LogStore {
         let mut upto = None;
         for index in (state.first..=last).rev() {
             let slot = state.slot(index)?;
-            let bytes = slot.written.map_or(0, |(place, _)| u64::from(place.length));
+            let bytes = slot.written.map_or(0, |at| u64::from(at.place.length));
+            // Damaged: no follower can be served from here.
+            if state.unread.contains(&index) {
+                return Some(upto.unwrap_or(index));
+            }
             if upto.is_none() {
                 kept += bytes;
                 entries += 1;

@@ -1,13 +1,13 @@
 //! What is kept of each entry: the entry itself for a while, and where it lies.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use openraft::EntryPayload;
-use seglog::Place;
+use seglog::{Kind, RecordAt, RecoveredReplica, ReplicaId, Written};
 
-use super::super::convert;
-use super::super::limits::{RECENT_BYTES_MAX, RECENT_BYTES_MIN};
-use super::super::types::{Entry, RaftLogId, Vote, held_bytes, raft_log_id};
+use crate::raft::convert;
+use crate::raft::limits::{RECENT_BYTES_MAX, RECENT_BYTES_MIN};
+use crate::raft::types::{Entry, RaftLogId, Vote, held_bytes, raft_log_id};
 use crate::replica::LogId;
 
 /// What is known of a replica's log.
@@ -27,19 +27,88 @@ pub(super) struct State {
     pub noted_bytes: usize,
     /// Below this index no slot holds its entry.
     pub held_from: u64,
+    /// Entries that could not be read, and are not mended.
+    pub unread: BTreeSet<u64>,
+    /// Those of which nobody was told yet.
+    pub untold: BTreeSet<u64>,
+    /// The term of a vote that was written and is damaged: it is not known whom it was for.
+    pub vote_lost: Option<u64>,
 }
 
 /// One entry of the log.
 pub(super) struct Slot {
     pub term: u64,
-    /// Where the log wrote it, and the payload's checksum.
-    pub written: Option<(Place, u32)>,
+    /// Where the log wrote it. With `held` empty too, nothing is known of the entry: the replica is
+    /// not started before it is.
+    pub written: Option<Written>,
     /// Bytes of the payload that precede the body; 0 for entries without one.
     pub skip: u32,
     pub held: Option<Entry>,
 }
 
+impl Slot {
+    /// Its record, wherever it lies now.
+    pub fn record(&self, replica: ReplicaId, index: u64) -> Option<RecordAt> {
+        let Written {
+            position,
+            place,
+            checksum,
+        } = self.written?;
+        Some(RecordAt {
+            replica,
+            kind: Kind::Entry,
+            term: self.term,
+            index,
+            first: false,
+            last: false,
+            position,
+            place,
+            checksum,
+            moved: false,
+        })
+    }
+}
+
 impl State {
+    /// Takes up the entries that the log lists, and what is known of those that are damaged.
+    pub fn list(&mut self, found: &RecoveredReplica, damaged: &[RecordAt]) {
+        let listed = found.entries.iter().map(|entry| Written {
+            position: entry.position,
+            place: entry.place,
+            checksum: entry.checksum,
+        });
+        let ids = found.entries.iter().map(|entry| (entry.index, entry.term));
+        let mut known: BTreeMap<u64, (u64, Written)> = BTreeMap::new();
+        for record in damaged.iter().filter(|record| record.kind == Kind::Entry) {
+            let written = Written {
+                position: record.position,
+                place: record.place,
+                checksum: record.checksum,
+            };
+            let kept = known.entry(record.index).or_insert((record.term, written));
+            if kept.1.position < written.position {
+                *kept = (record.term, written);
+            }
+        }
+        known.extend(
+            ids.zip(listed)
+                .map(|((index, term), at)| (index, (term, at))),
+        );
+        let last = found.entries.last().map(|entry| entry.index);
+        let next = last.max(found.last).map_or(self.first, |last| last + 1);
+        let mut term = self.purged.as_ref().map_or(0, |id| id.leader_id.term);
+        for index in self.first..next {
+            let slot = known.get(&index);
+            term = slot.map_or(term, |(term, _)| *term);
+            self.slots.push_back(Slot {
+                term,
+                written: slot.map(|(_, written)| *written),
+                skip: 0,
+                held: None,
+            });
+        }
+    }
+
     pub fn next(&self) -> u64 {
         self.first + self.slots.len() as u64
     }

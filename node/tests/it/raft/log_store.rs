@@ -40,7 +40,8 @@ impl Rig {
         assert!(recovered.damage.is_empty(), "{:?}", recovered.damage);
         let found = recovered.replicas.get(&REPLICA);
         let recent = Share::new("recent", 16 << 20);
-        let store = LogStore::open(log.clone(), REPLICA, found, Arc::clone(&recent)).unwrap();
+        let shared = Arc::clone(&recent);
+        let store = LogStore::open(log.clone(), REPLICA, found, &[], shared).unwrap();
         Self {
             disk,
             log,

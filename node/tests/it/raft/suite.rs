@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt, stream};
@@ -48,9 +49,10 @@ impl StoreBuilder<Types, LogStore, Contiguous, Running> for Builder {
         let writing = Some(WriterThread::start(writer));
         let indexes = Arc::new(SledIndexes::open(directory.path(), 1 << 20).unwrap());
         let opening = Opening::new(GROUP, REPLICA, log.clone(), indexes, Arc::new(KeyValue));
-        let replica = open(opening, None).unwrap();
+        let replica = open(&opening, None).unwrap();
         replica.attach(Arc::new(Elsewhere));
-        let store = LogStore::open(log, REPLICA, None, Share::new("recent", 1 << 20)).unwrap();
+        let recent = Share::new("recent", 1 << 20);
+        let store = LogStore::open(log, REPLICA, None, &[], recent).unwrap();
         Ok((
             Running {
                 writing,
@@ -86,6 +88,18 @@ impl Entries for Elsewhere {
     fn moved(&self, _: u64, _: u64, _: seglog::Place, _: seglog::Place) {}
 
     fn count_bytes(&self, _: &mut BTreeMap<u64, u64>) {}
+
+    fn record(&self, _: u64, _: u64) -> Option<seglog::RecordAt> {
+        None
+    }
+
+    fn records_in(&self, _: u64, _: Range<u64>) -> Vec<seglog::RecordAt> {
+        Vec::new()
+    }
+
+    fn take_damaged(&self) -> Vec<LogId> {
+        Vec::new()
+    }
 }
 
 /// The machine, and before an entry that does not follow the last one as many blank entries as are

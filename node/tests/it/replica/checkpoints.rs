@@ -118,7 +118,7 @@ fn members_are_kept() {
     rig.checkpoint();
     let found = recovered(&rig);
     let again = open(
-        Opening::new(
+        &Opening::new(
             GROUP,
             REPLICA,
             rig.log.clone(),
@@ -155,6 +155,18 @@ impl node::replica::Entries for AllWritten {
     fn moved(&self, _: u64, _: u64, _: seglog::Place, _: seglog::Place) {}
 
     fn count_bytes(&self, _: &mut BTreeMap<u64, u64>) {}
+
+    fn record(&self, _: u64, _: u64) -> Option<seglog::RecordAt> {
+        None
+    }
+
+    fn records_in(&self, _: u64, _: std::ops::Range<u64>) -> Vec<seglog::RecordAt> {
+        Vec::new()
+    }
+
+    fn take_damaged(&self) -> Vec<LogId> {
+        Vec::new()
+    }
 }
 
 /// A base holds all rows; the runs before it are no longer needed, those above it stay.
@@ -191,7 +203,7 @@ fn bases_hold_everything() {
             index.clone(),
             Arc::new(KeyValue),
         );
-        let rebuilt = open(opening, Some(&found)).unwrap();
+        let rebuilt = open(&opening, Some(&found)).unwrap();
         assert_eq!(rebuilt.digest(), rig.replica.digest());
     }
     assert!(bases > 3);
@@ -278,7 +290,7 @@ fn one_sync_for_all() {
                 Arc::new(KeyValue),
             )
         };
-        let replica = open(opening, None).unwrap();
+        let replica = open(&opening, None).unwrap();
         replica.attach(Arc::new(AllWritten));
         let command = Bytes::from(format!("put group {group}"));
         let entry = Applying::Command {
@@ -324,7 +336,7 @@ async fn room_is_made() {
         bounds,
         ..Opening::new(GROUP, REPLICA, log, indexes, machine)
     };
-    let replica = open(opening, None).unwrap();
+    let replica = open(&opening, None).unwrap();
     replica.attach(Arc::new(AllWritten));
     keeper.add(replica.clone());
     let writing = WriterThread::start(writer);

@@ -280,7 +280,7 @@ fn a_damaged_log_is_not_hidden() {
             Arc::new(MemoryIndexes::new()),
             Arc::new(super::rig::KeyValue),
         );
-        node::replica::open(opening, Some(found)).map(|replica| replica.digest())
+        node::replica::open(&opening, Some(found)).map(|replica| replica.digest())
     };
     assert!(matches!(opened(rig, Some(0)), Err(Fault::Store(_))));
 }

@@ -86,8 +86,8 @@ fn others_go_on() {
         Opening::new(GroupId(group), ReplicaId(group), log, indexes, machine)
     };
     let (one, two) = (
-        open(opening(1), None).unwrap(),
-        open(opening(2), None).unwrap(),
+        open(&opening(1), None).unwrap(),
+        open(&opening(2), None).unwrap(),
     );
     apply(&one, 1, "fault").unwrap_err();
     assert_eq!(apply(&two, 1, "put a 1").unwrap(), "1 rows");
@@ -148,7 +148,7 @@ fn hints_follow_what_is_visible() {
             machine,
         )
     };
-    let replica = open(opening, None).unwrap();
+    let replica = open(&opening, None).unwrap();
     assert_eq!(apply(&replica, 1, "put a 1\nput due 9").unwrap(), "2 rows");
     assert_eq!(replica.next_due(), Some(u64::from(b'9')));
     apply(&replica, 2, "fault").unwrap_err();

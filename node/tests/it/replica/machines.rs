@@ -42,7 +42,7 @@ impl Bench {
             bounds: tight(),
             ..Opening::new(GROUP, REPLICA, log.clone(), indexes.clone(), machine)
         };
-        let replica = open(opening, recovered.replicas.get(&REPLICA)).unwrap();
+        let replica = open(&opening, recovered.replicas.get(&REPLICA)).unwrap();
         let raft = Arc::new(RaftLog::default());
         replica.attach(raft.clone());
         Self {

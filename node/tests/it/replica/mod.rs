@@ -14,6 +14,7 @@ mod faults;
 mod fixtures;
 mod index;
 mod machines;
+mod mending;
 mod rebuild;
 pub mod rig;
 mod snapshots;

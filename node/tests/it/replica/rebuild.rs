@@ -43,7 +43,7 @@ fn rows_per_second() {
         indexes("first"),
         Arc::new(KeyValue),
     );
-    let replica = open(opening, None).unwrap();
+    let replica = open(&opening, None).unwrap();
     let raft = Arc::new(RaftLog::default());
     replica.attach(raft.clone());
     let value = "v".repeat(VALUE_BYTES);
@@ -74,7 +74,7 @@ fn rows_per_second() {
     let (log, _writer, recovered) = open_log();
     let opening = Opening::new(GROUP, REPLICA, log, indexes("second"), Arc::new(KeyValue));
     let began = Instant::now();
-    let rebuilt = open(opening, recovered.replicas.get(&REPLICA)).unwrap();
+    let rebuilt = open(&opening, recovered.replicas.get(&REPLICA)).unwrap();
     let took = began.elapsed();
     assert_eq!(rebuilt.digest(), before);
     println!(

@@ -1,6 +1,7 @@
 //! A replica with a tiny machine, on a log on a simulated disk, and the model it is held against.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -16,7 +17,9 @@ use node::replica::{
 use parking_lot::Mutex;
 use rows::{Digest, END, Fault, Rows, Staged};
 use seglog::sim::SimDisk;
-use seglog::{Log, Options, Place, Record, Recovered, ReplicaId, Sync, Writer};
+use seglog::{
+    Kind, Log, Options, Place, Position, Record, RecordAt, Recovered, ReplicaId, Sync, Writer,
+};
 
 pub const GROUP: GroupId = GroupId(7);
 pub const REPLICA: ReplicaId = ReplicaId(70);
@@ -178,7 +181,7 @@ pub struct Entry {
 }
 
 /// Payload: length of the command, command, body.
-fn payload(entry: &Entry) -> Bytes {
+pub fn payload(entry: &Entry) -> Bytes {
     let mut payload = BytesMut::new();
     payload.put_u32(entry.command.len() as u32);
     payload.put_slice(&entry.command);
@@ -205,6 +208,28 @@ pub struct RaftLog {
 struct Slot {
     entry: Entry,
     logged: Option<Logged>,
+    position: Position,
+}
+
+impl Slot {
+    fn record(&self) -> Option<RecordAt> {
+        let Logged {
+            place, checksum, ..
+        } = self.logged?;
+        let LogId { term, index } = self.entry.id;
+        Some(RecordAt {
+            replica: REPLICA,
+            kind: Kind::Entry,
+            term,
+            index,
+            first: false,
+            last: false,
+            position: self.position,
+            place,
+            checksum,
+            moved: false,
+        })
+    }
 }
 
 impl RaftLog {
@@ -213,6 +238,7 @@ impl RaftLog {
         let slot = Slot {
             entry: entry.clone(),
             logged: None,
+            position: Position(0),
         };
         self.slots.lock().insert(entry.id.index, slot);
         let (raft, id, skip) = (Arc::clone(self), entry.id, skip_of(entry));
@@ -222,8 +248,11 @@ impl RaftLog {
                 && let Some(slot) = raft.slots.lock().get_mut(&id.index)
             {
                 let seglog::Written {
-                    place, checksum, ..
+                    place,
+                    checksum,
+                    position,
                 } = written[0];
+                slot.position = position;
                 slot.logged = Some(Logged {
                     place,
                     checksum,
@@ -280,6 +309,26 @@ impl Entries for RaftLog {
         for Logged { place, .. } in self.slots.lock().values().filter_map(|slot| slot.logged) {
             *by_segment.entry(place.segment).or_default() += place.record_bytes();
         }
+    }
+
+    fn record(&self, index: u64, term: u64) -> Option<RecordAt> {
+        let slots = self.slots.lock();
+        let slot = slots.get(&index);
+        slot.filter(|slot| slot.entry.id.term == term)?.record()
+    }
+
+    fn records_in(&self, segment: u64, offsets: Range<u64>) -> Vec<RecordAt> {
+        let slots = self.slots.lock();
+        let records = slots.values().filter_map(Slot::record);
+        let lies = |record: &RecordAt| {
+            let at = u64::from(record.place.record_offset());
+            record.place.segment == segment && offsets.contains(&at)
+        };
+        records.filter(lies).collect()
+    }
+
+    fn take_damaged(&self) -> Vec<LogId> {
+        Vec::new()
     }
 
     fn place(&self, index: u64, term: u64) -> Option<Logged> {
@@ -341,8 +390,20 @@ impl Rig {
         bounds: Bounds,
         term: u64,
     ) -> Result<Self, Fault> {
-        let (log, writer, recovered) = seglog::open(Arc::new(disk.clone()), options()).unwrap();
-        assert!(recovered.damage.is_empty(), "{:?}", recovered.damage);
+        let opened = seglog::open(Arc::new(disk.clone()), options()).unwrap();
+        assert!(opened.2.damage.is_empty(), "{:?}", opened.2.damage);
+        Self::open_on(opened, machine, disk, indexes, bounds, term)
+    }
+
+    /// The same on a log that may be damaged where nobody needs it.
+    pub fn open_on(
+        (log, writer, recovered): (Log, Writer, Recovered),
+        machine: Arc<dyn Machine>,
+        disk: SimDisk,
+        indexes: Arc<dyn Indexes>,
+        bounds: Bounds,
+        term: u64,
+    ) -> Result<Self, Fault> {
         let opening = Opening {
             bounds,
             ..Opening::new(
@@ -353,7 +414,7 @@ impl Rig {
                 Arc::clone(&machine),
             )
         };
-        let replica = open(opening, recovered.replicas.get(&REPLICA))?;
+        let replica = open(&opening, recovered.replicas.get(&REPLICA))?;
         let raft = Arc::new(RaftLog::default());
         replica.attach(raft.clone());
         let (entries, model) = (Vec::new(), Model::default());
@@ -397,6 +458,7 @@ impl Rig {
             let slot = Slot {
                 entry: entry.clone(),
                 logged: Some(logged),
+                position: at.position,
             };
             self.raft.slots.lock().insert(id.index, slot);
             if applied.is_none_or(|applied| applied.index < id.index) {

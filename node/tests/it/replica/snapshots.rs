@@ -214,7 +214,7 @@ fn bodies_come_along() {
     disk.crash(|_| false);
     let (log, _, recovered) = seglog::open(Arc::new(disk), options()).unwrap();
     let opening = Opening::new(GROUP, REPLICA, log, indexes, Arc::new(KeyValue));
-    let reopened = open(opening, recovered.replicas.get(&REPLICA)).unwrap();
+    let reopened = open(&opening, recovered.replicas.get(&REPLICA)).unwrap();
     for (id, body) in &bodies {
         assert_eq!(reopened.entry_body(*id).unwrap(), *body);
     }
@@ -495,7 +495,7 @@ fn reopen(disk: &seglog::sim::SimDisk, indexes: Arc<MemoryIndexes>) -> (Option<L
         seglog::open(Arc::new(disk.clone()), super::rig::options()).unwrap();
     let machine = Arc::new(super::rig::KeyValue);
     let opening = node::replica::Opening::new(super::rig::GROUP, REPLICA, log, indexes, machine);
-    node::replica::open(opening, found.replicas.get(&REPLICA))
+    node::replica::open(&opening, found.replicas.get(&REPLICA))
         .unwrap()
         .digest()
 }

@@ -1,0 +1,151 @@
+//! Harm done to files: bits that flip, bytes that are gone.
+//!
+//! Of the segment that is being written only the block at its beginning is touched. The limit of
+//! what a log can tell stands in the manual: damage that is confined to the last batch looks like a
+//! torn tail; and a lost header there may have been a vote, so the replicas of the node are out of
+//! service until they are replaced. Sealed segments, spares and the index may be hurt anywhere.
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use rand::Rng;
+
+/// What kind of file is harmed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A sealed segment, anywhere that it holds something.
+    Sealed,
+    /// The last bytes of a sealed segment, where its index is.
+    SealedEnd,
+    /// The block with which a segment begins, of the one that is being written too.
+    Block,
+    /// A spare segment.
+    Spare,
+    /// The index.
+    Index,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Sealed,
+        Self::SealedEnd,
+        Self::Block,
+        Self::Spare,
+        Self::Index,
+    ];
+}
+
+/// Bytes of a segment's end in which its index lies.
+const END_BYTES: u64 = 4096;
+
+/// Bytes of a segment's beginning that are its block for sure.
+const BLOCK_BYTES: u64 = 48;
+
+/// Most bytes that are overwritten at a place.
+const CUT_BYTES_MAX: u64 = 512;
+
+/// Harms one place in the data directory of a node; says what was done, or nothing if there is no
+/// such file.
+///
+/// # Errors
+///
+/// When files cannot be read or written.
+pub fn harm(data: &Path, kind: Kind, rng: &mut impl Rng) -> anyhow::Result<Option<String>> {
+    let log = data.join("log");
+    let segments = files(&log, "seg")?;
+    let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+    let candidates = match kind {
+        Kind::Sealed | Kind::SealedEnd => sealed.to_vec(),
+        Kind::Block => segments.clone(),
+        Kind::Spare => files(&log, "spare")?,
+        Kind::Index => files(&data.join("index"), "")?,
+    };
+    if candidates.is_empty() {
+        return Ok(None);
+    }
+    let path = &candidates[rng.random_range(0..candidates.len())];
+    let length = fs::metadata(path)?.len();
+    if length == 0 {
+        return Ok(None);
+    }
+    let range = match kind {
+        Kind::SealedEnd => length.saturating_sub(END_BYTES)..length,
+        Kind::Block => 0..BLOCK_BYTES.min(length),
+        Kind::Sealed | Kind::Spare | Kind::Index => 0..length,
+    };
+    let at = rng.random_range(range);
+    let done = match rng.random_range(0..4) {
+        // A file that ends too soon; a segment that is being written must not be told from here.
+        0 if matches!(kind, Kind::SealedEnd | Kind::Index) => {
+            let file = fs::OpenOptions::new().write(true).open(path)?;
+            file.set_len(at)?;
+            format!("cut at {at} of {length}")
+        }
+        1 if kind != Kind::Block => {
+            let bytes = rng.random_range(1..=CUT_BYTES_MAX).min(length - at);
+            overwrite(path, at, &vec![0; usize::try_from(bytes)?])?;
+            format!("{bytes} zeros at {at}")
+        }
+        _ => {
+            let mut byte = [0];
+            let mut file = fs::File::open(path)?;
+            file.seek(SeekFrom::Start(at))?;
+            file.read_exact(&mut byte)?;
+            byte[0] ^= 1 << rng.random_range(0..8);
+            overwrite(path, at, &byte)?;
+            format!("a bit at {at}")
+        }
+    };
+    Ok(Some(format!("{kind:?} {}: {done}", path.display())))
+}
+
+fn overwrite(path: &Path, at: u64, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).open(path)?;
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(bytes)?;
+    Ok(())
+}
+
+/// The files of a folder, and those in its folders, of which the name ends so; in order.
+fn files(folder: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    if !folder.exists() {
+        return Ok(found);
+    }
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path, extension)?);
+        } else if extension.is_empty() || path.to_string_lossy().contains(extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Harms so many places, of all kinds in turn; says what was done.
+///
+/// # Errors
+///
+/// When files cannot be read or written, or there are none to harm.
+pub fn harm_many(
+    data: &Path,
+    kinds: &[Kind],
+    places: u32,
+    rng: &mut impl Rng,
+) -> anyhow::Result<Vec<String>> {
+    let mut done = Vec::new();
+    let mut tries = 0;
+    while done.len() < places as usize {
+        let kind = kinds[tries % kinds.len()];
+        done.extend(harm(data, kind, rng)?);
+        tries += 1;
+        ensure!(tries < 100 * places as usize, "there is nothing to harm");
+    }
+    Ok(done)
+}

@@ -1,0 +1,123 @@
+//! A node whose disk lies: `rookery-chaos flips`.
+//!
+//! Bits flip and bytes go in every kind of file of one node, while it is down and while it runs,
+//! again and again under load. It must notice, serve nothing of it, and have it again from the
+//! others: at the end every body is read on every replica and compared with its row.
+
+use anyhow::{Context, ensure};
+use tokio::time::{Instant, sleep};
+
+use super::stage::{Setting, Stage, seconds};
+use crate::harm::{Kind, harm_many};
+use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
+use crate::load::{Crowd, Load};
+use crate::mail::message::Sizes;
+use crate::nemesis::{Campaign, wait_for_load};
+use crate::report::{Demands, Ending};
+use crate::seed;
+
+/// What can be chosen.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What every scenario is told.
+    pub setting: Setting,
+    /// How many places are harmed.
+    pub places: u32,
+    /// How many of them between two starts of the node.
+    pub places_per_round: u32,
+    /// Operations between two rounds.
+    pub operations: u64,
+    /// How many clients there are.
+    pub crowd: Crowd,
+}
+
+/// More of the large messages than usual, so that segments are filled soon.
+pub const SIZES: Sizes = Sizes {
+    large_per_mille: 60,
+};
+
+/// The node that is harmed.
+const VICTIM: u64 = 2;
+
+/// Runs it and judges.
+///
+/// # Errors
+///
+/// When the cluster does not heal, or damage is left.
+pub async fn run(options: &Options) -> anyhow::Result<Ending> {
+    let began = Instant::now();
+    let stage = Stage::set(&options.setting).await?;
+    let cluster = &stage.cluster;
+    let node = cluster.nodes().into_iter().find(|node| node.id == VICTIM);
+    let data = node.context("there is no such node")?.data_dir;
+    let mut rng = seed::generator(options.setting.seed, "flips", 0);
+    let load = Load::start(&stage.scene, options.crowd);
+    let mut campaign = Campaign::default();
+    let (mut harmed, mut mended) = (0, 0);
+    let mut rounds = 0;
+    while harmed < options.places {
+        wait_for_load(cluster, &stage.scene.recorder, options.operations).await?;
+        let places = options.places_per_round.min(options.places - harmed);
+        // Some of it while the node runs, in what is written no more; the rest while it is down.
+        let live = places / 4;
+        let mut done = Vec::new();
+        if sealed(cluster).await? {
+            done = harm_many(&data, &[Kind::Sealed], live, &mut rng)?;
+        }
+        mended += scrub(cluster).await?;
+        cluster.kill(VICTIM, Vec::new()).await?;
+        campaign.kills += 1;
+        let down = places - u32::try_from(done.len())?;
+        done.extend(harm_many(&data, &Kind::ALL, down, &mut rng)?);
+        harmed += u32::try_from(done.len())?;
+        rounds += 1;
+        for what in &done {
+            println!("harmed: {what}");
+        }
+        cluster.start(VICTIM).await?;
+        cluster.answers(VICTIM).await?;
+        cluster.settle().await?;
+        mended += scrub(cluster).await?;
+        println!(
+            "{harmed} places harmed, {mended} records mended after {}",
+            seconds(began.elapsed())
+        );
+    }
+    load.stop().await?;
+    cluster.settle().await?;
+    scrub(cluster).await?;
+    let bad = cluster.verify_deep().await?;
+    ensure!(bad.is_empty(), "bodies are bad: {}", bad.join("; "));
+    println!("all bodies are as their rows say, on all replicas");
+    let demands = Demands {
+        kills: rounds,
+        full: 0,
+        operations: u64::from(rounds) * options.operations,
+    };
+    stage.conclude(&demands, &campaign).await
+}
+
+/// Whether the node has a segment that is written no more.
+async fn sealed(cluster: &crate::cluster::Cluster) -> anyhow::Result<bool> {
+    let storage = cluster.storage(VICTIM).await?;
+    Ok(storage.segments.iter().any(|segment| segment.sealed))
+}
+
+/// Has the node read its whole log, and waits until all that it found is mended; answers how much
+/// that was since the node started.
+async fn scrub(cluster: &crate::cluster::Cluster) -> anyhow::Result<u64> {
+    let pass = cluster.scrub(VICTIM).await?;
+    let deadline = Instant::now() + SETTLE_WAIT;
+    loop {
+        cluster.check_processes().await?;
+        let scrubbed = cluster.storage(VICTIM).await?.scrubbed.unwrap_or_default();
+        if scrubbed.passes >= pass && scrubbed.open == 0 {
+            return Ok(scrubbed.mended);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "the node does not mend its log: {scrubbed:?}"
+        );
+        sleep(LOOK_EVERY).await;
+    }
+}
