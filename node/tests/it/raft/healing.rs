@@ -190,7 +190,7 @@ impl Fetch for Others {
     }
 }
 
-const GIVE_ENTRIES: Others = Others {
+static GIVE_ENTRIES: Others = Others {
     entries: true,
     snapshot: Mutex::new(None),
 };
