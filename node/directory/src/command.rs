@@ -93,6 +93,9 @@ pub enum Command {
         from: NodeId,
         to: NodeId,
     },
+    /// A replica is damaged beyond mending: the others shall put it out. Once they have, a node that
+    /// can take one gets another in its place.
+    RetireReplica { group: GroupId, replica: ReplicaId },
 }
 
 impl Command {
@@ -120,6 +123,7 @@ impl Command {
             Self::ReplaceNode { .. } => "ReplaceNode",
             Self::DrainNode { .. } => "DrainNode",
             Self::MoveReplica { .. } => "MoveReplica",
+            Self::RetireReplica { .. } => "RetireReplica",
         }
     }
 }

@@ -193,13 +193,13 @@ impl View {
             .filter_map(move |group| Some((group, group.replica_on(node)?)))
     }
 
-    /// The replicas of the directory that shall vote: on active nodes, those that do before those
-    /// that do not, up to [`limits::DIRECTORY_VOTERS_MAX`].
+    /// The replicas of the directory that shall vote: on active nodes and not retired, those that do
+    /// before those that do not, up to [`limits::DIRECTORY_VOTERS_MAX`].
     #[must_use]
     pub fn directory_voters(&self) -> Vec<ReplicaId> {
         let active = |replica: &&Replica| {
             let node = self.nodes.get(&replica.node);
-            node.is_some_and(|node| node.state == NodeState::Active)
+            !replica.leaving && node.is_some_and(|node| node.state == NodeState::Active)
         };
         let placed = self.groups.get(&GroupId::DIRECTORY);
         let replicas = placed.map_or(&[][..], |group| &group.replicas);

@@ -955,7 +955,7 @@ pub struct DirectoryEnvelope {
 pub struct DirectoryCommand {
     #[prost(
         oneof = "directory_command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
     )]
     pub kind: ::core::option::Option<directory_command::Kind>,
 }
@@ -1003,6 +1003,8 @@ pub mod directory_command {
         DrainNode(super::DirectoryDrainNode),
         #[prost(message, tag = "20")]
         MoveReplica(super::DirectoryMoveReplica),
+        #[prost(message, tag = "21")]
+        RetireReplica(super::DirectoryRetireReplica),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1158,6 +1160,13 @@ pub struct DirectoryMoveReplica {
     pub from: u64,
     #[prost(uint64, tag = "3")]
     pub to: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DirectoryRetireReplica {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(uint64, tag = "2")]
+    pub replica: u64,
 }
 /// The answer to a command.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -63,10 +63,36 @@ impl<R: Rows> Machine<'_, '_, R> {
         replica: ReplicaId,
     ) -> Result<Outcome, Stop> {
         let mut group = self.group(id)?;
-        if group.replica(replica).is_some() {
+        if let Some(leaving) = group.replica(replica).map(|found| found.leaving) {
             check_not_last_voter(&group, replica)?;
             group.replicas.retain(|kept| kept.id != replica);
+            if leaving {
+                self.replenish(&mut group)?;
+            }
             self.put_placement(group)?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn retire_replica(
+        &mut self,
+        id: GroupId,
+        replica: ReplicaId,
+    ) -> Result<Outcome, Stop> {
+        let mut group = self.group(id)?;
+        let stays = |voter: &Replica| voter.id != replica && !voter.leaving;
+        let some_stay = group.voters().any(stays);
+        let retired = group.replicas.iter_mut().find(|found| found.id == replica);
+        match retired {
+            Some(retired) if !retired.leaving => {
+                if !some_stay {
+                    return Err(Rejection::LastVoter.into());
+                }
+                retired.leaving = true;
+                self.put_placement(group)?;
+            }
+            // It is on its way out already, or gone.
+            _ => {}
         }
         Ok(Outcome::Done)
     }

@@ -127,6 +127,7 @@ impl<'a, 'b, R: Rows> Machine<'a, 'b, R> {
             Command::ReplaceNode { old, new } => self.replace_node(*old, new),
             Command::DrainNode { node, shrink } => self.drain_node(*node, *shrink),
             Command::MoveReplica { group, from, to } => self.move_replica(*group, *from, *to),
+            Command::RetireReplica { group, replica } => self.retire_replica(*group, *replica),
         }
     }
 

@@ -262,18 +262,7 @@ impl<R: Rows> Machine<'_, '_, R> {
         let mut groups: Vec<Group> = self.table(Table::Groups)?;
         groups.retain(|group| group.id != GroupId::DIRECTORY);
         for group in &mut groups {
-            while group.staying().count() < wanted
-                && group.replicas.len() < limits::PARTITION_REPLICAS_MAX
-                && let Some(to) = loads.lightest(|node| group.replica_on(*node).is_none())
-            {
-                loads.nodes.entry(to).or_default().replicas += 1;
-                let id = self.next_replica();
-                group.replicas.push(Replica {
-                    id,
-                    node: to,
-                    role: Role::Learner,
-                    leaving: false,
-                });
+            if self.fill(group, wanted, &mut loads) {
                 self.put_placement(group.clone())?;
             }
         }
@@ -292,6 +281,37 @@ impl<R: Rows> Machine<'_, '_, R> {
             self.move_one(group, replica, Some(to))?;
         }
         Ok(())
+    }
+
+    /// Gives a partition that has lost a replica another one, if a node can take it. The directory
+    /// has one on every node: whoever leads it sees to that.
+    pub(super) fn replenish(&mut self, group: &mut Group) -> Result<(), Stop> {
+        if group.id != GroupId::DIRECTORY {
+            let wanted = self.cluster()?.replicas as usize;
+            let mut loads = self.loads(Some(group.id))?;
+            loads.count(group);
+            self.fill(group, wanted, &mut loads);
+        }
+        Ok(())
+    }
+
+    /// New replicas on the least loaded nodes, until as many stay as are wanted; whether there are
+    /// any.
+    fn fill(&mut self, group: &mut Group, wanted: usize, loads: &mut Loads) -> bool {
+        let had = group.replicas.len();
+        while group.staying().count() < wanted
+            && group.replicas.len() < limits::PARTITION_REPLICAS_MAX
+            && let Some(node) = loads.lightest(|node| group.replica_on(*node).is_none())
+        {
+            loads.nodes.entry(node).or_default().replicas += 1;
+            group.replicas.push(Replica {
+                id: self.next_replica(),
+                node,
+                role: Role::Learner,
+                leaving: false,
+            });
+        }
+        group.replicas.len() > had
     }
 
     /// What the active nodes carry, without one group.

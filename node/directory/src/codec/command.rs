@@ -110,6 +110,10 @@ fn asked(command: &Command) -> Asked {
                 to: to.0,
             })
         }
+        Command::RetireReplica { group, replica } => {
+            let (group, replica) = (group.0, replica.0);
+            Asked::RetireReplica(wire::DirectoryRetireReplica { group, replica })
+        }
     }
 }
 
@@ -187,6 +191,10 @@ fn command(asked: Asked) -> Result<Command, Malformed> {
             replica: ReplicaId(it.replica),
         },
         Asked::MarkLearner(it) => Command::MarkLearner {
+            group: GroupId(it.group),
+            replica: ReplicaId(it.replica),
+        },
+        Asked::RetireReplica(it) => Command::RetireReplica {
             group: GroupId(it.group),
             replica: ReplicaId(it.replica),
         },

@@ -54,6 +54,7 @@ kinds! { commands: Command {
     Init JoinNode UpdateNode ActivateNode RemoveNode PlaceReplica MarkVoter MarkLearner
     RemoveReplica PlacePartitions CreateAccount SetPassword LockAccount DeleteAccount
     FinishOperation SetSetting RaiseFeatureLevel ReplaceNode DrainNode MoveReplica
+    RetireReplica
 } }
 kinds! { outcomes: Outcome { Done Placed AccountMade OperationBegun Rejected } }
 kinds! { rejections: Rejection {
@@ -256,6 +257,7 @@ fn samples() -> Vec<Command> {
             from: node,
             to: NodeId(4),
         },
+        Command::RetireReplica { group, replica },
     ]
 }
 

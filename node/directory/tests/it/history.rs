@@ -57,6 +57,8 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(node, shrink)| Command::DrainNode { node, shrink }),
         2 => (group(), node(), node())
             .prop_map(|(group, from, to)| Command::MoveReplica { group, from, to }),
+        2 => (group(), replica())
+            .prop_map(|(group, replica)| Command::RetireReplica { group, replica }),
     ]
 }
 

@@ -25,7 +25,7 @@ macro_rules! scripts {
 
 scripts! {
     accounts delete_while_creating drain feature_level init moves names nodes partitions placement
-    repeats replace settings spread
+    repeats replace retire settings spread
 }
 
 #[derive(Default)]
@@ -171,6 +171,10 @@ fn parse(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Command, Box<dyn
         "drain" => Command::DrainNode {
             node: NodeId(number(args)?),
             shrink: args.take_key("shrink").is_some(),
+        },
+        "retire" => Command::RetireReplica {
+            group: GroupId(number(args)?),
+            replica: ReplicaId(number(args)?),
         },
         "move" => Command::MoveReplica {
             group: GroupId(number(args)?),
