@@ -107,7 +107,7 @@ pub enum Kind {
     /// a file of its name. Made by [`Cleaner`](crate::Cleaner); of no replica.
     Freed = 11,
     /// The body of an entry that this log never had, brought from another replica; `term` and
-    /// `index` are the entry's. Never listed: who appended it knows its place.
+    /// `index` are the entry's. An open does not list it: who appended it knows its place.
     Body = 12,
 }
 

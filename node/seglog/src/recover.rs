@@ -135,7 +135,7 @@ pub enum What {
 /// and marks).
 #[derive(Clone, Default, Debug, Eq, PartialEq)]
 pub struct Records {
-    /// Entries, rows and base records, copies too, in the order of their places. Payloads were
+    /// Entries, bodies, rows and base records, copies too, in the order of their places. Payloads were
     /// not read.
     pub records: Vec<RecordAt>,
     /// What was found damaged when the segment was sealed, or now if it had to be scanned.

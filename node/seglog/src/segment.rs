@@ -13,7 +13,7 @@ use crate::record::{Kind, Position};
 /// Whether records of this kind stand in the index. The effects of the others are in the state
 /// with which the next segment opens.
 pub(crate) fn is_indexed(kind: Kind) -> bool {
-    matches!(kind, Kind::Entry | Kind::Rows | Kind::Base)
+    matches!(kind, Kind::Entry | Kind::Rows | Kind::Base | Kind::Body)
 }
 
 /// The last segment of the log.

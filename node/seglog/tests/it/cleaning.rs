@@ -151,6 +151,35 @@ fn a_segment_without_life_is_freed() {
     assert_eq!(rig.recovered.damage, []);
 }
 
+/// Whoever appended the body of an entry knows where it lies; the log has to know it too, or it
+/// would take what is needed for dead.
+#[test]
+fn bodies_without_an_entry_are_kept() {
+    let mut rig = Rig::new();
+    let bodies = (1..=6).map(|at| Record::body(ONE, (1, at), vec![body(1, at, 700)]));
+    let written = rig.write(bodies.collect());
+    roll(&mut rig, 3);
+    let first = rig.log.records(1).unwrap();
+    let places = |range: std::ops::Range<usize>| written[range].iter().map(|it| it.place);
+    let in_first = places(0..6).filter(|place| place.segment == 1).count();
+    let found = first.records.iter().map(|record| record.place);
+    assert!(in_first > 3 && found.eq(places(0..in_first)));
+    let refs = Refs::to(&[written[1].clone()]);
+    let mut cleaner = Cleaner::new(rig.log.clone());
+    let cleaned = clean(&mut rig, &mut cleaner, &refs);
+    drop(cleaner);
+    assert!(freed(&cleaned).contains(&1));
+    let moved = *refs.places.lock().unwrap().first().unwrap();
+    assert_ne!(moved, written[1].place);
+    let (read, expected) = (rig.log.read(moved, None).unwrap(), body(1, 2, 700));
+    assert_eq!(read, expected);
+    // A copy is listed too.
+    roll(&mut rig, 3);
+    let rig = rig.crash();
+    let records = rig.log.records(moved.segment).unwrap().records;
+    assert!(records.iter().any(|record| record.place == moved));
+}
+
 #[test]
 fn segments_tell_what_they_hold() {
     let mut rig = Rig::new();

@@ -25,7 +25,7 @@ struct Story {
     durable: usize,
     /// Some acts refer to bodies or clean.
     cleaning: bool,
-    /// All entries that were ever appended.
+    /// All entries and bodies that were ever appended.
     truth: BTreeMap<Id, Bytes>,
     /// The operation of the disk before the first segment was cleaned.
     cleaned_at: Option<u64>,
@@ -88,7 +88,7 @@ impl Story {
         newest: &Arc<Mutex<Position>>,
     ) {
         for record in &records {
-            if record.kind == Kind::Entry {
+            if matches!(record.kind, Kind::Entry | Kind::Body) {
                 let id = (record.replica, record.index, record.term);
                 self.truth.insert(id, record.payload.concat().into());
             }

@@ -102,6 +102,9 @@ impl Model {
                 .collect(),
             11 => vec![Record::base(id, (1, base), act.kind < 128, payload(size))],
             12 if act.kind > 220 => vec![Record::end(id)],
+            12 if act.kind > 100 => {
+                vec![Record::body(id, (self.stamp, choice), payload(size))]
+            }
             12 => vec![Record {
                 kind: Kind::Pad,
                 ..Record::vote(id, mark())

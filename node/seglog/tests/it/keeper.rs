@@ -14,7 +14,7 @@ use crate::history::{Act, Deed, Model};
 /// Replica, index and term of an entry.
 pub type Id = (ReplicaId, u64, u64);
 
-/// A body: an entry that is needed whether or not the log lists it.
+/// A body: an entry that is needed whether or not the log lists it, or what never was one.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Body {
     pub place: Place,
@@ -106,7 +106,17 @@ impl Keeper {
     pub fn written(&self, records: &[Record], written: &[Written]) {
         let inner = &mut *self.inner();
         for (record, written) in records.iter().zip(written) {
-            let payload = record.payload.concat().into();
+            let payload: Bytes = record.payload.concat().into();
+            let of_one = |body: &&Id| body.0 == record.replica;
+            let known = inner.bodies.keys().filter(of_one).count();
+            if record.kind == Kind::Body && known < BODIES_MAX {
+                let id = (record.replica, record.index, record.term);
+                let body = Body {
+                    place: written.place,
+                    checksum: crc32c::crc32c(&payload),
+                };
+                inner.bodies.insert(id, body);
+            }
             let listed = (payload, written.place);
             inner.listed.insert(written.position, listed);
         }
