@@ -1,9 +1,10 @@
 //! Harm done to files: bits that flip, bytes that are gone.
 //!
-//! Of the segment that is being written only the block at its beginning is touched. The limit of
-//! what a log can tell stands in the manual: damage that is confined to the last batch looks like a
-//! torn tail; and a lost header there may have been a vote, so the replicas of the node are out of
-//! service until they are replaced. Sealed segments, spares and the index may be hurt anywhere.
+//! Of the segment that is being written only the first half is touched: damage that is confined to
+//! the last batch looks like a torn tail, which is the limit of what a log can tell, and stands in
+//! the manual. A header that is lost there may have been a vote, so the replicas of the node are
+//! retired, and others take their places. Sealed segments, spares and the index may be hurt
+//! anywhere.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -21,6 +22,8 @@ pub enum Kind {
     SealedEnd,
     /// The block with which a segment begins, of the one that is being written too.
     Block,
+    /// What was written long ago of the segment that is being written.
+    Active,
     /// A spare segment.
     Spare,
     /// The index.
@@ -29,10 +32,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Sealed,
         Self::SealedEnd,
         Self::Block,
+        Self::Active,
         Self::Spare,
         Self::Index,
     ];
@@ -44,22 +48,43 @@ const END_BYTES: u64 = 4096;
 /// Bytes of a segment's beginning that are its block for sure.
 const BLOCK_BYTES: u64 = 48;
 
+/// What must be written of the active segment before it is harmed, bytes: more than a batch.
+const ACTIVE_BYTES_MIN: u64 = 1 << 20;
+
+/// Bytes that are overwritten in the active segment: no record of usual mail is so long, so one of
+/// the headers goes.
+const ACTIVE_CUT_BYTES: u64 = 64 << 10;
+
 /// Most bytes that are overwritten at a place.
 const CUT_BYTES_MAX: u64 = 512;
 
-/// Harms one place in the data directory of a node; says what was done, or nothing if there is no
-/// such file.
+/// What is harmed.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// The data directory of a node.
+    pub data: PathBuf,
+    /// The number of the segment that was being written not long ago, and how many bytes it had.
+    pub active: (u64, u64),
+}
+
+/// Harms one place; says what was done, or nothing if there is no such file.
 ///
 /// # Errors
 ///
 /// When files cannot be read or written.
-pub fn harm(data: &Path, kind: Kind, rng: &mut impl Rng) -> anyhow::Result<Option<String>> {
+pub fn harm(disk: &Disk, kind: Kind, rng: &mut impl Rng) -> anyhow::Result<Option<String>> {
+    let Disk { data, active } = disk;
     let log = data.join("log");
     let segments = files(&log, "seg")?;
     let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
     let candidates = match kind {
         Kind::Sealed | Kind::SealedEnd => sealed.to_vec(),
         Kind::Block => segments.clone(),
+        Kind::Active => {
+            let name = format!("{:016x}.seg", active.0);
+            let last = segments.last().filter(|last| last.ends_with(&name));
+            last.cloned().into_iter().collect()
+        }
         Kind::Spare => files(&log, "spare")?,
         Kind::Index => files(&data.join("index"), "")?,
     };
@@ -74,6 +99,8 @@ pub fn harm(data: &Path, kind: Kind, rng: &mut impl Rng) -> anyhow::Result<Optio
     let range = match kind {
         Kind::SealedEnd => length.saturating_sub(END_BYTES)..length,
         Kind::Block => 0..BLOCK_BYTES.min(length),
+        Kind::Active if active.1 < ACTIVE_BYTES_MIN => return Ok(None),
+        Kind::Active => BLOCK_BYTES..active.1 / 2,
         Kind::Sealed | Kind::Spare | Kind::Index => 0..length,
     };
     let at = rng.random_range(range);
@@ -83,6 +110,11 @@ pub fn harm(data: &Path, kind: Kind, rng: &mut impl Rng) -> anyhow::Result<Optio
             let file = fs::OpenOptions::new().write(true).open(path)?;
             file.set_len(at)?;
             format!("cut at {at} of {length}")
+        }
+        0..3 if kind == Kind::Active => {
+            let bytes = ACTIVE_CUT_BYTES;
+            overwrite(path, at, &vec![0; usize::try_from(bytes)?])?;
+            format!("{bytes} zeros at {at}")
         }
         1 if kind != Kind::Block => {
             let bytes = rng.random_range(1..=CUT_BYTES_MAX).min(length - at);
@@ -134,7 +166,7 @@ fn files(folder: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
 ///
 /// When files cannot be read or written, or there are none to harm.
 pub fn harm_many(
-    data: &Path,
+    disk: &Disk,
     kinds: &[Kind],
     places: u32,
     rng: &mut impl Rng,
@@ -143,7 +175,7 @@ pub fn harm_many(
     let mut tries = 0;
     while done.len() < places as usize {
         let kind = kinds[tries % kinds.len()];
-        done.extend(harm(data, kind, rng)?);
+        done.extend(harm(disk, kind, rng)?);
         tries += 1;
         ensure!(tries < 100 * places as usize, "there is nothing to harm");
     }

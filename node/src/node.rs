@@ -47,6 +47,8 @@ pub struct Node {
     log: seglog::Log,
     /// What the log held of replicas when it was opened; they are taken out as they start.
     recovered: Mutex<BTreeMap<ReplicaId, Arc<RecoveredReplica>>>,
+    /// Replicas whose life has ended: none of them starts again, whatever an old directory says.
+    ended: Mutex<BTreeSet<ReplicaId>>,
     /// What the open of the log found damaged.
     damage: Vec<Damage>,
     indexes: Arc<dyn Indexes>,
@@ -200,6 +202,7 @@ impl Node {
             service,
             groups,
             log,
+            ended: Mutex::new(ids(&recovered.replicas, true).collect()),
             recovered: Mutex::new(unended(recovered.replicas)),
             damage: recovered.damage,
             indexes,
@@ -263,6 +266,15 @@ impl Node {
         let view = self.view.read();
         let found = view.node(NodeId(node));
         found.is_some_and(|found| found.state == directory::NodeState::Removed)
+    }
+
+    /// The cluster knows this node, which knows nothing: it may have voted what it forgot.
+    fn refuse_to_begin_anew(&self) {
+        let id = self.config.node.id;
+        (self.on_fatal)(format!(
+            "the data directory is empty, but the cluster knows node {id}: a node that lost its \
+             data comes back under another number (rookery node replace {id} NEW --peer ..)"
+        ));
     }
 
     /// What this node tells the directory about itself.
@@ -369,11 +381,7 @@ impl Gate for Node {
         let view = self.view.read();
         if self.book.directory_replica().is_none() {
             // A node is welcomed before any replica speaks to it: this one has voted before.
-            (self.on_fatal)(format!(
-                "the data directory is empty, but the cluster knows node {}: a node that lost its \
-                 data comes back under another number (rookery node replace {} NEW --peer ..)",
-                self.config.node.id, self.config.node.id
-            ));
+            self.refuse_to_begin_anew();
             return false;
         }
         match view.replica(directory::ReplicaId(replica)) {
@@ -400,14 +408,29 @@ impl Gate for Node {
             }
             let id = hex(&request.cluster);
             let known = self.book.identity.lock().cluster.clone();
-            if let Some(known) = known {
-                return if known.id == id && known.directory_replica == request.replica {
-                    Ok(())
-                } else {
-                    Err(Status::failed_precondition(
-                        "this node belongs to another cluster",
-                    ))
-                };
+            match known {
+                None if request.renews => {
+                    self.refuse_to_begin_anew();
+                    return Err(Status::failed_precondition("this node has no data"));
+                }
+                None => {}
+                Some(known) if known.id != id => {
+                    let why = "this node belongs to another cluster";
+                    return Err(Status::failed_precondition(why));
+                }
+                Some(known) if known.directory_replica == request.replica => return Ok(()),
+                // Only what is lost makes room, and for one that came after it.
+                Some(Membership {
+                    directory_replica: old,
+                    ..
+                }) if !request.renews
+                    || request.replica < old
+                    || !self.groups.health().is_lost(request.node, old) =>
+                {
+                    let why = "this node has a replica of the directory";
+                    return Err(Status::failed_precondition(why));
+                }
+                Some(_) => {}
             }
             let peers = request
                 .peers
@@ -425,7 +448,8 @@ impl Gate for Node {
             };
             self.book.join(membership).map_err(internal)?;
             self.founded.notify_one();
-            tracing::info!(cluster = hex(&request.cluster), "joined a cluster");
+            let (cluster, replica) = (hex(&request.cluster), request.replica);
+            tracing::info!(cluster, replica, "welcomed by a cluster");
             Ok(())
         })
     }
@@ -434,11 +458,11 @@ impl Gate for Node {
 impl Usher for Node {
     fn welcome(
         &self,
-        node: u64,
-        peer: String,
+        node: directory::Node,
         replica: u64,
     ) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + '_>> {
         Box::pin(async move {
+            let (id, peer) = (node.id.0, node.addresses.peer);
             let request = {
                 let view = self.view.read();
                 let cluster = view
@@ -461,13 +485,14 @@ impl Usher for Node {
                     .collect();
                 v1::WelcomeRequest {
                     cluster: cluster.id.to_vec().into(),
-                    node,
+                    node: id,
                     replica,
                     peers,
+                    renews: node.state != directory::NodeState::Joining,
                 }
             };
             let welcome = async {
-                let channel = self.tls.dial(&peer, node).await?;
+                let channel = self.tls.dial(&peer, id).await?;
                 let mut client = v1::peer_client::PeerClient::new(channel);
                 client.welcome(request).await?;
                 anyhow::Ok(())

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use tokio::time::{Instant, sleep};
 
 use super::stage::{Setting, Stage, seconds};
-use crate::harm::{Kind, harm_many};
+use crate::harm::{Disk, Kind, harm_many};
 use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
 use crate::load::{Crowd, Load};
 use crate::mail::message::Sizes;
@@ -61,14 +61,22 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         // Some of it while the node runs, in what is written no more; the rest while it is down.
         let live = places / 4;
         let mut done = Vec::new();
-        if sealed(cluster).await? {
-            done = harm_many(&data, &[Kind::Sealed], live, &mut rng)?;
+        let segments = cluster.storage(VICTIM).await?.segments;
+        let mut disk = Disk {
+            data: data.clone(),
+            active: (0, 0),
+        };
+        if segments.iter().any(|segment| segment.sealed) {
+            done = harm_many(&disk, &[Kind::Sealed], live, &mut rng)?;
         }
         mended += scrub(cluster).await?;
+        let segments = cluster.storage(VICTIM).await?.segments;
+        let active = segments.last().context("a log has a segment")?;
+        disk.active = (active.number, active.bytes);
         cluster.kill(VICTIM, Vec::new()).await?;
         campaign.kills += 1;
         let down = places - u32::try_from(done.len())?;
-        done.extend(harm_many(&data, &Kind::ALL, down, &mut rng)?);
+        done.extend(harm_many(&disk, &Kind::ALL, down, &mut rng)?);
         harmed += u32::try_from(done.len())?;
         rounds += 1;
         for what in &done {
@@ -95,12 +103,6 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         operations: u64::from(rounds) * options.operations,
     };
     stage.conclude(&demands, &campaign).await
-}
-
-/// Whether the node has a segment that is written no more.
-async fn sealed(cluster: &crate::cluster::Cluster) -> anyhow::Result<bool> {
-    let storage = cluster.storage(VICTIM).await?;
-    Ok(storage.segments.iter().any(|segment| segment.sealed))
 }
 
 /// Has the node read its whole log, and waits until all that it found is mended; answers how much

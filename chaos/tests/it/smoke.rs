@@ -7,7 +7,7 @@ use chaos::mail::message::Sizes;
 use chaos::process;
 use chaos::report::Ending;
 use chaos::scenario::stage::{Rounds, Setting};
-use chaos::scenario::{away, big, fsync_error, replace, run};
+use chaos::scenario::{away, big, flips, fsync_error, replace, run};
 
 /// One cluster at a time: they share the machine's cores and disk with all other tests.
 static ONE: Mutex<()> = Mutex::new(());
@@ -108,6 +108,27 @@ fn a_node_is_replaced() {
             crowd: Crowd::of(6),
         };
         let ending = replace::run(&options).await;
+        clean_or_kept(ending, dir);
+    });
+}
+
+/// L2, R1: bits flip and bytes go on one node, among them what nobody can tell any more; all of it
+/// is found and mended, or its replicas are replaced.
+#[test]
+fn bits_flip() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let options = flips::Options {
+            setting: Setting {
+                sizes: flips::SIZES,
+                ..setting(&dir, 7).await
+            },
+            places: 8,
+            places_per_round: 8,
+            operations: 150,
+            crowd: Crowd::of(6),
+        };
+        let ending = flips::run(&options).await;
         clean_or_kept(ending, dir);
     });
 }

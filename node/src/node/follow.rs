@@ -4,6 +4,9 @@
 //! back: a replica that it placed and does not name any more was put out. Of replicas that an
 //! earlier run of the process has left that is certain only once this node has heard what the
 //! directory's leader knows.
+//!
+//! A replica of which the log lost what nobody can tell does not start: this node says so to the
+//! others ([`crate::raft::Health`]), they put it out, and place another one, here or elsewhere.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use rows::Fault;
 use seglog::{RecoveredReplica, ReplicaId};
 
 use super::Node;
-use crate::raft::{Ailing, LogStore};
+use crate::raft::{Ailing, LogStore, is_lost};
 use crate::replica::directory::Directory;
 use crate::replica::partition::Partition;
 use crate::replica::{GroupId, Machine, Opening, Replica};
@@ -74,6 +77,12 @@ impl Node {
     /// `lonely` are groups that this node shall call to life, with the turns that it has waited.
     async fn follow(&self, lonely: &mut BTreeMap<GroupId, u32>) -> anyhow::Result<()> {
         if let Some(replica) = self.book.directory_replica() {
+            // One that was lost was retired, and has a successor. Nothing else of a log that lost
+            // so much runs, so nothing has yet been ended or begun by what the old one said.
+            let started = self.started.lock().await.get(&DIRECTORY).copied();
+            if let Some(old) = started.filter(|old| *old != replica) {
+                self.end(DIRECTORY, old).await?;
+            }
             self.start(DIRECTORY, replica).await?;
         }
         let own = NodeId(self.config.node.id);
@@ -128,7 +137,7 @@ impl Node {
     /// Opens a replica and starts its group; does nothing if it runs.
     pub(super) async fn start(&self, id: GroupId, replica: u64) -> anyhow::Result<()> {
         let mut started = self.started.lock().await;
-        if started.contains_key(&id) {
+        if started.contains_key(&id) || self.ended.lock().contains(&ReplicaId(replica)) {
             return Ok(());
         }
         let machine: Arc<dyn Machine> = if id == DIRECTORY {
@@ -151,13 +160,14 @@ impl Node {
         };
         // Kept until it runs: one that does not start must not start as an empty one.
         let recovered = self.recovered.lock().get(&ReplicaId(replica)).cloned();
-        if recovered.as_ref().is_some_and(|found| found.doubted) {
-            self.groups.note_ailing(id, &Ailing::Doubted);
+        let (found, damage) = (recovered.as_deref(), &self.damage);
+        if found.is_some_and(|found| is_lost(ReplicaId(replica), found, damage)) {
+            self.groups.note_ailing(id, &Ailing::Lost);
+            self.groups.health().set_lost(replica, true);
             started.insert(id, replica);
             return Ok(());
         }
         let (log, recent) = (self.log.clone(), Arc::clone(&self.budget.recent));
-        let (found, damage) = (recovered.as_deref(), &self.damage);
         let store = LogStore::open(log, ReplicaId(replica), found, damage, recent)?;
         let opened =
             tokio::task::spawn_blocking(move || open(&opening, recovered.as_deref())).await??;
@@ -215,6 +225,8 @@ impl Node {
         .await?
         .with_context(|| format!("the end of replica {}", replica.0))?;
         self.cleaning.ended(replica);
+        self.groups.health().set_lost(replica.0, false);
+        self.ended.lock().insert(replica);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 //!                             if that is not to be had, a checkpoint that holds them
 //!   entries that are applied  forgotten with a purge: the checkpoint holds what they did
 //!   a vote                    of a known term: bound by a vote for itself in the next one
-//!   nobody knows what         never: the replica must be replaced under a new id
+//!   nobody knows what         never: the replica is retired, and another one takes its place
 //! ```
 //!
 //! Until then the group neither votes, nor acknowledges, nor applies. A checkpoint of any replica
@@ -23,10 +23,10 @@ use crate::replica::{Fetch, LogId, Replica};
 /// Why a replica cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Ailing {
-    /// It may have voted, or acknowledged, what it does not know: it must be replaced under a new
-    /// replica id.
-    #[error("damaged: records are lost that may have been votes; it must be replaced")]
-    Doubted,
+    /// It may have voted, or acknowledged, what it does not know: another one takes its place, under
+    /// a new replica id.
+    #[error("lost: what it voted is damaged beyond mending; another one takes its place")]
+    Lost,
     /// The machine met a fault: no other copy helps (R3).
     #[error("stopped: {0}")]
     Stopped(Fault),
@@ -50,7 +50,7 @@ pub fn is_whole(replica: &Replica, store: &LogStore) -> bool {
 ///
 /// # Errors
 ///
-/// [`Ailing`]; but for [`Ailing::Doubted`] and [`Ailing::Stopped`], another try may do it.
+/// [`Ailing`]; but for [`Ailing::Lost`] and [`Ailing::Stopped`], another try may do it.
 pub fn heal(replica: &Arc<Replica>, store: &LogStore, fetch: &dyn Fetch) -> Result<(), Ailing> {
     match replica.fault() {
         None => {}

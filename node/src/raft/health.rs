@@ -11,7 +11,7 @@
 //! [`CONDITION_FRESH`] is known no more, except that a node that was full stays so until it says
 //! otherwise. Who is unknown is not judged: it is neither full, nor slow, nor wrong about the time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,7 @@ pub struct Condition {
 struct Heard {
     at: Instant,
     condition: Condition,
+    lost_replicas: BTreeSet<u64>,
 }
 
 /// How this node and the others are. One per node.
@@ -52,6 +53,8 @@ pub struct Health {
     /// Some node, this one or another, has no room for mail.
     somebody_is_full: AtomicBool,
     syncs: Mutex<Syncs>,
+    /// Replicas on this node that are damaged beyond mending.
+    lost_replicas: Mutex<BTreeSet<u64>>,
     others: Mutex<BTreeMap<u64, Heard>>,
 }
 
@@ -87,6 +90,7 @@ impl Health {
             takes_entries: AtomicBool::new(true),
             somebody_is_full: AtomicBool::new(false),
             syncs: Mutex::default(),
+            lost_replicas: Mutex::default(),
             others: Mutex::default(),
         }
     }
@@ -173,7 +177,29 @@ impl Health {
             takes_mail: own.takes_mail,
             sync_us: own.sync.map_or(0, micros),
             clock_ms: now_ms,
+            lost_replicas: self.lost_replicas.lock().iter().copied().collect(),
         }
+    }
+
+    /// Whether a replica on this node is damaged beyond mending.
+    pub fn set_lost(&self, replica: u64, lost: bool) {
+        let mut replicas = self.lost_replicas.lock();
+        if lost {
+            replicas.insert(replica);
+        } else {
+            replicas.remove(&replica);
+        }
+    }
+
+    /// Whether the replica on this or another node is damaged beyond mending, as that node said last.
+    #[must_use]
+    pub fn is_lost(&self, node: u64, replica: u64) -> bool {
+        if node == self.node {
+            return self.lost_replicas.lock().contains(&replica);
+        }
+        let others = self.others.lock();
+        let heard = others.get(&node);
+        heard.is_some_and(|heard| heard.lost_replicas.contains(&replica))
     }
 
     /// Another node said how it is, when it was `now_ms` here.
@@ -184,9 +210,13 @@ impl Health {
             sync: Some(Duration::from_micros(wire.sync_us)).filter(|time| !time.is_zero()),
             clock_ahead_ms: wire.clock_ms.wrapping_sub(now_ms).cast_signed(),
         };
-        let at = Instant::now();
+        let heard = Heard {
+            at: Instant::now(),
+            condition,
+            lost_replicas: wire.lost_replicas.iter().copied().collect(),
+        };
         let mut others = self.others.lock();
-        others.insert(node, Heard { at, condition });
+        others.insert(node, heard);
         self.look_for_full(&others);
     }
 
@@ -303,6 +333,7 @@ mod tests {
             takes_mail,
             sync_us: sync_ms * 1000,
             clock_ms: 1_000_000_u64.wrapping_add_signed(ahead_ms),
+            lost_replicas: Vec::new(),
         };
         health.heard(node, &wire, 1_000_000);
     }
@@ -395,6 +426,18 @@ mod tests {
         // Two against this one.
         hear(&health, 3, true, 3, 6_100);
         assert!(health.clock_is_off(1) && health.may_lead(2) && health.may_lead(3));
+    }
+
+    #[test]
+    fn what_is_lost_is_told() {
+        let (here, there) = (health(), Health::new(2, SEGMENT, RESERVE));
+        there.set_lost(7, true);
+        here.heard(2, &there.to_wire(0), 0);
+        assert!(here.is_lost(2, 7) && there.is_lost(2, 7));
+        assert!(!here.is_lost(2, 8) && !here.is_lost(1, 7) && !here.is_lost(3, 7));
+        there.set_lost(7, false);
+        here.heard(2, &there.to_wire(0), 0);
+        assert!(!here.is_lost(2, 7) && !there.is_lost(2, 7));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub use group::{Group, GroupError, GroupStatus};
 pub use groups::{Groups, OnFatal, Timing};
 pub use heal::{Ailing, heal};
 pub use health::{Condition, Health};
-pub use log_store::LogStore;
+pub use log_store::{LogStore, is_lost};
 pub use machine::sole_member;
 pub use peer::Peers;
 pub use serve::{CallerNode, Gate, PeerServer, PeerService};

@@ -1938,7 +1938,7 @@ pub struct PeerBody {
     pub body: ::prost::bytes::Bytes,
 }
 /// How a node is. A node keeps only the newest of each other one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PeerCondition {
     /// Bytes that its log can still take.
     #[prost(uint64, tag = "1")]
@@ -1952,6 +1952,9 @@ pub struct PeerCondition {
     /// Its clock, milliseconds since 1970.
     #[prost(uint64, tag = "4")]
     pub clock_ms: u64,
+    /// Replicas on it that are damaged beyond mending.
+    #[prost(uint64, repeated, tag = "5")]
+    pub lost_replicas: ::prost::alloc::vec::Vec<u64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EntriesRequest {
@@ -2013,6 +2016,9 @@ pub struct WelcomeRequest {
     pub replica: u64,
     #[prost(message, repeated, tag = "4")]
     pub peers: ::prost::alloc::vec::Vec<PeerAddress>,
+    /// The node has had one, which is lost: one that has not does not take it.
+    #[prost(bool, tag = "5")]
+    pub renews: bool,
 }
 /// Where a node of the cluster listens for its peers.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,9 +1,9 @@
-//! Entries that are damaged, and what is done about them before Raft may start.
+//! Entries and votes that are damaged, and what is done about them before Raft may start.
 
 use std::io;
 
 use openraft::storage::RaftLogStorage;
-use seglog::{Kind, RecordAt};
+use seglog::{Damage, Kind, RecordAt, RecoveredReplica, ReplicaId};
 
 use super::LogStore;
 use super::slots::Slot;
@@ -26,6 +26,20 @@ impl Holes {
         let known = self.known.iter().map(|record| record.index);
         known.chain(self.unknown.iter().copied()).max()
     }
+}
+
+/// Whether what the log holds of a replica is of no use to its group: nobody can tell what it may
+/// have voted.
+#[must_use]
+pub fn is_lost(replica: ReplicaId, found: &RecoveredReplica, damage: &[Damage]) -> bool {
+    found.doubted || (found.vote_lost && lost_vote(replica, damage).is_none())
+}
+
+/// The newest term of which a vote is damaged.
+pub(super) fn lost_vote(replica: ReplicaId, damage: &[Damage]) -> Option<u64> {
+    let records = damage.iter().filter_map(|damage| damage.record);
+    let votes = records.filter(|it| it.replica == replica && it.kind == Kind::Vote);
+    votes.map(|vote| vote.term).max()
 }
 
 impl LogStore {

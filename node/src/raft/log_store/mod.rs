@@ -13,7 +13,7 @@ mod holes;
 mod purge;
 mod slots;
 
-pub use holes::Holes;
+pub use holes::{Holes, is_lost};
 pub use purge::Needs;
 
 use std::fmt::Debug;
@@ -38,6 +38,7 @@ use super::types::{Body, Entry, RaftLogId, Types, Vote, log_id, raft_log_id};
 use crate::budget::Share;
 use crate::replica::{Entries as _, LogId};
 
+use holes::lost_vote;
 use slots::State;
 
 /// The log of one replica. Clones share it.
@@ -93,9 +94,7 @@ impl LogStore {
             state.first = state.purged.as_ref().map_or(0, |id| id.index + 1);
             state.list(found, &damaged);
             if found.vote_lost {
-                let votes = damaged.iter().filter(|record| record.kind == Kind::Vote);
-                let term = votes.map(|record| record.term).max();
-                state.vote_lost = Some(term.ok_or_else(|| {
+                state.vote_lost = Some(lost_vote(replica, damage).ok_or_else(|| {
                     io::Error::new(
                         io::ErrorKind::InvalidData,
                         "a vote of no known term is lost",

@@ -9,6 +9,10 @@
 //!                      MarkVoter, RemoveReplica in the directory --> the node ends the replica
 //! ```
 //!
+//! A replica of which its node says that it is damaged beyond mending is retired: it is put out by
+//! the others, and only then another one is placed in its stead, under its own id. So what it may
+//! have voted and does not know counts for nobody.
+//!
 //! Every step is decided from the members as they are committed and from the directory as its
 //! leader knows it just then, so it may be done again by anyone who comes to lead; a step that was
 //! decided on older members is refused by the group.
@@ -18,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use directory::{Command as Direct, Node, NodeState, Outcome as Directed, ReplicaId, Role};
+use directory::{Command as Direct, Node, NodeState, Outcome as Directed, Replica, Role};
 
 use super::wanted::{Step, Wanted, has_caught_up};
 use super::{STEP_WAIT, Usher, refused};
@@ -84,7 +88,9 @@ impl Members {
 
     /// What the directory's leader does about nodes.
     async fn keep_nodes(&self, group: &Group) {
-        for node in self.nodes(NodeState::Joining) {
+        let mut nodes = self.nodes(NodeState::Joining);
+        nodes.extend(self.without_directory(group));
+        for node in nodes {
             let id = node.id.0;
             if let Err(failure) = self.take_in(group, node).await {
                 tracing::info!(node = id, %failure, "a node is not taken in yet");
@@ -104,7 +110,19 @@ impl Members {
         nodes.cloned().collect()
     }
 
-    /// Gives a joining node a replica of the directory, and calls the node active once that has
+    /// Active nodes of which the replica of the directory was retired, and is gone.
+    fn without_directory(&self, group: &Group) -> Vec<Node> {
+        let status = group.status();
+        let takes_part = |node: &Node| {
+            let replica = self.placed_on(node);
+            replica.is_some_and(|replica| replica.leaving || status.has(replica.id.0))
+        };
+        let mut nodes = self.nodes(NodeState::Active);
+        nodes.retain(|node| !takes_part(node));
+        nodes
+    }
+
+    /// Gives a node that has none a replica of the directory, and calls it active once that has
     /// caught up.
     async fn take_in(&self, group: &Group, node: Node) -> Result<(), Failure> {
         let place = Direct::PlaceReplica {
@@ -112,7 +130,7 @@ impl Members {
             node: node.id,
         };
         let replica = match self.placed_on(&node) {
-            Some(replica) => replica,
+            Some(replica) => replica.id,
             None => match self.service.direct(place, STEP_WAIT).await? {
                 Directed::Placed(replica) => replica,
                 outcome => return Err(refused(outcome)),
@@ -122,24 +140,23 @@ impl Members {
         if !status.has(replica.0) {
             // Only before it takes part: afterwards a node that does not know of it has lost its
             // data, and must not take part again.
-            let peer = node.addresses.peer.clone();
-            let welcome = self.usher.welcome(node.id.0, peer, replica.0);
+            let welcome = self.usher.welcome(node, replica.0);
             welcome
                 .await
                 .map_err(|error| Failure::Busy(format!("{error:#}")))?;
             return within(group.add_learner(replica.0)).await;
         }
-        if has_caught_up(&status, replica.0) {
+        if node.state == NodeState::Joining && has_caught_up(&status, replica.0) {
             self.direct(Direct::ActivateNode { node: node.id }).await?;
             tracing::info!(node = node.id.0, "node joined");
         }
         Ok(())
     }
 
-    fn placed_on(&self, node: &Node) -> Option<ReplicaId> {
+    fn placed_on(&self, node: &Node) -> Option<Replica> {
         let view = self.service.view().read();
         let placed = view.group(directory::GroupId::DIRECTORY)?;
-        placed.replica_on(node.id).map(|replica| replica.id)
+        placed.replica_on(node.id).copied()
     }
 
     async fn direct(&self, command: Direct) -> Result<(), Failure> {
@@ -185,6 +202,36 @@ impl Members {
         Ok(())
     }
 
+    /// Tells the directory of a replica of the group whose node says that it has lost it for good.
+    async fn retire_lost(&self, id: directory::GroupId) -> Result<(), Failure> {
+        let lost = {
+            let view = self.service.view().read();
+            let mut placed = view
+                .group(id)
+                .into_iter()
+                .flat_map(directory::Group::staying);
+            let health = self.service.health();
+            placed
+                .find(|replica| health.is_lost(replica.node.0, replica.id.0))
+                .copied()
+        };
+        let Some(Replica {
+            id: replica, node, ..
+        }) = lost
+        else {
+            return Ok(());
+        };
+        tracing::warn!(
+            group = id.0,
+            replica = replica.0,
+            node = node.0,
+            "replica is retired"
+        );
+        metrics::counter!("rookery_replicas_retired_total").increment(1);
+        self.direct(Direct::RetireReplica { group: id, replica })
+            .await
+    }
+
     /// One step towards the members that the directory wants of a group that this node leads.
     /// `room` is for how many more groups new replicas may be brought up.
     async fn keep_members(
@@ -193,6 +240,7 @@ impl Members {
         told: &BTreeSet<u64>,
         room: &AtomicUsize,
     ) -> Result<(), Failure> {
+        self.retire_lost(directory::GroupId(group.id().0)).await?;
         if matches!(self.next_step(group, told).1, None | Some(Step::Wait)) {
             return Ok(());
         }

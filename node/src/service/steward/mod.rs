@@ -37,13 +37,13 @@ use crate::replica::GroupId;
 /// How long one step may take before it is tried again in another turn.
 const STEP_WAIT: Duration = Duration::from_secs(5);
 
-/// Tells a node that joins which replica it holds; the server implements it.
+/// Tells a node which replica of the directory it holds, one that joins or one that has lost that
+/// which it had; the server implements it.
 pub trait Usher: Send + Sync + 'static {
-    /// Tells `node`, which listens at `peer`, that it holds `replica` of the directory.
+    /// Tells a node that it holds `replica` of the directory.
     fn welcome(
         &self,
-        node: u64,
-        peer: String,
+        node: directory::Node,
         replica: u64,
     ) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + '_>>;
 }

@@ -61,12 +61,15 @@ impl Wanted {
             });
         }
         let state = |node: NodeId| view.node(node).map(|node| node.state);
-        let active = |replica: &&directory::Replica| state(replica.node) == Some(NodeState::Active);
+        let active = |replica: &&directory::Replica| {
+            !replica.leaving && state(replica.node) == Some(NodeState::Active)
+        };
         let ids = |replicas: Vec<&directory::Replica>| -> BTreeSet<u64> {
             replicas.into_iter().map(|replica| replica.id.0).collect()
         };
         let (members, others) = group.replicas.iter().partition(active);
-        let (members, others) = (ids(members), ids(others));
+        let (members, mut others) = (ids(members), ids(others));
+        others.retain(|id| group.staying().any(|replica| replica.id.0 == *id));
         // The vote of a node that is replaced goes to its successor, not away.
         let waits = group.voters().any(|voter| {
             let successor = view.node(voter.node).and_then(|node| node.successor);
@@ -89,7 +92,12 @@ impl Wanted {
         if !status.members_committed || status.voters.is_empty() {
             return Some(Step::Wait);
         }
-        if let Some(missing) = self.members.iter().find(|id| !status.has(**id)) {
+        // A replica of the directory comes when its node has been told that it has one.
+        let mut missing = self
+            .members
+            .iter()
+            .filter(|id| !status.has(**id) && !retain);
+        if let Some(missing) = missing.next() {
             return Some(Step::Add(*missing));
         }
         let target = self.target(status);
