@@ -417,6 +417,18 @@ impl Cluster {
         statuses
     }
 
+    /// The replicas that are placed on a node, as the others know it.
+    pub async fn replicas_on(&self, node: u64) -> BTreeSet<u64> {
+        let statuses = self.statuses().await;
+        let others = statuses.iter().filter(|(other, _)| **other != node);
+        let groups = others.flat_map(|(_, status)| &status.groups);
+        let replicas = groups.flat_map(|group| &group.replicas);
+        replicas
+            .filter(|replica| replica.node == node)
+            .map(|replica| replica.replica)
+            .collect()
+    }
+
     /// Who leads what, by the newest term that anyone knows.
     pub async fn leaders(&self) -> BTreeMap<u64, Leader> {
         newest_leaders(

@@ -2,7 +2,8 @@
 //!
 //! Bits flip and bytes go in every kind of file of one node, while it is down and while it runs,
 //! again and again under load. It must notice, serve nothing of it, and have it again from the
-//! others: at the end every body is read on every replica and compared with its row.
+//! others: at the end every body is read on every replica and compared with its row. Where nobody
+//! can tell what was lost, the replicas must be replaced by themselves.
 
 use anyhow::{Context, ensure};
 use tokio::time::{Instant, sleep};
@@ -53,7 +54,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let mut rng = seed::generator(options.setting.seed, "flips", 0);
     let load = Load::start(&stage.scene, options.crowd);
     let mut campaign = Campaign::default();
-    let (mut harmed, mut mended) = (0, 0);
+    let (mut harmed, mut mended, mut replaced) = (0, 0, 0);
     let mut rounds = 0;
     while harmed < options.places {
         wait_for_load(cluster, &stage.scene.recorder, options.operations).await?;
@@ -82,12 +83,24 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         for what in &done {
             println!("harmed: {what}");
         }
+        let before = cluster.replicas_on(VICTIM).await;
         cluster.start(VICTIM).await?;
         cluster.answers(VICTIM).await?;
         cluster.settle().await?;
         mended += scrub(cluster).await?;
+        let gone = before
+            .difference(&cluster.replicas_on(VICTIM).await)
+            .count();
+        let of_nobody = |what: &&String| what.starts_with("Active") && what.contains("zeros");
+        let lost = done.iter().filter(of_nobody).count();
+        ensure!(
+            lost == 0 || gone == before.len(),
+            "{lost} losses of nobody knows what, but of {} replicas {gone} were replaced",
+            before.len()
+        );
+        replaced += gone;
         println!(
-            "{harmed} places harmed, {mended} records mended after {}",
+            "{harmed} places harmed, {mended} records mended, {replaced} replicas replaced after {}",
             seconds(began.elapsed())
         );
     }

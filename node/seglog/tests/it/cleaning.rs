@@ -164,7 +164,7 @@ fn bodies_without_an_entry_are_kept() {
     let in_first = places(0..6).filter(|place| place.segment == 1).count();
     let found = first.records.iter().map(|record| record.place);
     assert!(in_first > 3 && found.eq(places(0..in_first)));
-    let refs = Refs::to(&[written[1].clone()]);
+    let refs = Refs::to(&written[1..2]);
     let mut cleaner = Cleaner::new(rig.log.clone());
     let cleaned = clean(&mut rig, &mut cleaner, &refs);
     drop(cleaner);
