@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use client::Admin;
-use client::v1::{AdminStatus, AdminStorage};
 use node::demo::child::{NodeProcess, tail};
 use node::demo::plan::{Options, Plan, PlannedNode};
 use node::demo::ports::Ports;
@@ -17,11 +16,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::disk::{self, Disk};
 use crate::history::{Fault, Recorder};
-use crate::level::{newest_leaders, unsettled};
+use crate::level::unsettled;
 use crate::limits::{ADMIN_WAIT, END_WAIT, LOOK_EVERY, SETTLE_WAIT, START_WAIT, STOP_WAIT};
 use crate::process::{REFUSAL, SYNC_DELAY};
 
 mod members;
+mod told;
 
 /// Nodes of a cluster, and replicas of a group.
 pub const NODES: u32 = 3;
@@ -37,6 +37,9 @@ const SEGMENT_BYTES: u32 = 16 << 20;
 
 /// Little, so that a node that was away needs a checkpoint soon.
 const LOG_KEPT_BYTES: u64 = 64 << 10;
+
+/// As fast as it goes: runs wait until a node has read its whole log.
+const SCRUB_BYTES_PER_SECOND: u64 = 16 << 30;
 
 /// A cluster under test.
 pub struct Cluster {
@@ -111,6 +114,7 @@ impl Cluster {
             ports: Ports::Any,
             segment_bytes: Some(SEGMENT_BYTES),
             log_kept_bytes: Some(LOG_KEPT_BYTES),
+            scrub_bytes_per_second: Some(SCRUB_BYTES_PER_SECOND),
             ..Options::default()
         };
         let plan = Plan::create(dir, (NODES + spares) as usize, &options)?;
@@ -395,48 +399,15 @@ impl Cluster {
         Ok(stubborn)
     }
 
-    /// How often a text stands in the log of a node.
+    /// Forgets what an account has deleted.
     ///
     /// # Errors
     ///
-    /// When there is no such node or log.
-    pub fn told(&self, node: u64, text: &str) -> anyhow::Result<usize> {
-        let node = self.plan.node(node).context("there is no such node")?;
-        let log = std::fs::read(&node.log).with_context(|| node.log.display().to_string())?;
-        Ok(String::from_utf8_lossy(&log).matches(text).count())
-    }
-
-    /// What each node says that answers.
-    pub async fn statuses(&self) -> BTreeMap<u64, AdminStatus> {
-        let mut statuses = BTreeMap::new();
-        for node in self.nodes() {
-            if let Ok(status) = self.plan.status_of(node.id).await {
-                statuses.insert(node.id, status);
-            }
-        }
-        statuses
-    }
-
-    /// The replicas that are placed on a node, as the others know it.
-    pub async fn replicas_on(&self, node: u64) -> BTreeSet<u64> {
-        let statuses = self.statuses().await;
-        let others = statuses.iter().filter(|(other, _)| **other != node);
-        let groups = others.flat_map(|(_, status)| &status.groups);
-        let replicas = groups.flat_map(|group| &group.replicas);
-        replicas
-            .filter(|replica| replica.node == node)
-            .map(|replica| replica.replica)
-            .collect()
-    }
-
-    /// Who leads what, by the newest term that anyone knows.
-    pub async fn leaders(&self) -> BTreeMap<u64, Leader> {
-        newest_leaders(
-            self.statuses()
-                .await
-                .values()
-                .flat_map(|status| &status.groups),
-        )
+    /// When no node does it.
+    pub async fn purge_deleted(&self, account: &str) -> anyhow::Result<()> {
+        let name = account.to_owned();
+        self.operator()?.purge_deleted(name, String::new()).await?;
+        Ok(())
     }
 
     /// Hands the leadership of a group to a node; it may refuse.
@@ -448,16 +419,6 @@ impl Cluster {
         Ok(self.operator()?.transfer(group, node).await?)
     }
 
-    /// How a node uses its disk, and what its scrubber found.
-    ///
-    /// # Errors
-    ///
-    /// When it does not answer.
-    pub async fn storage(&self, node: u64) -> anyhow::Result<AdminStorage> {
-        let operator = self.plan.operator(&[node])?.with_deadline(ADMIN_WAIT);
-        Ok(operator.storage().await?)
-    }
-
     /// Has a node read its whole log; answers the number of that pass.
     ///
     /// # Errors
@@ -466,38 +427,6 @@ impl Cluster {
     pub async fn scrub(&self, node: u64) -> anyhow::Result<u64> {
         let operator = self.plan.operator(&[node])?.with_deadline(ADMIN_WAIT);
         Ok(operator.scrub().await?)
-    }
-
-    /// Has every replica read all of its bodies; answers those that are bad.
-    ///
-    /// # Errors
-    ///
-    /// When no node answers, or a replica does not.
-    pub async fn verify_deep(&self) -> anyhow::Result<Vec<String>> {
-        let reply = self.plan.operator(&[])?.verify_deep(&[]).await?;
-        let mut bad = Vec::new();
-        let mut bodies = 0;
-        for group in &reply.groups {
-            for replica in &group.replicas {
-                bodies += replica.bodies;
-                bad.extend(replica.bad.iter().map(|body| {
-                    let (term, index) = (body.term, body.index);
-                    format!(
-                        "group {}, node {}, entry {term}.{index}: {}",
-                        group.group, replica.node, body.why
-                    )
-                }));
-                ensure!(
-                    replica.error.is_empty(),
-                    "group {}, node {}: {}",
-                    group.group,
-                    replica.node,
-                    replica.error
-                );
-            }
-        }
-        ensure!(bodies > 0, "no replica has read a body");
-        Ok(bad)
     }
 
     /// Waits until a node answers an operator.
@@ -538,65 +467,6 @@ impl Cluster {
             );
             sleep(LOOK_EVERY).await;
         }
-    }
-
-    /// Compares all replicas of all groups at one log index each; answers those that differ or
-    /// could not be compared.
-    ///
-    /// # Errors
-    ///
-    /// When no node answers.
-    pub async fn verify(&self) -> anyhow::Result<Vec<String>> {
-        let deadline = Instant::now() + SETTLE_WAIT;
-        loop {
-            let differing = self.verify_once().await?;
-            // A replica that was not level when it was asked gives no digest: that is no verdict.
-            let certain = differing.iter().all(|(comparable, _)| *comparable);
-            if certain || Instant::now() >= deadline {
-                return Ok(differing.into_iter().map(|(_, what)| what).collect());
-            }
-            sleep(LOOK_EVERY).await;
-        }
-    }
-
-    async fn verify_once(&self) -> anyhow::Result<Vec<(bool, String)>> {
-        let members: Vec<u64> = self.serving().iter().copied().collect();
-        let reply = self.plan.operator(&members)?.verify(&[]).await?;
-        ensure!(!reply.groups.is_empty(), "there are no groups to verify");
-        let mut differing = Vec::new();
-        for group in &reply.groups {
-            let replicas: Vec<String> = group
-                .replicas
-                .iter()
-                .map(|replica| {
-                    let digest: String = replica
-                        .digest
-                        .iter()
-                        .map(|byte| format!("{byte:02x}"))
-                        .collect();
-                    let (node, at) = (replica.node, replica.applied_index);
-                    format!("node {node} at {at}: {digest}{}", replica.error)
-                })
-                .collect();
-            let indexes: BTreeSet<u64> = group
-                .replicas
-                .iter()
-                .map(|replica| replica.applied_index)
-                .collect();
-            let failed = group
-                .replicas
-                .iter()
-                .any(|replica| !replica.error.is_empty());
-            let whole = group.replicas.len() >= NODES as usize;
-            if !(group.equal && whole) {
-                let comparable = indexes.len() == 1 && !failed && whole;
-                differing.push((
-                    comparable,
-                    format!("group {}: {}", group.group, replicas.join(", ")),
-                ));
-            }
-        }
-        Ok(differing)
     }
 }
 

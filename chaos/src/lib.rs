@@ -48,6 +48,7 @@ pub mod mail;
 pub mod nemesis;
 pub mod oracle;
 pub mod process;
+pub mod procfs;
 pub mod report;
 pub mod scenario;
 pub mod seed;

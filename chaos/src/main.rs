@@ -10,7 +10,8 @@ use chaos::mail::message::Sizes;
 use chaos::report::Ending;
 use chaos::scenario::stage::{self, HISTORY, Setting};
 use chaos::scenario::{
-    away, big, flips, fsync_error, full_disk, power_loss, replace, run, slow_disk, slow_sync,
+    away, big, figures, flips, fsync_error, full_disk, power_loss, replace, run, slow_disk,
+    slow_sync,
 };
 use chaos::{oracle, process};
 use clap::{Parser, Subcommand, value_parser};
@@ -128,6 +129,20 @@ enum Command {
     PowerLoss {
         #[command(flatten)]
         rounds: Rounds,
+    },
+    /// What mail costs: memory, bytes on the disk, bytes between nodes. Needs Linux
+    Figures {
+        #[command(flatten)]
+        place: Place,
+        /// How many messages live and die.
+        #[arg(long, default_value_t = 20_000)]
+        messages: u64,
+        /// Bytes of a message in the mean.
+        #[arg(long, default_value_t = 16 << 10)]
+        mean_bytes: usize,
+        /// Connections that deliver.
+        #[arg(long, default_value_t = 32, value_parser = value_parser!(u64).range(1..=1000))]
+        connections: u64,
     },
     /// Judges a history that was kept.
     Judge {
@@ -280,6 +295,22 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
                 crowd: Crowd::of(clients),
             };
             kept(&place, &setting, || runtime.block_on(flips::run(&options)))
+        }
+        Command::Figures {
+            place,
+            messages,
+            mean_bytes,
+            connections,
+        } => {
+            let options = figures::Options {
+                setting: place.setting(place.partitions)?,
+                messages,
+                mean_bytes,
+                connections,
+            };
+            kept(&place, &options.setting, || {
+                runtime.block_on(figures::run(&options))
+            })
         }
         Command::Replace {
             place,

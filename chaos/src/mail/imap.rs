@@ -147,6 +147,22 @@ impl Imap {
         Ok(listed)
     }
 
+    /// The UIDs of the selected mailbox.
+    ///
+    /// # Errors
+    ///
+    /// As for every call.
+    pub async fn uids(&mut self) -> Result<Vec<u32>, Trouble> {
+        let mut uids = Vec::new();
+        let take = |untagged| {
+            if let Untagged::Fetch(fetched) = untagged {
+                uids.extend(fetched.uid);
+            }
+        };
+        self.command_with("UID FETCH 1:* (UID)", take).await?;
+        Ok(uids)
+    }
+
     /// One message of the selected mailbox, whole.
     ///
     /// # Errors

@@ -12,10 +12,12 @@
 //!   full_disk   disks that are full, of one node and of all
 //!   fsync_error disks that refuse to write or to sync
 //!   power_loss  nodes that lose what was not synced
+//!   figures     what mail costs: nothing is broken, and numbers are printed
 //! ```
 
 pub mod away;
 pub mod big;
+pub mod figures;
 pub mod flips;
 pub mod fsync_error;
 pub mod full_disk;

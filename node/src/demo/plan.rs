@@ -32,6 +32,9 @@ pub struct Options {
     pub segment_bytes: Option<u32>,
     /// Entries kept beyond a checkpoint, bytes; the default of [`config::Storage`] if none.
     pub log_kept_bytes: Option<u64>,
+    /// How fast the log is read to find damage, bytes a second; the default of [`config::Storage`]
+    /// if none.
+    pub scrub_bytes_per_second: Option<u64>,
     /// What mail leaves of the disk, bytes; the default of [`config::Storage`] if none.
     pub reserve_bytes: Option<u64>,
     /// What is logged; the default of [`config::Log`] if none.
@@ -272,6 +275,9 @@ fn configuration(
     }
     if let Some(bytes) = options.log_kept_bytes {
         config.storage.log_kept_bytes = bytes;
+    }
+    if let Some(bytes) = options.scrub_bytes_per_second {
+        config.storage.scrub_bytes_per_second = bytes;
     }
     if let Some(bytes) = options.reserve_bytes {
         config.storage.reserve_bytes = bytes;

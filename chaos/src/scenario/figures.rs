@@ -1,0 +1,368 @@
+//! What mail costs, in numbers: `rookery-chaos figures`. Nothing is broken on purpose, and no number
+//! is a verdict; the time of an fdatasync stands beside them, since most follow from it.
+//!
+//! ```text
+//!   memory     what one large message, and many at once, add to the peak of a node
+//!   life       bytes that a node gives to its disk for a byte of mail, half of which is deleted
+//!   away       bytes that a node fetches for a byte that it missed
+//!   catch-up   how fast an empty node gets everything
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::stage::{Setting, Stage, seconds};
+use crate::cluster::PASSWORD;
+use crate::history::{Flags, MAILBOXES, Mode, Place, Receipt};
+use crate::limits::SETTLE_WAIT;
+use crate::load::Scene;
+use crate::mail::imap::Imap;
+use crate::mail::lmtp::Lmtp;
+use crate::mail::message::{Serial, message_of_size};
+use crate::procfs;
+use crate::report::Ending;
+use crate::seed;
+
+/// What can be chosen.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What every scenario is told.
+    pub setting: Setting,
+    /// How many messages live and die.
+    pub messages: u64,
+    /// Bytes of a message, in the mean: half as many to one and a half times as many.
+    pub mean_bytes: usize,
+    /// Connections that deliver.
+    pub connections: u64,
+}
+
+/// Bytes of a large message: a little less than may be delivered.
+const LARGE_BYTES: usize = 50_000_000;
+
+/// Large messages that are delivered at once.
+const LARGE_AT_ONCE: u64 = 20;
+
+/// Between deliveries some messages are deleted, in so many rounds.
+const ROUNDS: u64 = 10;
+
+/// How often an fdatasync is timed.
+const SYNCS: usize = 200;
+
+/// A node rests when it has written less than this in [`REST_EVERY`], bytes.
+const REST_BYTES: u64 = 256 << 10;
+
+/// Between two looks whether nodes rest.
+const REST_EVERY: Duration = Duration::from_secs(4);
+
+/// Measures, compares the replicas and their bodies, and prints.
+///
+/// # Errors
+///
+/// When the cluster does not do what it should, or the system tells no numbers of a process.
+pub async fn run(options: &Options) -> anyhow::Result<Ending> {
+    let setting = Setting {
+        spares: 1,
+        ..options.setting.clone()
+    };
+    let stage = Stage::set(&setting).await?;
+    let figures = Figures {
+        options: options.clone(),
+        serials: AtomicU64::new(0),
+        stage,
+    };
+    println!(
+        "fdatasync    {:?}, the median of 4 KiB",
+        sync_time(&options.setting.dir)?
+    );
+    figures.memory(1).await?;
+    figures.memory(LARGE_AT_ONCE).await?;
+    figures.life().await?;
+    figures.away().await?;
+    figures.catch_up().await?;
+    let cluster = &figures.stage.cluster;
+    let mut bad = cluster.verify().await?;
+    bad.extend(cluster.verify_deep().await?);
+    ensure!(bad.is_empty(), "{}", bad.join("; "));
+    cluster.stop().await?;
+    Ok(Ending::Clean)
+}
+
+struct Figures {
+    options: Options,
+    stage: Stage,
+    serials: AtomicU64,
+}
+
+impl Figures {
+    fn nodes(&self) -> Vec<u64> {
+        let nodes = self.stage.cluster.nodes();
+        nodes.iter().map(|node| node.id).collect()
+    }
+
+    /// What so many large messages at once add to the peak of each node.
+    async fn memory(&self, at_once: u64) -> anyhow::Result<()> {
+        let cluster = &self.stage.cluster;
+        cluster.settle().await?;
+        let mut before = Vec::new();
+        for node in self.nodes() {
+            before.push((node, procfs::reset_peak(cluster.pid(node).await?)?));
+        }
+        let began = Instant::now();
+        let mut sending = JoinSet::new();
+        for number in 0..at_once {
+            let scene = Arc::clone(&self.stage.scene);
+            let serial = self.serial();
+            sending.spawn(async move {
+                let message = message_of_size(scene.seed, serial, LARGE_BYTES);
+                let account = u32::try_from(number)? % u32::try_from(scene.accounts.len())?;
+                let doors = scene.doors();
+                let door = doors[usize::try_from(number)? % doors.len()];
+                let mut lmtp = Lmtp::connect(door.lmtp).await?;
+                deliver(&mut lmtp, &scene, account, &message).await
+            });
+        }
+        while let Some(sent) = sending.join_next().await {
+            sent??;
+        }
+        let took = began.elapsed();
+        cluster.settle().await?;
+        let mut grown = Vec::new();
+        for (node, rested) in before {
+            let peak = procfs::peak(cluster.pid(node).await?)?;
+            grown.push(mib(peak.saturating_sub(rested)));
+        }
+        println!(
+            "memory       +{} MiB at the peak of the nodes for {at_once} messages of {} MiB at \
+             once, in {}",
+            grown.join(", "),
+            mib(LARGE_BYTES as u64),
+            seconds(took)
+        );
+        Ok(())
+    }
+
+    /// Mail comes, and half of it goes, at random and for good.
+    async fn life(&self) -> anyhow::Result<()> {
+        self.rest().await?;
+        let before = self.written().await?;
+        let began = Instant::now();
+        let (mut bytes, mut sending) = (0, Duration::ZERO);
+        let per_round = self.options.messages / ROUNDS;
+        for round in 0..ROUNDS {
+            let started = Instant::now();
+            bytes += self.deliver_many(per_round).await?;
+            sending += started.elapsed();
+            self.delete_some(round, per_round / 2).await?;
+        }
+        let took = began.elapsed();
+        self.rest().await?;
+        let after = self.written().await?;
+        let ratios: Vec<String> = before
+            .iter()
+            .zip(&after)
+            .map(|(before, after)| format!("{:.2}", (after - before) as f64 / bytes as f64))
+            .collect();
+        println!(
+            "life         {} bytes written for a byte of mail, by node; {} messages of {} bytes in \
+             the mean, half of them deleted, {:.0} a second, {} in all",
+            ratios.join(", "),
+            per_round * ROUNDS,
+            bytes / (per_round * ROUNDS),
+            (per_round * ROUNDS) as f64 / sending.as_secs_f64(),
+            seconds(took)
+        );
+        Ok(())
+    }
+
+    /// A node misses mail of which the others hold nothing in their logs any more.
+    async fn away(&self) -> anyhow::Result<()> {
+        const NODE: u64 = 2;
+        let cluster = &self.stage.cluster;
+        cluster.kill(NODE, Vec::new()).await?;
+        let bytes = self.deliver_many(self.options.messages / 2).await?;
+        sleep(crate::limits::PURGE_WAIT).await;
+        let began = Instant::now();
+        cluster.start(NODE).await?;
+        cluster.answers(NODE).await?;
+        cluster.settle().await?;
+        let took = began.elapsed();
+        let fetched = self.fetched(NODE).await?;
+        println!(
+            "away         {:.3} bytes fetched for a byte that was missed, {} MiB in {}",
+            fetched as f64 / bytes as f64,
+            mib(fetched),
+            seconds(took)
+        );
+        Ok(())
+    }
+
+    /// A node takes the place of one that lost everything.
+    async fn catch_up(&self) -> anyhow::Result<()> {
+        const LOST: u64 = 3;
+        let cluster = &self.stage.cluster;
+        let spare = cluster.planned().last().context("there is a spare")?.id;
+        cluster.kill(LOST, Vec::new()).await?;
+        self.stage.scene.set_open(LOST, false);
+        cluster.wipe(LOST).await?;
+        cluster.start_spare(spare).await?;
+        let began = Instant::now();
+        cluster.replace(LOST, spare).await?;
+        cluster.settle().await?;
+        let took = began.elapsed();
+        self.stage.scene.set_open(spare, true);
+        let fetched = self.fetched(spare).await?;
+        println!(
+            "catch-up     {} MiB in {}, {:.0} MB a second",
+            mib(fetched),
+            seconds(took),
+            fetched as f64 / 1e6 / took.as_secs_f64()
+        );
+        Ok(())
+    }
+
+    fn serial(&self) -> Serial {
+        Serial(self.serials.fetch_add(1, Relaxed))
+    }
+
+    /// Delivers messages through all nodes that are there; answers their bytes.
+    async fn deliver_many(&self, messages: u64) -> anyhow::Result<u64> {
+        let mut sending = JoinSet::new();
+        let connections = self.options.connections;
+        let serving = self.stage.cluster.running().await;
+        let mut doors = self.stage.scene.doors();
+        doors.retain(|door| serving.contains(&door.node));
+        for connection in 0..connections {
+            let share = messages / connections + u64::from(connection < messages % connections);
+            let serials: Vec<Serial> = (0..share).map(|_| self.serial()).collect();
+            let scene = Arc::clone(&self.stage.scene);
+            let door = doors[usize::try_from(connection)? % doors.len()];
+            let mean = self.options.mean_bytes;
+            sending.spawn(async move {
+                let mut lmtp = Lmtp::connect(door.lmtp).await?;
+                let mut bytes = 0;
+                for serial in serials {
+                    let mut rng = seed::generator(scene.seed, "figures", serial.0);
+                    let size = rng.random_range(mean / 2..mean + mean / 2);
+                    let account = rng.random_range(0..u32::try_from(scene.accounts.len())?);
+                    let message = message_of_size(scene.seed, serial, size);
+                    bytes += message.len() as u64;
+                    deliver(&mut lmtp, &scene, account, &message).await?;
+                }
+                lmtp.quit().await;
+                anyhow::Ok(bytes)
+            });
+        }
+        let mut bytes = 0;
+        while let Some(sent) = sending.join_next().await {
+            bytes += sent??;
+        }
+        Ok(bytes)
+    }
+
+    /// Deletes messages chosen at random, over all accounts, for good.
+    async fn delete_some(&self, round: u64, messages: u64) -> anyhow::Result<()> {
+        let scene = &self.stage.scene;
+        let each = usize::try_from(messages / scene.accounts.len() as u64)?;
+        let mut rng = seed::generator(scene.seed, "figures: deletes", round);
+        let door = scene.doors()[0];
+        for account in &scene.accounts {
+            let mut imap = Imap::connect(door.imap, &account.name, PASSWORD).await?;
+            imap.select(MAILBOXES[0]).await?;
+            let there: Vec<u32> = imap.uids().await?;
+            let mut chosen: Vec<u32> = there.choose_multiple(&mut rng, each).copied().collect();
+            chosen.sort_unstable();
+            for some in chosen.chunks(500) {
+                imap.store(some, Mode::Add, Flags::DELETED).await?;
+                imap.expunge(some).await?;
+            }
+            imap.logout().await;
+            self.stage.cluster.purge_deleted(&account.name).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing is written any more.
+    async fn rest(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + SETTLE_WAIT;
+        let mut before = self.written().await?;
+        loop {
+            sleep(REST_EVERY).await;
+            let now = self.written().await?;
+            let mut moved = before.iter().zip(&now).map(|(before, now)| now - before);
+            if moved.all(|bytes| bytes < REST_BYTES) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the nodes do not come to rest");
+            before = now;
+        }
+    }
+
+    /// Bytes that each node has given to its disk.
+    async fn written(&self) -> anyhow::Result<Vec<u64>> {
+        let mut written = Vec::new();
+        for node in self.nodes() {
+            written.push(procfs::written(self.stage.cluster.pid(node).await?)?);
+        }
+        Ok(written)
+    }
+
+    /// Bytes of snapshots, and of bodies for them, that the node has taken since it started.
+    async fn fetched(&self, node: u64) -> anyhow::Result<u64> {
+        let metrics = self.stage.cluster.metrics(node).await?;
+        let mut bytes = 0.0;
+        for line in metrics.lines() {
+            if line.starts_with("rookery_snapshot_taken_bytes_total") {
+                let value = line.rsplit(' ').next().context("a metric has a value")?;
+                bytes += value.parse::<f64>()?;
+            }
+        }
+        // A counter of bytes.
+        Ok(bytes as u64)
+    }
+}
+
+async fn deliver(
+    lmtp: &mut Lmtp,
+    scene: &Scene,
+    account: u32,
+    message: &[u8],
+) -> anyhow::Result<()> {
+    let place = Place {
+        account,
+        mailbox: 0,
+    };
+    let to = [scene.address(place)];
+    let sent = lmtp.deliver("figures@sender.example", &to, message).await;
+    let receipts = sent.map_err(|trouble| anyhow::anyhow!("{trouble}"))?;
+    ensure!(receipts == [Receipt::Stored], "{receipts:?}");
+    Ok(())
+}
+
+/// How long an fdatasync takes in that folder, the median.
+fn sync_time(dir: &Path) -> anyhow::Result<Duration> {
+    use std::io::Write;
+    let path = dir.join("sync");
+    let mut file = std::fs::File::create(&path)?;
+    let mut times = Vec::with_capacity(SYNCS);
+    for _ in 0..SYNCS {
+        file.write_all(&[7; 4096])?;
+        let began = std::time::Instant::now();
+        file.sync_data()?;
+        times.push(began.elapsed());
+    }
+    std::fs::remove_file(path)?;
+    times.sort_unstable();
+    Ok(times[SYNCS / 2])
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
+}
