@@ -110,6 +110,25 @@ fn a_lost_header_makes_all_replicas_doubtful_for_ever() {
     assert!(!rig.recovered.replicas[&ONE].doubted);
 }
 
+/// Who comes after the loss is not doubted, however soon the log is opened again: what takes the
+/// place of a replica that is doubted would be doubted itself, and so on for ever.
+#[test]
+fn a_replica_that_comes_after_the_loss_is_not_doubted() {
+    let mut rig = Rig::new();
+    let lost = rig.write(vec![entry(ONE, 1, 1, 10)])[0];
+    rig.write(vec![entry(ONE, 1, 2, 10)]);
+    let header = u64::from(lost.place.record_offset());
+    assert!(rig.disk.flip(&segment_name(1), header + 9, 1));
+    let mut rig = rig.reopen();
+    assert!(rig.recovered.replicas[&ONE].doubted);
+    rig.write(vec![entry(TWO, 1, 1, 10)]);
+    rig.write(vec![Record::end(ONE)]);
+    for reopened in [Rig::reopen, Rig::crash] {
+        rig = reopened(rig);
+        assert!(!rig.recovered.replicas[&TWO].doubted && rig.recovered.replicas[&ONE].ended);
+    }
+}
+
 /// What a newer block repeats is not lost with an older segment.
 #[test]
 fn a_lost_header_below_the_newest_block_is_no_doubt() {
