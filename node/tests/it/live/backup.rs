@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use client::members::Goal;
 use node::config::Config;
 use node::demo::plan::{Options, Plan};
 use node::demo::ports::Ports;
@@ -17,8 +18,8 @@ use super::wire::Wire;
 
 const ROOKERYD: &str = env!("CARGO_BIN_EXE_rookeryd");
 
-/// No node of the cluster had this number.
-const NEW: u64 = 9;
+/// No node of the cluster had these numbers.
+const NEW: [u64; 3] = [9, 10, 11];
 
 /// So that a test ends.
 const LEADER_WAIT: Duration = Duration::from_secs(60);
@@ -46,12 +47,13 @@ fn logged_in(address: &str, user: &str) -> Wire {
     wire
 }
 
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(future)
+}
+
 fn save(cluster: &Cluster, to: &Path) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let saved = runtime.block_on(async {
+    let saved = block_on(async {
         let admin = client::Admin::of_demo(&cluster.folder()).unwrap();
         admin.backup(to, |_| ()).await.unwrap()
     });
@@ -62,21 +64,55 @@ fn save(cluster: &Cluster, to: &Path) {
 
 /// The configuration of a node that was never started.
 fn new_node(dir: &Path) -> Config {
+    new_nodes(dir).0.remove(0)
+}
+
+/// Several, and whoever operates them.
+fn new_nodes(dir: &Path) -> (Vec<Config>, client::Admin) {
     let options = Options {
         ports: Ports::Any,
         segment_bytes: Some(16 << 20),
         ..Options::default()
     };
-    let plan = Plan::create(dir, 1, &options).unwrap();
+    let plan = Plan::create(dir, NEW.len(), &options).unwrap();
     let authority = Authority::open(&dir.join("pki")).unwrap();
-    let made = authority
-        .node(NEW, &["localhost".to_owned()], Making::default())
-        .unwrap();
-    let mut config = Config::load(&plan.nodes[0].config).unwrap();
-    config.node.id = NEW;
-    config.node.data_dir = dir.join("restored");
-    (config.tls.cert, config.tls.key) = (made.certificate, made.key);
-    config
+    let configs = plan.nodes.iter().zip(NEW).map(|(node, id)| {
+        let names = ["localhost".to_owned()];
+        let made = authority.node(id, &names, Making::default()).unwrap();
+        let mut config = Config::load(&node.config).unwrap();
+        config.node.id = id;
+        config.node.data_dir = dir.join(format!("restored-{id}"));
+        (config.tls.cert, config.tls.key) = (made.certificate, made.key);
+        config
+    });
+    (configs.collect(), plan.operator(&[]).unwrap())
+}
+
+/// Nodes are added until every group has three voters, and all replicas are alike.
+fn grow(admin: &client::Admin, others: &[Config]) {
+    block_on(async {
+        for config in others {
+            let peer = config.advertised().peer;
+            admin.add_node(config.node.id, peer).await.unwrap();
+        }
+        let deadline = Instant::now() + LEADER_WAIT;
+        loop {
+            let verified = admin.verify_deep(&[]).await.unwrap();
+            let whole = verified.groups.iter().all(|group| {
+                let good = group.replicas.iter().filter(|one| one.error.is_empty());
+                group.equal && good.count() == NEW.len()
+            });
+            let moves = admin.moves().await.unwrap();
+            let settled = NEW
+                .iter()
+                .all(|id| Goal::NodeSettled(*id).is_reached(&moves));
+            if whole && settled {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{verified:?} {moves:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
 }
 
 fn restore(config: &Path, from: &Path) -> (bool, String) {
@@ -133,7 +169,8 @@ fn a_cluster_comes_back() {
     save(cluster, &saved);
 
     let ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut config = new_node(&dir.path().join("new"));
+    let (mut configs, admin) = new_nodes(&dir.path().join("new"));
+    let mut config = configs.remove(0);
     let path = dir.path().join("rookeryd.toml");
     // A node of the old cluster has a life of its own in it.
     let fresh = config.clone();
@@ -149,7 +186,12 @@ fn a_cluster_comes_back() {
     let (again, said) = restore(&path, &saved);
     assert!(!again && said.contains("is not empty"), "{said}");
 
-    let mut child = run(&path);
+    let mut children = vec![run(&path)];
+    for other in &configs {
+        let path = dir.path().join(format!("rookeryd-{}.toml", other.node.id));
+        fs::write(&path, other.to_toml()).unwrap();
+        children.push(run(&path));
+    }
     drop(ports);
     let imap = fresh.listen.imap.unwrap().to_string();
     let deadline = Instant::now() + LEADER_WAIT;
@@ -167,8 +209,17 @@ fn a_cluster_comes_back() {
     assert!(was == is, "{was:#?}\n{is:#?}");
     let appended = after.ask("a", "a CREATE New\r\n");
     assert!(appended.last().unwrap().starts_with("a OK"), "{appended:?}");
-    drop(child.stdin.take());
-    assert!(child.wait().unwrap().success());
+
+    // It grows to what it was.
+    grow(&admin, &configs);
+    let imap = configs[1].listen.imap.unwrap().to_string();
+    let mut grown = logged_in(&imap, "user2");
+    let is = ["INBOX", "Old"].map(|mailbox| contents(&mut grown, mailbox));
+    assert!(was == is, "{was:#?}\n{is:#?}");
+    for mut child in children {
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+    }
 }
 
 #[test]
