@@ -48,12 +48,12 @@ const END_BYTES: u64 = 4096;
 /// Bytes of a segment's beginning that are its block for sure.
 const BLOCK_BYTES: u64 = 48;
 
-/// What must be written of the active segment before it is harmed, bytes: more than a batch.
-const ACTIVE_BYTES_MIN: u64 = 1 << 20;
+/// What must be written of the active segment before it is harmed, bytes: behind the harm there must
+/// be more than a batch.
+const ACTIVE_BYTES_MIN: u64 = 4 << 20;
 
-/// Bytes that are overwritten in the active segment: no record of usual mail is so long, so one of
-/// the headers goes.
-const ACTIVE_CUT_BYTES: u64 = 64 << 10;
+/// Bytes that are overwritten in the active segment: no record is so long, so a header goes.
+const ACTIVE_CUT_BYTES: u64 = (1 << 20) + (128 << 10);
 
 /// Most bytes that are overwritten at a place.
 const CUT_BYTES_MAX: u64 = 512;

@@ -125,7 +125,7 @@ fn bits_flip() {
             },
             places: 8,
             places_per_round: 8,
-            operations: 150,
+            operations: 200,
             crowd: Crowd::of(6),
         };
         let ending = flips::run(&options).await;
