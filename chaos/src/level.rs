@@ -54,6 +54,18 @@ pub(crate) fn unsettled(statuses: &BTreeMap<u64, AdminStatus>, members: usize) -
         if id != 0 && group.replicas.iter().any(moves) {
             return Some(format!("a replica of group {id} is on its way"));
         }
+        for replica in &group.replicas {
+            let node = statuses.get(&replica.node).into_iter();
+            let mut told = node.flat_map(|status| &status.groups);
+            let node = replica.node;
+            match told.find(|group| group.group == id) {
+                None => return Some(format!("group {id} does not run on node {node}")),
+                Some(AdminGroup { trouble, .. }) if !trouble.is_empty() => {
+                    return Some(format!("group {id} on node {node}: {trouble}"));
+                }
+                Some(_) => {}
+            }
+        }
         let level = |matched: Option<u64>| {
             matched.is_some_and(|index| index + LAG_ENTRIES_MAX >= group.last_index)
         };
@@ -116,6 +128,12 @@ mod tests {
         assert!(unsettled(&late, 3).is_some());
         let headless = statuses(&[group(0, 1, all), group(1, 0, all)]);
         assert!(unsettled(&headless, 3).unwrap().contains("no leader"));
+        let mut ailing = healthy.clone();
+        let group = &mut ailing.get_mut(&3).unwrap().groups[1];
+        group.trouble = "damaged".into();
+        assert!(unsettled(&ailing, 3).unwrap().contains("damaged"));
+        ailing.get_mut(&3).unwrap().groups.clear();
+        assert!(unsettled(&ailing, 3).unwrap().contains("does not run"));
         let mut down = healthy;
         down.remove(&3);
         assert!(unsettled(&down, 3).unwrap().contains("2 nodes"));
