@@ -4,4 +4,5 @@
 
 mod healing;
 mod log_store;
+mod offers;
 mod suite;
