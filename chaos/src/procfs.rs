@@ -1,4 +1,7 @@
-//! What the system tells of a process.
+//! What the system tells of a process, and of a disk.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::Context;
 
@@ -21,16 +24,20 @@ pub fn peak(pid: u32) -> anyhow::Result<u64> {
     status(pid, "VmHWM:")
 }
 
-/// Bytes that a process has given to the disk.
+/// Bytes that the disk which holds a folder has written since the system started, for whomever. What
+/// `/proc` says of a process counts all of a large page for every byte written to it.
 ///
 /// # Errors
 ///
-/// As [`reset_peak`].
-pub fn written(pid: u32) -> anyhow::Result<u64> {
-    field(
-        &std::fs::read_to_string(format!("/proc/{pid}/io"))?,
-        "write_bytes:",
-    )
+/// When the system tells nothing of that disk.
+pub fn disk_written(folder: &Path) -> anyhow::Result<u64> {
+    // Sectors of 512 bytes, the seventh number (Documentation/block/stat.rst).
+    const WRITTEN: usize = 6;
+    let device = std::fs::metadata(folder)?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let stat = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"))?;
+    let sectors = stat.split_whitespace().nth(WRITTEN);
+    Ok(sectors.context("no sectors")?.parse::<u64>()? * 512)
 }
 
 fn status(pid: u32, name: &str) -> anyhow::Result<u64> {
