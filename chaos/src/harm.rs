@@ -48,8 +48,8 @@ const END_BYTES: u64 = 4096;
 /// Bytes of a segment's beginning that are its block for sure.
 const BLOCK_BYTES: u64 = 48;
 
-/// What must be written of the active segment before it is harmed, bytes: behind the harm there must
-/// be more than a batch.
+/// What must be written of the active segment before it is harmed, bytes: behind the harm there
+/// must be more than a batch.
 const ACTIVE_BYTES_MIN: u64 = 4 << 20;
 
 /// Bytes that are overwritten in the active segment: no record is so long, so a header goes.

@@ -24,8 +24,8 @@ pub fn peak(pid: u32) -> anyhow::Result<u64> {
     status(pid, "VmHWM:")
 }
 
-/// Bytes that the disk which holds a folder has written since the system started, for whomever. What
-/// `/proc` says of a process counts all of a large page for every byte written to it.
+/// Bytes that the disk which holds a folder has written since the system started, for whomever.
+/// What `/proc` says of a process counts all of a large page for every byte written to it.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! What mail costs, in numbers: `rookery-chaos figures`. Nothing is broken on purpose, and no number
-//! is a verdict; the time of an fdatasync stands beside them, since most follow from it.
+//! What mail costs, in numbers: `rookery-chaos figures`. Nothing is broken on purpose, and no
+//! number is a verdict; the time of an fdatasync stands beside them, since most follow from it.
 //!
 //! ```text
 //!   memory     what one large message, and many at once, add to the peak of a node

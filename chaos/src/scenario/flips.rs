@@ -100,7 +100,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         );
         replaced += gone;
         println!(
-            "{harmed} places harmed, {mended} records mended, {replaced} replicas replaced after {}",
+            "{harmed} places harmed, {mended} records mended, {replaced} replicas replaced \
+             after {}",
             seconds(began.elapsed())
         );
     }

@@ -93,8 +93,8 @@ pub enum Command {
         from: NodeId,
         to: NodeId,
     },
-    /// A replica is damaged beyond mending: the others shall put it out. Once they have, a node that
-    /// can take one gets another in its place.
+    /// A replica is damaged beyond mending: the others shall put it out. Once they have, a node
+    /// that can take one gets another in its place.
     RetireReplica { group: GroupId, replica: ReplicaId },
 }
 

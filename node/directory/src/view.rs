@@ -193,8 +193,8 @@ impl View {
             .filter_map(move |group| Some((group, group.replica_on(node)?)))
     }
 
-    /// The replicas of the directory that shall vote: on active nodes and not retired, those that do
-    /// before those that do not, up to [`limits::DIRECTORY_VOTERS_MAX`].
+    /// The replicas of the directory that shall vote: on active nodes and not retired, those that
+    /// do before those that do not, up to [`limits::DIRECTORY_VOTERS_MAX`].
     #[must_use]
     pub fn directory_voters(&self) -> Vec<ReplicaId> {
         let active = |replica: &&Replica| {

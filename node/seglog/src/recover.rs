@@ -135,8 +135,8 @@ pub enum What {
 /// and marks).
 #[derive(Clone, Default, Debug, Eq, PartialEq)]
 pub struct Records {
-    /// Entries, bodies, rows and base records, copies too, in the order of their places. Payloads were
-    /// not read.
+    /// Entries, bodies, rows and base records, copies too, in the order of their places. Payloads
+    /// were not read.
     pub records: Vec<RecordAt>,
     /// What was found damaged when the segment was sealed, or now if it had to be scanned.
     pub damage: Vec<Damage>,

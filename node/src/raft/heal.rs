@@ -23,8 +23,8 @@ use crate::replica::{Fetch, LogId, Replica};
 /// Why a replica cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Ailing {
-    /// It may have voted, or acknowledged, what it does not know: another one takes its place, under
-    /// a new replica id.
+    /// It may have voted, or acknowledged, what it does not know: another one takes its place,
+    /// under a new replica id.
     #[error("lost: what it voted is damaged beyond mending; another one takes its place")]
     Lost,
     /// The machine met a fault: no other copy helps (R3).

@@ -191,7 +191,8 @@ impl Health {
         }
     }
 
-    /// Whether the replica on this or another node is damaged beyond mending, as that node said last.
+    /// Whether the replica on this or another node is damaged beyond mending, as that node said
+    /// last.
     #[must_use]
     pub fn is_lost(&self, node: u64, replica: u64) -> bool {
         if node == self.node {
