@@ -47,8 +47,6 @@ pub struct Node {
     log: seglog::Log,
     /// What the log held of replicas when it was opened; they are taken out as they start.
     recovered: Mutex<BTreeMap<ReplicaId, Arc<RecoveredReplica>>>,
-    /// Replicas whose life has ended: none of them starts again, whatever an old directory says.
-    ended: Mutex<BTreeSet<ReplicaId>>,
     /// What the open of the log found damaged.
     damage: Vec<Damage>,
     indexes: Arc<dyn Indexes>,
@@ -202,7 +200,6 @@ impl Node {
             service,
             groups,
             log,
-            ended: Mutex::new(ids(&recovered.replicas, true).collect()),
             recovered: Mutex::new(unended(recovered.replicas)),
             damage: recovered.damage,
             indexes,
@@ -408,29 +405,24 @@ impl Gate for Node {
             }
             let id = hex(&request.cluster);
             let known = self.book.identity.lock().cluster.clone();
-            match known {
-                None if request.renews => {
-                    self.refuse_to_begin_anew();
-                    return Err(Status::failed_precondition("this node has no data"));
-                }
-                None => {}
-                Some(known) if known.id != id => {
+            if let Some(known) = known {
+                if known.id != id {
                     let why = "this node belongs to another cluster";
                     return Err(Status::failed_precondition(why));
                 }
-                Some(known) if known.directory_replica == request.replica => return Ok(()),
+                let old = known.directory_replica;
+                if request.replica == old {
+                    return Ok(());
+                }
                 // Only what is lost makes room, and for one that came after it.
-                Some(Membership {
-                    directory_replica: old,
-                    ..
-                }) if !request.renews
-                    || request.replica < old
-                    || !self.groups.health().is_lost(request.node, old) =>
-                {
+                let is_lost = self.groups.health().is_lost(request.node, old);
+                if !(request.renews && is_lost && request.replica > old) {
                     let why = "this node has a replica of the directory";
                     return Err(Status::failed_precondition(why));
                 }
-                Some(_) => {}
+            } else if request.renews {
+                self.refuse_to_begin_anew();
+                return Err(Status::failed_precondition("this node has no data"));
             }
             let peers = request
                 .peers

@@ -35,18 +35,6 @@ impl Cluster {
         statuses
     }
 
-    /// The nodes that run.
-    pub async fn running(&self) -> BTreeSet<u64> {
-        let mut running = BTreeSet::new();
-        for member in &self.members {
-            let member = member.lock().await;
-            if member.process.is_some() {
-                running.insert(member.node.id);
-            }
-        }
-        running
-    }
-
     /// The process of a node.
     ///
     /// # Errors

@@ -181,12 +181,14 @@ impl Figures {
     async fn away(&self) -> anyhow::Result<()> {
         const NODE: u64 = 2;
         let cluster = &self.stage.cluster;
+        self.stage.scene.set_open(NODE, false);
         cluster.kill(NODE, Vec::new()).await?;
         let bytes = self.deliver_many(self.options.messages / 2).await?;
         sleep(crate::limits::PURGE_WAIT).await;
         let began = Instant::now();
         cluster.start(NODE).await?;
         cluster.answers(NODE).await?;
+        self.stage.scene.set_open(NODE, true);
         cluster.settle().await?;
         let took = began.elapsed();
         let fetched = self.fetched(NODE).await?;
@@ -231,9 +233,7 @@ impl Figures {
     async fn deliver_many(&self, messages: u64) -> anyhow::Result<u64> {
         let mut sending = JoinSet::new();
         let connections = self.options.connections;
-        let serving = self.stage.cluster.running().await;
-        let mut doors = self.stage.scene.doors();
-        doors.retain(|door| serving.contains(&door.node));
+        let doors = self.stage.scene.doors();
         for connection in 0..connections {
             let share = messages / connections + u64::from(connection < messages % connections);
             let serials: Vec<Serial> = (0..share).map(|_| self.serial()).collect();

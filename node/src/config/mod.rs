@@ -250,9 +250,7 @@ impl Storage {
     pub fn disk_kept_bytes(&self) -> u64 {
         self.reserve_bytes / 4
     }
-}
 
-impl Storage {
     /// How the log in a data directory is searched for damage.
     #[must_use]
     pub fn scrub_pace(&self, data_dir: &Path) -> Pace {

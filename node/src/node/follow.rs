@@ -137,7 +137,8 @@ impl Node {
     /// Opens a replica and starts its group; does nothing if it runs.
     pub(super) async fn start(&self, id: GroupId, replica: u64) -> anyhow::Result<()> {
         let mut started = self.started.lock().await;
-        if started.contains_key(&id) || self.ended.lock().contains(&ReplicaId(replica)) {
+        // A life that has ended does not begin again, whatever an old directory says.
+        if started.contains_key(&id) || self.cleaning.has_ended(ReplicaId(replica)) {
             return Ok(());
         }
         let machine: Arc<dyn Machine> = if id == DIRECTORY {
@@ -226,7 +227,6 @@ impl Node {
         .with_context(|| format!("the end of replica {}", replica.0))?;
         self.cleaning.ended(replica);
         self.groups.health().set_lost(replica.0, false);
-        self.ended.lock().insert(replica);
         Ok(())
     }
 }

@@ -80,14 +80,11 @@ impl Fetcher {
         let Frame::Begin(begin) = next().await? else {
             anyhow::bail!("a checkpoint begins with what it is of");
         };
-        let from_wire = |id: &v1::PeerLogId| log_id(&convert::id_from_wire(id));
-        let at = begin.last.as_ref().map(from_wire);
+        let at = begin.last.as_ref().map(snapshot::from_wire);
         let at = at.filter(|at| at.index >= least);
         let at = at.context("it does not hold what is needed")?;
-        let membership = begin.membership.map(|members| {
-            let id = begin.membership_id.as_ref().map(from_wire);
-            (id, Bytes::from(members.encode_to_vec()))
-        });
+        let members = begin.membership;
+        let membership = snapshot::members_from_wire(members, begin.membership_id.as_ref());
         let mut arrival = Arrival::begin(replica, at, membership)?;
         while !arrival.is_whole() {
             let Frame::Chunk(chunk) = next().await? else {
@@ -211,13 +208,12 @@ pub(super) fn send_checkpoint(
             snapshot.last.is_some_and(|at| at.index >= least),
             "entry {least} is not applied here"
         );
-        let to_wire = |id: LogId| convert::id_to_wire(&raft_log_id(id));
-        let membership = snapshot.membership;
-        let members = membership.as_ref().map(|(_, bytes)| bytes.clone());
+        let members = snapshot.membership.as_ref();
+        let (membership, membership_id) = snapshot::members_to_wire(members)?;
         let begin = v1::CheckpointBegin {
-            last: snapshot.last.map(to_wire),
-            membership: members.map(v1::PeerMembership::decode).transpose()?,
-            membership_id: membership.and_then(|(id, _)| id).map(to_wire),
+            last: snapshot.last.map(snapshot::to_wire),
+            membership,
+            membership_id,
         };
         let frame = |frame| v1::CheckpointFrame { frame: Some(frame) };
         frames.blocking_send(Ok(frame(Frame::Begin(begin))))?;

@@ -148,8 +148,8 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn install_snapshot(&mut self, _meta: &Meta, snapshot: Snapshot) -> io::Result<()> {
         self.on_disk(|replica| replica.install(snapshot)).await?;
-        // Nothing is kept any more above what was offered before: a follower that were brought to
-        // that would be sent it again, for ever.
+        // Nothing is kept any more above what was offered before: whoever took that would be sent
+        // it again, for ever.
         *self.offered.lock() = None;
         Ok(())
     }

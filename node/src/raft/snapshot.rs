@@ -89,18 +89,41 @@ pub(super) async fn send(
 }
 
 fn begin(route: Route, vote: &Vote, snapshot: &Snapshot) -> anyhow::Result<v1::SnapshotBegin> {
-    let (id, members) = match &snapshot.membership {
-        Some((id, bytes)) => (*id, Some(v1::PeerMembership::decode(bytes.clone())?)),
-        None => (None, None),
-    };
-    let to_wire = |id: LogId| convert::id_to_wire(&raft_log_id(id));
+    let (membership, membership_id) = members_to_wire(snapshot.membership.as_ref())?;
     Ok(v1::SnapshotBegin {
         route: Some(route.to_wire()),
         vote: Some(convert::vote_to_wire(vote)),
         last: snapshot.last.map(to_wire),
-        membership: members,
-        membership_id: id.map(to_wire),
+        membership,
+        membership_id,
     })
+}
+
+pub(super) fn to_wire(id: LogId) -> v1::PeerLogId {
+    convert::id_to_wire(&raft_log_id(id))
+}
+
+pub(super) fn from_wire(id: &v1::PeerLogId) -> LogId {
+    log_id(&convert::id_from_wire(id))
+}
+
+/// The members of a snapshot, and the entry that made them.
+pub(super) fn members_to_wire(
+    membership: Option<&Membership>,
+) -> anyhow::Result<(Option<v1::PeerMembership>, Option<v1::PeerLogId>)> {
+    let Some((id, members)) = membership else {
+        return Ok((None, None));
+    };
+    let members = v1::PeerMembership::decode(members.clone())?;
+    Ok((Some(members), id.map(to_wire)))
+}
+
+/// The same, read.
+pub(super) fn members_from_wire(
+    members: Option<v1::PeerMembership>,
+    id: Option<&v1::PeerLogId>,
+) -> Option<Membership> {
+    members.map(|members| (id.map(from_wire), Bytes::from(members.encode_to_vec())))
 }
 
 fn frame(frame: Frame) -> v1::SnapshotFrame {
@@ -234,13 +257,9 @@ async fn take(
 
 fn read_begin(begin: v1::SnapshotBegin) -> anyhow::Result<(Vote, LogId, Option<Membership>)> {
     let missing = || anyhow::anyhow!("a snapshot without vote or log id");
-    let from_wire = |id: &v1::PeerLogId| log_id(&convert::id_from_wire(id));
     let vote = convert::vote_from_wire(begin.vote.as_ref().ok_or_else(missing)?);
     let at = from_wire(begin.last.as_ref().ok_or_else(missing)?);
-    let membership = begin.membership.map(|members| {
-        let id = begin.membership_id.as_ref().map(from_wire);
-        (id, Bytes::from(members.encode_to_vec()))
-    });
+    let membership = members_from_wire(begin.membership, begin.membership_id.as_ref());
     Ok((vote, at, membership))
 }
 

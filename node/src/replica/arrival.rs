@@ -211,11 +211,9 @@ impl Arrival {
         let places = self.places()?;
         self.index.put_sorted(&mut places.into_iter().map(Ok))?;
         let mut base = BaseWriter::new(&self.replica, self.at);
-        for (from, to) in [(&[][..], END), (LOCAL_FROM, LOCAL_TO)] {
-            for row in self.index.scan(from, to)? {
-                let (key, value) = row?;
-                base.push(&key, &value)?;
-            }
+        for row in places::all_rows(self.index.as_ref())? {
+            let (key, value) = row?;
+            base.push(&key, &value)?;
         }
         let mark = Mark {
             at: self.at,

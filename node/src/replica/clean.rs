@@ -115,6 +115,12 @@ impl Cleaning {
         self.awaited.lock().remove(&replica);
     }
 
+    /// Whether the life of this replica has ended.
+    #[must_use]
+    pub fn has_ended(&self, replica: ReplicaId) -> bool {
+        self.ended.lock().contains(&replica)
+    }
+
     /// One step of the cleaner; says how long to wait before the next.
     ///
     /// # Errors

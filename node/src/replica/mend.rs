@@ -344,19 +344,11 @@ impl Replica {
         if copies.is_empty() {
             return Ok(Vec::new());
         }
-        loop {
-            let append = |done| self.log.append_moved(copies.clone(), Sync::Required, done);
-            let Some(ticket) = Ticket::of(&self.bell, append)? else {
-                self.bell.wait(POLL_EVERY);
-                continue;
-            };
-            loop {
-                match ticket.take()? {
-                    Some(written) => return Ok(written),
-                    None => self.bell.wait(POLL_EVERY),
-                }
-            }
-        }
+        let append = |done| {
+            let copies = copies.clone();
+            self.log.append_moved(copies, Sync::Required, done)
+        };
+        self.appended(|| Ticket::of(&self.bell, append))
     }
 
     /// Writes all rows of the checkpoint as a new base, from the index: its rows are those of the
@@ -380,11 +372,9 @@ impl Replica {
         };
         let (index, _) = self.holds();
         let mut rows = BaseWriter::new(self, mark.at);
-        for (from, to) in [(&[][..], END), (LOCAL_FROM, LOCAL_TO)] {
-            for row in index.scan(from, to)? {
-                let (key, value) = row?;
-                rows.push(&key, &value)?;
-            }
+        for row in places::all_rows(index.as_ref())? {
+            let (key, value) = row?;
+            rows.push(&key, &value)?;
         }
         // An index that a crash took back below the base could only be built again.
         self.flush_index(&mut keep)?;

@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use rows::{DIGEST_KEY, Digest, END, Fault};
+use rows::{DIGEST_KEY, Digest, Fault};
 use seglog::{RecoveredReplica, ReplicaId};
 
 use super::cache::BodyCache;
@@ -28,7 +28,7 @@ use super::limits::Bounds;
 use super::machine::{GroupId, Hints, Machine};
 use super::merge::Digests;
 use super::overlay::Layers;
-use super::places::{LOCAL_FROM, LOCAL_TO};
+use super::places;
 use super::run::Mark;
 use super::{AppliedState, Replica, State, panic_text};
 use crate::budget::{Budget, Share};
@@ -230,11 +230,9 @@ fn examine(
                 .map_err(fault)?;
         }
         let mut digests = Digests::default();
-        for (from, to) in [(&[][..], END), (LOCAL_FROM, LOCAL_TO)] {
-            for row in index.scan(from, to).map_err(fault)? {
-                let (key, value) = row.map_err(fault)?;
-                digests.add(&key, &value);
-            }
+        for row in places::all_rows(index).map_err(fault)? {
+            let (key, value) = row.map_err(fault)?;
+            digests.add(&key, &value);
         }
         digests.check(mark).map_err(fault)?;
         // The digest's own row is not in the sum.

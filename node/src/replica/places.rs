@@ -13,7 +13,7 @@
 //! nor a snapshot nor the digest meets them; they have a digest of their own in the checkpoint.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use rows::Fault;
+use rows::{END, Fault, Row};
 use seglog::Place;
 
 use super::bodies::Logged;
@@ -84,6 +84,12 @@ pub fn parse(key: &[u8], mut value: &[u8]) -> Result<Kept, Fault> {
     };
     let references = value.get_u32();
     Ok(Kept { logged, references })
+}
+
+/// All rows of an index: those of the machine, then the local ones.
+pub fn all_rows(index: &dyn Index) -> Result<impl Iterator<Item = Result<Row, Fault>>, Fault> {
+    let rows = index.scan(&[], END)?;
+    Ok(rows.chain(index.scan(LOCAL_FROM, LOCAL_TO)?))
 }
 
 /// What an index says of the body of an entry.

@@ -288,8 +288,16 @@ impl Replica {
 
     /// Appends records and waits until they are written.
     pub(super) fn append(&self, records: Vec<Record>, sync: Sync) -> Result<Vec<Written>, Fault> {
+        self.appended(|| Ticket::append(&self.log, &self.bell, records.clone(), sync))
+    }
+
+    /// Appends as soon as there is room for it, and waits until it is written.
+    pub(super) fn appended(
+        &self,
+        append: impl Fn() -> Result<Option<Ticket>, Fault>,
+    ) -> Result<Vec<Written>, Fault> {
         let ticket = loop {
-            match Ticket::append(&self.log, &self.bell, records.clone(), sync)? {
+            match append()? {
                 Some(ticket) => break ticket,
                 None => self.bell.wait(POLL_EVERY),
             }

@@ -3,6 +3,7 @@
 
 mod append;
 mod cleaning;
+mod cleaning_damage;
 mod crash;
 mod damage;
 mod directory;

@@ -32,13 +32,18 @@ impl Holes {
 /// have voted.
 #[must_use]
 pub fn is_lost(replica: ReplicaId, found: &RecoveredReplica, damage: &[Damage]) -> bool {
-    found.doubted || (found.vote_lost && lost_vote(replica, damage).is_none())
+    found.doubted || (found.vote_lost && lost_vote(&records_of(replica, damage)).is_none())
+}
+
+/// The damaged records of a replica of which the headers can be read.
+pub(super) fn records_of(replica: ReplicaId, damage: &[Damage]) -> Vec<RecordAt> {
+    let records = damage.iter().filter_map(|damage| damage.record);
+    records.filter(|record| record.replica == replica).collect()
 }
 
 /// The newest term of which a vote is damaged.
-pub(super) fn lost_vote(replica: ReplicaId, damage: &[Damage]) -> Option<u64> {
-    let records = damage.iter().filter_map(|damage| damage.record);
-    let votes = records.filter(|it| it.replica == replica && it.kind == Kind::Vote);
+pub(super) fn lost_vote(damaged: &[RecordAt]) -> Option<u64> {
+    let votes = damaged.iter().filter(|record| record.kind == Kind::Vote);
     votes.map(|vote| vote.term).max()
 }
 

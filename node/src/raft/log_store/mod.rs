@@ -29,7 +29,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use parking_lot::Mutex;
 use prost::Message;
 use proto::v1;
-use seglog::{Damage, Kind, Record, RecordAt, RecoveredReplica, ReplicaId, Sync, Written};
+use seglog::{Damage, Kind, Record, RecoveredReplica, ReplicaId, Sync, Written};
 use tokio::sync::oneshot;
 
 use super::convert;
@@ -38,7 +38,7 @@ use super::types::{Body, Entry, RaftLogId, Types, Vote, log_id, raft_log_id};
 use crate::budget::Share;
 use crate::replica::{Entries as _, LogId};
 
-use holes::lost_vote;
+use holes::{lost_vote, records_of};
 use slots::State;
 
 /// The log of one replica. Clones share it.
@@ -77,8 +77,7 @@ impl LogStore {
         damage: &[Damage],
         recent: Arc<Share>,
     ) -> io::Result<Self> {
-        let records = damage.iter().filter_map(|damage| damage.record);
-        let damaged: Vec<RecordAt> = records.filter(|record| record.replica == replica).collect();
+        let damaged = records_of(replica, damage);
         let mut state = State::default();
         if let Some(found) = recovered {
             state.vote = found.vote.as_ref().map(decode_vote).transpose()?;
@@ -94,7 +93,7 @@ impl LogStore {
             state.first = state.purged.as_ref().map_or(0, |id| id.index + 1);
             state.list(found, &damaged);
             if found.vote_lost {
-                state.vote_lost = Some(lost_vote(replica, damage).ok_or_else(|| {
+                state.vote_lost = Some(lost_vote(&damaged).ok_or_else(|| {
                     io::Error::new(
                         io::ErrorKind::InvalidData,
                         "a vote of no known term is lost",

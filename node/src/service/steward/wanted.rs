@@ -93,11 +93,7 @@ impl Wanted {
             return Some(Step::Wait);
         }
         // A replica of the directory comes when its node has been told that it has one.
-        let mut missing = self
-            .members
-            .iter()
-            .filter(|id| !status.has(**id) && !retain);
-        if let Some(missing) = missing.next() {
+        if !retain && let Some(missing) = self.members.iter().find(|id| !status.has(**id)) {
             return Some(Step::Add(*missing));
         }
         let target = self.target(status);
