@@ -152,7 +152,7 @@ impl Figures {
     /// Mail comes, and half of it goes, at random and for good.
     async fn life(&self) -> anyhow::Result<()> {
         self.rest().await?;
-        let before = self.written()?;
+        let (before, logged) = (self.written()?, self.logged().await?);
         let began = Instant::now();
         let (mut bytes, mut sending) = (0, Duration::ZERO);
         let per_round = self.options.messages / ROUNDS;
@@ -165,10 +165,17 @@ impl Figures {
         let took = began.elapsed();
         self.rest().await?;
         let written = self.written()? - before;
-        let ratio = written as f64 / self.nodes().len() as f64 / bytes as f64;
+        let logged = self.logged().await?.since(&logged);
+        let ratio = |all: u64| all as f64 / self.nodes().len() as f64 / bytes as f64;
         println!(
-            "life         {ratio:.2} bytes written by a node for a byte of mail; {} messages of {} \
+            "life         {:.2} bytes written by a node for a byte of mail: {:.2} new in the log, \
+             {:.2} copied there, {:.2} of zeros, {:.2} of index and file system; {} messages of {} \
              bytes in the mean, half of them deleted, {:.0} a second, {} in all",
+            ratio(written),
+            ratio(logged.new),
+            ratio(logged.copied),
+            ratio(logged.zeros),
+            ratio(written.saturating_sub(logged.new + logged.copied + logged.zeros)),
             per_round * ROUNDS,
             bytes / (per_round * ROUNDS),
             (per_round * ROUNDS) as f64 / sending.as_secs_f64(),
@@ -304,6 +311,18 @@ impl Figures {
         procfs::disk_written(&self.options.setting.dir)
     }
 
+    /// What all nodes have written to their logs since they started.
+    async fn logged(&self) -> anyhow::Result<Logged> {
+        let mut all = Logged::default();
+        for node in self.nodes() {
+            let storage = self.stage.cluster.storage(node).await?;
+            all.new += storage.written_bytes - storage.copied_bytes;
+            all.copied += storage.copied_bytes;
+            all.zeros += storage.filled_bytes;
+        }
+        Ok(all)
+    }
+
     /// Bytes of snapshots, and of bodies for them, that the node has taken since it started.
     async fn fetched(&self, node: u64) -> anyhow::Result<u64> {
         let metrics = self.stage.cluster.metrics(node).await?;
@@ -316,6 +335,24 @@ impl Figures {
         }
         // A counter of bytes.
         Ok(bytes as u64)
+    }
+}
+
+/// Bytes written to logs.
+#[derive(Default)]
+struct Logged {
+    new: u64,
+    copied: u64,
+    zeros: u64,
+}
+
+impl Logged {
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            new: self.new - before.new,
+            copied: self.copied - before.copied,
+            zeros: self.zeros - before.zeros,
+        }
     }
 }
 

@@ -175,7 +175,8 @@ fn storage_text(storage: &AdminStorage) -> String {
     format!(
         "node {}: {} segments and {} spare, {} on disk, {} written there, {} of it needed\n\
          room for {}, of which mail leaves {}{}\n\
-         since its start: {} written, {} of it by the cleaner ({}), {} freed\n\
+         since its start: {} written, {} of it by the cleaner, {} of zeros in advance ({}), {} \
+         freed\n\
          {}\n\n{table}\n",
         storage.node,
         storage.segments.len(),
@@ -191,7 +192,8 @@ fn storage_text(storage: &AdminStorage) -> String {
         },
         bytes_text(written),
         bytes_text(copied),
-        amplification(written, copied),
+        bytes_text(storage.filled_bytes),
+        amplification(written + storage.filled_bytes, written - copied.min(written)),
         bytes_text(storage.freed_bytes),
         scrubbed_text(&storage.scrubbed.unwrap_or_default()),
     )
@@ -227,9 +229,9 @@ fn scrubbed_json(scrubbed: &AdminScrubbed) -> Value {
     })
 }
 
-/// How many bytes were written for each that was not a copy, in hundredths.
-fn amplification(written: u64, copied: u64) -> String {
-    match (written * 100).checked_div(written - copied.min(written)) {
+/// How many bytes were written for each that was new, in hundredths.
+fn amplification(written: u64, new: u64) -> String {
+    match (written * 100).checked_div(new) {
         None => "nothing else was".to_owned(),
         Some(hundredths) => format!("{}.{:02} times", hundredths / 100, hundredths % 100),
     }
@@ -467,6 +469,7 @@ fn storage_json(storage: &AdminStorage) -> Value {
         "written_bytes": storage.written_bytes,
         "copied_bytes": storage.copied_bytes,
         "freed_bytes": storage.freed_bytes,
+        "filled_bytes": storage.filled_bytes,
         "room_bytes": storage.room_bytes,
         "reserve_bytes": storage.reserve_bytes,
         "takes_mail": storage.takes_mail,

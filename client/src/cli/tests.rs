@@ -388,6 +388,7 @@ fn storage_says_what_is_needed() {
         written_bytes: 300,
         copied_bytes: 100,
         freed_bytes: 64 << 20,
+        filled_bytes: 50,
         room_bytes: 192 << 20,
         reserve_bytes: 256 << 20,
         takes_mail: false,
@@ -406,8 +407,8 @@ fn storage_says_what_is_needed() {
             "node 2: 2 segments and 1 spare, 128.0 MiB on disk, 120.0 MiB written there, \
              1.0 MiB of it needed",
             "room for 192.0 MiB, of which mail leaves 256.0 MiB: NO MAIL IS TAKEN",
-            "since its start: 300 B written, 100 B of it by the cleaner (1.50 times), \
-             64.0 MiB freed",
+            "since its start: 300 B written, 100 B of it by the cleaner, 50 B of zeros in advance \
+             (1.75 times), 64.0 MiB freed",
             "scrubbed: not read whole yet; since its start: 128.0 MiB read, 3 damaged, 2 mended, \
              1 not yet",
             "",

@@ -29,9 +29,11 @@ pub const SPARE_SEGMENTS_DEFAULT: usize = 1;
 /// Most spare segments: a bound on disk space that holds nothing.
 pub const SPARE_SEGMENTS_MAX: usize = 64;
 
-/// Spare segments beyond the wanted ones that are taken from what is freed: so the next one
-/// rarely has to be filled.
-pub const RECYCLED_SEGMENTS_MAX: usize = 1;
+/// Spare segments beyond the wanted ones that are taken from what is freed. The cleaner frees
+/// several at a time ([`SETTLING_SEGMENTS_MAX`], and those of which nothing is needed), so with
+/// twice as many a log that does not grow fills none: a byte of mail is not written once more as
+/// a zero. 1 GiB at the default size, which counts as room.
+pub const RECYCLED_SEGMENTS_MAX: usize = 2 * SETTLING_SEGMENTS_MAX;
 
 /// A segment is cleaned if this part of its file would be won (one over this number): dead
 /// records, or room that was never filled because a crash sealed the segment early. Small enough

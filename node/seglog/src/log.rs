@@ -167,6 +167,8 @@ pub struct Stats {
     pub copied_bytes: u64,
     /// Bytes of the files of segments that a cleaner freed.
     pub freed_bytes: u64,
+    /// Bytes of zeros with which spare segments were filled; they are not in `bytes`.
+    pub filled_bytes: u64,
 }
 
 /// How much more the log can take before something of it is freed.
@@ -415,6 +417,7 @@ impl Log {
             queued_bytes: counters.queued_bytes.load(Relaxed),
             copied_bytes: counters.copied_bytes.load(Relaxed),
             freed_bytes: counters.freed_bytes.load(Relaxed),
+            filled_bytes: self.shared.spares.filled_bytes(),
         }
     }
 

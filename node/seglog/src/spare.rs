@@ -13,7 +13,7 @@
 //! holds was made for another segment, and its next block does not promise zeros.
 
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use crate::disk::{Disk, DiskFile, read_exact, write_all};
@@ -42,6 +42,7 @@ pub(crate) struct Spares {
     filling: Mutex<u64>,
     /// The disk was full when the last one should have been filled.
     full: AtomicBool,
+    filled_bytes: AtomicU64,
 }
 
 impl Spares {
@@ -80,12 +81,18 @@ impl Spares {
             left: Mutex::new(left),
             filling: Mutex::new(next),
             full: AtomicBool::new(false),
+            filled_bytes: AtomicU64::new(0),
         })
     }
 
     /// Whether there is a spare, or there will be as far as is known.
     pub fn expected(&self) -> bool {
         !self.full.load(Relaxed) || self.count() > 0
+    }
+
+    /// Bytes of zeros written to fill spares.
+    pub fn filled_bytes(&self) -> u64 {
+        self.filled_bytes.load(Relaxed)
     }
 
     pub fn count(&self) -> usize {
@@ -214,6 +221,8 @@ impl Spares {
             let until = (offset + FILL_SYNC_BYTES).min(self.segment_bytes);
             fill_zeros(file.as_ref(), offset, until)?;
             file.sync_data()?;
+            self.filled_bytes
+                .fetch_add(u64::from(until - offset), Relaxed);
             offset = until;
         }
         disk.rename(filling, name)?;

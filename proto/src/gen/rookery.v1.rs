@@ -4205,6 +4205,9 @@ pub struct AdminStorage {
     pub takes_mail: bool,
     #[prost(message, optional, tag = "10")]
     pub scrubbed: ::core::option::Option<AdminScrubbed>,
+    /// Bytes of zeros with which files were filled in advance since then.
+    #[prost(uint64, tag = "11")]
+    pub filled_bytes: u64,
 }
 /// How the log was searched for damage. Counted since the node started.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -35,6 +35,7 @@ impl AdminServer {
             written_bytes: storage.log.bytes,
             copied_bytes: storage.log.copied_bytes,
             freed_bytes: storage.log.freed_bytes,
+            filled_bytes: storage.log.filled_bytes,
             scrubbed: Some(self.scrubbed()),
         })
     }
