@@ -70,9 +70,12 @@ impl Members {
             self.keep_nodes(group).await;
             told = self.told(group);
         }
-        let moving = led
-            .iter()
-            .filter(|group| group.id() != DIRECTORY && !group.status().learners.is_empty());
+        // One that has caught up waits for its vote, and takes nothing any more.
+        let moving = led.iter().filter(|group| {
+            let status = group.status();
+            let mut learners = status.learners.iter();
+            group.id() != DIRECTORY && learners.any(|learner| !has_caught_up(&status, *learner))
+        });
         let room = AtomicUsize::new(MOVES_AT_ONCE.saturating_sub(moving.count()));
         let members = &*self;
         let steps = led.iter().map(|group| {
