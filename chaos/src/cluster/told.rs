@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
 use client::v1::{AdminStatus, AdminStorage};
+use node::config::Config;
+use node::tls::Tls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
@@ -81,6 +83,17 @@ impl Cluster {
                 .values()
                 .flat_map(|status| &status.groups),
         )
+    }
+
+    /// TLS as a node has it.
+    ///
+    /// # Errors
+    ///
+    /// When its configuration or its certificates cannot be read.
+    pub fn tls(&self, node: u64) -> anyhow::Result<Tls> {
+        let planned = self.plan.node(node).context("there is no such node")?;
+        let config = Config::load(&planned.config)?;
+        Ok(Tls::load(&config.tls, node)?)
     }
 
     /// How a node uses its disk, and what its scrubber found.

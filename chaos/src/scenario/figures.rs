@@ -5,7 +5,8 @@
 //!   memory     what one large message, and many at once, add to the peak of a node
 //!   life       bytes that a node gives to its disk for a byte of mail, half of which is deleted
 //!   away       bytes that a node fetches for a byte that it missed
-//!   catch-up   how fast an empty node gets everything
+//!   catch-up   how fast an empty node gets everything, beside what one gRPC stream carries; and how
+//!              long deliveries wait meanwhile
 //! ```
 
 use std::path::Path;
@@ -19,7 +20,9 @@ use rand::seq::IndexedRandom;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::pace::Pace;
 use super::stage::{Setting, Stage, seconds};
+use super::stream;
 use crate::cluster::PASSWORD;
 use crate::history::{Flags, MAILBOXES, Mode, Place, Receipt};
 use crate::limits::SETTLE_WAIT;
@@ -58,6 +61,12 @@ const SYNCS: usize = 200;
 
 /// The nodes rest when their disk has written less than this in [`REST_EVERY`], bytes.
 const REST_BYTES: u64 = 1 << 20;
+
+/// For how long deliveries are timed while nothing else goes on.
+const USUAL_WAIT: Duration = Duration::from_secs(10);
+
+/// Serials of the messages of one [`Pace`], more than there will be.
+const PACED_MAX: u64 = 1 << 20;
 
 /// Between two looks whether nodes rest.
 const REST_EVERY: Duration = Duration::from_secs(4);
@@ -216,24 +225,38 @@ impl Figures {
         cluster.kill(LOST, Vec::new()).await?;
         self.stage.scene.set_open(LOST, false);
         cluster.wipe(LOST).await?;
+        let streamed = stream::bytes_per_second(&cluster.tls(1)?, 1).await?;
+        let pace = Pace::begin(&self.stage.scene, self.serials(PACED_MAX));
+        sleep(USUAL_WAIT).await;
+        let usual = pace.end().await?;
+        let pace = Pace::begin(&self.stage.scene, self.serials(PACED_MAX));
         cluster.start_spare(spare).await?;
         let began = Instant::now();
         cluster.replace(LOST, spare).await?;
-        cluster.settle().await?;
         let took = began.elapsed();
+        let meanwhile = pace.end().await?;
+        cluster.settle().await?;
         self.stage.scene.set_open(spare, true);
         let fetched = self.fetched(spare).await?;
+        let rate = fetched as f64 / took.as_secs_f64();
         println!(
-            "catch-up     {} MiB in {}, {:.0} MB a second",
+            "catch-up     {} MiB in {}, {:.0} MB a second; one gRPC stream with TLS carries {:.0}; \
+             the slowest of 100 deliveries took {usual:.1?} before and {meanwhile:.1?} meanwhile",
             mib(fetched),
             seconds(took),
-            fetched as f64 / 1e6 / took.as_secs_f64()
+            rate / 1e6,
+            streamed / 1e6,
         );
         Ok(())
     }
 
+    /// The first of so many serials that nobody else gets.
+    fn serials(&self, count: u64) -> u64 {
+        self.serials.fetch_add(count, Relaxed)
+    }
+
     fn serial(&self) -> Serial {
-        Serial(self.serials.fetch_add(1, Relaxed))
+        Serial(self.serials(1))
     }
 
     /// Delivers messages through all nodes that are there; answers their bytes.
@@ -356,7 +379,8 @@ impl Logged {
     }
 }
 
-async fn deliver(
+/// Delivers one message, which must be taken.
+pub(super) async fn deliver(
     lmtp: &mut Lmtp,
     scene: &Scene,
     account: u32,

@@ -12,7 +12,8 @@
 //!   full_disk   disks that are full, of one node and of all
 //!   fsync_error disks that refuse to write or to sync
 //!   power_loss  nodes that lose what was not synced
-//!   figures     what mail costs: nothing is broken, and numbers are printed
+//!   figures     what mail costs: nothing is broken, and numbers are printed; with
+//!               stream, what a gRPC stream carries, and pace, how long deliveries wait meanwhile
 //! ```
 
 pub mod away;
@@ -21,9 +22,11 @@ pub mod figures;
 pub mod flips;
 pub mod fsync_error;
 pub mod full_disk;
+mod pace;
 pub mod power_loss;
 pub mod replace;
 pub mod run;
 pub mod slow_disk;
 pub mod slow_sync;
 pub mod stage;
+mod stream;

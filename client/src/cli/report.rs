@@ -193,7 +193,10 @@ fn storage_text(storage: &AdminStorage) -> String {
         bytes_text(written),
         bytes_text(copied),
         bytes_text(storage.filled_bytes),
-        amplification(written + storage.filled_bytes, written - copied.min(written)),
+        amplification(
+            written + storage.filled_bytes,
+            written - copied.min(written)
+        ),
         bytes_text(storage.freed_bytes),
         scrubbed_text(&storage.scrubbed.unwrap_or_default()),
     )
