@@ -62,6 +62,15 @@ pub struct Disks {
     pub reserve_bytes: Option<u64>,
 }
 
+/// How large the logs of nodes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logs {
+    /// So small that segments are sealed, cleaned and purged within a run.
+    Small,
+    /// As by default.
+    Usual,
+}
+
 /// What a disk refuses to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -106,15 +115,17 @@ impl Cluster {
         program: &Path,
         partitions: u32,
         spares: u32,
+        logs: Logs,
         disks: Option<Disks>,
         recorder: Recorder,
     ) -> anyhow::Result<Self> {
+        let small = logs == Logs::Small;
         let options = Options {
             reserve_bytes: disks.and_then(|disks| disks.reserve_bytes),
             ports: Ports::Any,
-            segment_bytes: Some(SEGMENT_BYTES),
-            log_kept_bytes: Some(LOG_KEPT_BYTES),
-            scrub_bytes_per_second: Some(SCRUB_BYTES_PER_SECOND),
+            segment_bytes: small.then_some(SEGMENT_BYTES),
+            log_kept_bytes: small.then_some(LOG_KEPT_BYTES),
+            scrub_bytes_per_second: small.then_some(SCRUB_BYTES_PER_SECOND),
             ..Options::default()
         };
         let plan = Plan::create(dir, (NODES + spares) as usize, &options)?;
@@ -177,13 +188,22 @@ impl Cluster {
         Ok(self.plan.operator(&members)?.with_deadline(ADMIN_WAIT))
     }
 
+    /// Makes these accounts, which get mail and to which nobody logs in.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be made.
+    pub async fn make_silent_accounts(&self, names: Vec<String>) -> anyhow::Result<()> {
+        make_accounts(&self.plan, names, DOMAIN, None, |_, _| {}).await
+    }
+
     /// Makes these accounts and answers where they are.
     ///
     /// # Errors
     ///
     /// When one cannot be made.
     pub async fn make_accounts(&self, names: Vec<String>) -> anyhow::Result<Vec<Account>> {
-        make_accounts(&self.plan, names.clone(), DOMAIN, PASSWORD, |_, _| {}).await?;
+        make_accounts(&self.plan, names.clone(), DOMAIN, Some(PASSWORD), |_, _| {}).await?;
         let made = self.operator()?.accounts().await?;
         let groups: BTreeMap<String, u64> = made
             .into_iter()

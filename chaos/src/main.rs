@@ -8,9 +8,9 @@ use chaos::history::History;
 use chaos::load::Crowd;
 use chaos::mail::message::Sizes;
 use chaos::report::Ending;
-use chaos::scenario::stage::{self, HISTORY, Setting};
+use chaos::scenario::stage::{self, HISTORY, Logs, Setting};
 use chaos::scenario::{
-    away, big, figures, flips, fsync_error, full_disk, power_loss, replace, run, slow_disk,
+    away, big, figures, flips, fsync_error, full_disk, power_loss, replace, run, scale, slow_disk,
     slow_sync,
 };
 use chaos::{oracle, process};
@@ -144,6 +144,23 @@ enum Command {
         #[arg(long, default_value_t = 32, value_parser = value_parser!(u64).range(1..=1000))]
         connections: u64,
     },
+    /// Many accounts with much mail: memory, files, restart, SELECT. Needs Linux
+    Scale {
+        #[command(flatten)]
+        place: Place,
+        /// Accounts that get mail.
+        #[arg(long, default_value_t = 80_000, value_parser = value_parser!(u32).range(1..))]
+        accounts: u32,
+        /// Messages for them all.
+        #[arg(long, default_value_t = 1_900_000)]
+        messages: u64,
+        /// Messages in the mailbox that is selected.
+        #[arg(long, default_value_t = 100_000)]
+        selected: u64,
+        /// Connections that deliver.
+        #[arg(long, default_value_t = 256, value_parser = value_parser!(u64).range(1..=900))]
+        connections: u64,
+    },
     /// Judges a history that was kept.
     Judge {
         /// The file.
@@ -209,6 +226,7 @@ impl Place {
             accounts,
             sizes: Sizes::default(),
             spares: 0,
+            logs: Logs::Small,
         })
     }
 }
@@ -310,6 +328,24 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
             };
             kept(&place, &options.setting, || {
                 runtime.block_on(figures::run(&options))
+            })
+        }
+        Command::Scale {
+            place,
+            accounts,
+            messages,
+            selected,
+            connections,
+        } => {
+            let options = scale::Options {
+                setting: place.setting(1)?,
+                accounts,
+                messages,
+                selected,
+                connections,
+            };
+            kept(&place, &options.setting, || {
+                runtime.block_on(scale::run(&options))
             })
         }
         Command::Replace {

@@ -12,7 +12,7 @@ use anyhow::Context;
 /// When the system has no `/proc`, or the process is gone.
 pub fn reset_peak(pid: u32) -> anyhow::Result<u64> {
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("the peak of a process")?;
-    status(pid, "VmRSS:")
+    resident(pid)
 }
 
 /// The most memory that a process has had, bytes.
@@ -22,6 +22,25 @@ pub fn reset_peak(pid: u32) -> anyhow::Result<u64> {
 /// As [`reset_peak`].
 pub fn peak(pid: u32) -> anyhow::Result<u64> {
     status(pid, "VmHWM:")
+}
+
+/// The memory that a process has, bytes.
+///
+/// # Errors
+///
+/// As [`reset_peak`].
+pub fn resident(pid: u32) -> anyhow::Result<u64> {
+    status(pid, "VmRSS:")
+}
+
+/// How many files, sockets and the like a process has open.
+///
+/// # Errors
+///
+/// As [`reset_peak`].
+pub fn open_files(pid: u32) -> anyhow::Result<usize> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    Ok(entries.context("the files of a process")?.count())
 }
 
 /// Bytes that the disk which holds a folder has written since the system started, for whomever.

@@ -116,7 +116,8 @@ impl Admin {
         .await
     }
 
-    /// Makes an account. `quota_bytes` 0 is no limit.
+    /// Makes an account; without a password nobody can log in before one is set. `quota_bytes` 0 is
+    /// no limit.
     ///
     /// # Errors
     ///
@@ -124,12 +125,13 @@ impl Admin {
     pub async fn create_account(
         &self,
         name: String,
-        password: String,
+        password: Option<String>,
         quota_bytes: u64,
     ) -> Result<AdminAccount, Error> {
         let wanted = AdminCreateAccountRequest {
             name,
-            password,
+            without_password: password.is_none(),
+            password: password.unwrap_or_default(),
             quota_bytes,
         };
         let call = async |mut client: Client, request| client.create_account(request).await;

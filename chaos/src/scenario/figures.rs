@@ -390,7 +390,16 @@ pub(super) async fn deliver(
         account,
         mailbox: 0,
     };
-    let to = [scene.address(place)];
+    deliver_to(lmtp, scene.address(place), message).await
+}
+
+/// The same to an address.
+pub(super) async fn deliver_to(
+    lmtp: &mut Lmtp,
+    address: String,
+    message: &[u8],
+) -> anyhow::Result<()> {
+    let to = [address];
     let sent = lmtp.deliver("figures@sender.example", &to, message).await;
     let receipts = sent.map_err(|trouble| anyhow::anyhow!("{trouble}"))?;
     ensure!(receipts == [Receipt::Stored], "{receipts:?}");
@@ -414,6 +423,7 @@ fn sync_time(dir: &Path) -> anyhow::Result<Duration> {
     Ok(times[SYNCS / 2])
 }
 
-fn mib(bytes: u64) -> String {
+/// Bytes in MiB.
+pub(super) fn mib(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / f64::from(1 << 20))
 }

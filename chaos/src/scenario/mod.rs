@@ -14,6 +14,7 @@
 //!   power_loss  nodes that lose what was not synced
 //!   figures     what mail costs: nothing is broken, and numbers are printed; with
 //!               stream, what a gRPC stream carries, and pace, how long deliveries wait meanwhile
+//!   scale       many accounts with much mail: numbers again
 //! ```
 
 pub mod away;
@@ -26,6 +27,7 @@ mod pace;
 pub mod power_loss;
 pub mod replace;
 pub mod run;
+pub mod scale;
 pub mod slow_disk;
 pub mod slow_sync;
 pub mod stage;

@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-pub use crate::cluster::Disks;
 use crate::cluster::{Account, Cluster, PASSWORD};
+pub use crate::cluster::{Disks, Logs};
 use crate::history::{Fault, MAILBOXES, Op, Place, Recorder};
 use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
 use crate::load::worker::listing;
@@ -45,6 +45,8 @@ pub struct Setting {
     pub sizes: Sizes,
     /// Nodes that may come later.
     pub spares: u32,
+    /// How large the logs of the nodes are.
+    pub logs: Logs,
 }
 
 /// What a scenario is told that does the same harm again and again.
@@ -96,6 +98,7 @@ impl Stage {
             &setting.rookeryd,
             setting.partitions,
             setting.spares,
+            setting.logs,
             disks,
             recorder.clone(),
         );

@@ -7,7 +7,7 @@ use chaos::limits::PURGE_WAIT;
 use chaos::mail::lmtp::Lmtp;
 use chaos::mail::message::{Serial, Sizes, message_of_size};
 use chaos::process;
-use chaos::scenario::stage::{Setting, Stage};
+use chaos::scenario::stage::{Logs, Setting, Stage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -40,6 +40,7 @@ fn little_more_than_it_missed() {
             partitions: 2,
             accounts: 2,
             spares: 0,
+            logs: Logs::Small,
             sizes: Sizes::default(),
         };
         let stage = Stage::set(&setting).await.unwrap();

@@ -6,7 +6,7 @@ use chaos::load::Crowd;
 use chaos::mail::message::Sizes;
 use chaos::process;
 use chaos::report::Ending;
-use chaos::scenario::stage::{Rounds, Setting};
+use chaos::scenario::stage::{Logs, Rounds, Setting};
 use chaos::scenario::{away, big, flips, fsync_error, replace, run};
 
 /// One cluster at a time: they share the machine's cores and disk with all other tests.
@@ -35,6 +35,7 @@ async fn setting_with(
         accounts: 4,
         sizes: Sizes::default(),
         spares: 0,
+        logs: Logs::Small,
     }
 }
 

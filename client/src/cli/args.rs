@@ -224,6 +224,9 @@ pub enum Account {
         /// How much it may hold, bytes; 0 for no limit.
         #[arg(long, value_name = "BYTES", default_value_t = 0)]
         quota_bytes: u64,
+        /// Mail comes in, and nobody can log in before `account passwd`.
+        #[arg(long, conflicts_with = "password_stdin")]
+        no_password: bool,
         /// Where the password comes from.
         #[command(flatten)]
         password: PasswordArgs,

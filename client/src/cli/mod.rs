@@ -210,9 +210,13 @@ async fn account(admin: &Admin, command: &Account) -> Result<Report, Failure> {
         Account::Create {
             name,
             quota_bytes,
+            no_password,
             password,
         } => {
-            let password = password.read(name).map_err(Failure::usage)?;
+            let password = match no_password {
+                true => None,
+                false => Some(password.read(name).map_err(Failure::usage)?),
+            };
             Report::Account(
                 admin
                     .create_account(name.clone(), password, *quota_bytes)

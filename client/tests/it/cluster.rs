@@ -334,7 +334,12 @@ impl Admin for Rote {
             name,
             password,
             quota_bytes,
+            without_password,
         } = request.into_inner();
+        let password = match without_password {
+            true => "without a password".to_owned(),
+            false => password,
+        };
         self.change(format!("create {name} {password} {quota_bytes}"))
             .await;
         if self.accounts.contains(&name) {

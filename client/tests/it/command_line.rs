@@ -96,9 +96,11 @@ async fn passwords_never_come_from_the_command_line() {
         err(&output)
     );
     rookery(dir, "account passwd alice", Some("from environment"), "").await;
+    rookery(dir, "account create list --no-password", Some("unused"), "").await;
     let expected = [
         "create alice from input 7",
         "password alice from environment",
+        "create list without a password 0",
     ];
     assert_eq!(rote.asked(), expected);
 

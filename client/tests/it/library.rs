@@ -72,7 +72,7 @@ async fn refusals_keep_their_kind() {
     let endpoint = place.node(rote).await.to_string();
     let admin = Admin::new(vec![endpoint], &place.credentials()).unwrap();
     let error = admin
-        .create_account("alice".into(), "secret".into(), 0)
+        .create_account("alice".into(), Some("secret".into()), 0)
         .await
         .unwrap_err();
     assert!(

@@ -28,6 +28,9 @@ const ASK_WAIT: Duration = Duration::from_secs(2);
 /// Accounts that are made at the same time. A node derives the verifiers of four passwords at once.
 const ACCOUNTS_AT_ONCE: usize = 16;
 
+/// The same without passwords: enough that each step of making an account is taken for many.
+const SILENT_ACCOUNTS_AT_ONCE: usize = 512;
+
 /// Attempts at one account.
 const ACCOUNT_TRIES: u32 = 20;
 
@@ -177,7 +180,8 @@ pub(super) fn leaders(status: &AdminStatus) -> Leaders {
     led.map(|group| (group.group, group.leader)).collect()
 }
 
-/// Makes those accounts that are not there, and waits until all can be used. `progress` is told how
+/// Makes those accounts that are not there, and waits until all can be used; without a password
+/// nobody can log in. `progress` is told how
 /// many of how many are done.
 ///
 /// # Errors
@@ -187,7 +191,7 @@ pub async fn make_accounts(
     plan: &Plan,
     names: Vec<String>,
     domain: &str,
-    password: &str,
+    password: Option<&str>,
     mut progress: impl FnMut(usize, usize),
 ) -> anyhow::Result<()> {
     let wanted: BTreeSet<String> = names
@@ -214,7 +218,11 @@ pub async fn make_accounts(
                 .with_context(|| format!("account create {name}"))
         }
     });
-    let mut making = stream::iter(making).buffer_unordered(ACCOUNTS_AT_ONCE);
+    let at_once = match password {
+        Some(_) => ACCOUNTS_AT_ONCE,
+        None => SILENT_ACCOUNTS_AT_ONCE,
+    };
+    let mut making = stream::iter(making).buffer_unordered(at_once);
     let mut done = 0;
     while let Some(made) = making.next().await {
         made?;
@@ -249,13 +257,13 @@ async fn make_account(
     operators: &[Admin],
     number: usize,
     name: &str,
-    password: &str,
+    password: Option<&str>,
 ) -> anyhow::Result<()> {
     let mut tries = 0;
     loop {
         let operator = &operators[(number + tries as usize) % operators.len()];
         match operator
-            .create_account(name.to_owned(), password.to_owned(), 0)
+            .create_account(name.to_owned(), password.map(str::to_owned), 0)
             .await
         {
             Ok(_)

@@ -216,7 +216,7 @@ async fn accounts(plan: &Plan, users: u32) -> anyhow::Result<()> {
         names.extend((1..=users).map(|number| format!("user{number}")));
     }
     let mut told = Instant::now();
-    cluster::make_accounts(plan, names, DOMAIN, PASSWORD, |done, all| {
+    cluster::make_accounts(plan, names, DOMAIN, Some(PASSWORD), |done, all| {
         if told.elapsed() >= PROGRESS_EVERY {
             told = Instant::now();
             println!("{done} of {all} accounts made");

@@ -4357,6 +4357,9 @@ pub struct AdminCreateAccountRequest {
     /// 0 for no limit.
     #[prost(uint64, tag = "3")]
     pub quota_bytes: u64,
+    /// Mail comes in, and nobody can log in before a password is set; `password` is empty.
+    #[prost(bool, tag = "4")]
+    pub without_password: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminAccount {

@@ -28,7 +28,7 @@ impl Desk {
             .unwrap();
         let admin = Admin::of_demo(&cluster.folder()).unwrap();
         let account = format!("{user}@{DOMAIN}");
-        let made = admin.create_account(account.clone(), PASSWORD.into(), 0);
+        let made = admin.create_account(account.clone(), Some(PASSWORD.into()), 0);
         runtime.block_on(made).unwrap();
         Self {
             runtime,
