@@ -77,7 +77,11 @@ impl Export {
                 .replica
                 .log
                 .read(kept.logged.place, Some(kept.logged.checksum))
-                .map_err(|error| Fault::Store(format!("the body of entry {id}: {error}")))?;
+                .map_err(|error| {
+                    // It is mended, and the next backup can read it.
+                    self.replica.wound(id);
+                    Fault::Store(format!("the body of entry {id}: {error}"))
+                })?;
             let skip = (kept.logged.skip as usize).min(payload.len());
             Ok((id, payload.slice(skip..)))
         }))

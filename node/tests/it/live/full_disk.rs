@@ -111,7 +111,7 @@ fn a_disk_that_fills_up() {
         &small.plan,
         vec!["alice".into()],
         DOMAIN,
-        PASSWORD,
+        Some(PASSWORD),
         |_, _| {},
     );
     runtime.block_on(made).unwrap();

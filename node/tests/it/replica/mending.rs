@@ -135,6 +135,28 @@ fn is_damaged(rig: &Rig, index: u64) -> bool {
         if found == id(index))
 }
 
+/// What a backup cannot read is mended, so that the next one can.
+#[test]
+fn what_a_backup_meets() {
+    let mut rig = rig(9);
+    rig.checkpoint();
+    let at = place(&rig, 3);
+    flip(&rig, at, u64::from(at.offset) + 9);
+    let export = |rig: &mut Rig| {
+        with_writer(rig, |replica| {
+            let export = replica.export().unwrap();
+            export.bodies().unwrap().filter(Result::is_err).count()
+        })
+    };
+    assert_eq!(export(&mut rig), 1);
+    assert_eq!(rig.replica.wounded(), 1);
+    let others = Others::of(&rig);
+    assert_eq!(mend(&mut rig, &others).left, 0);
+    // A backup reads what the newest checkpoint says.
+    rig.checkpoint();
+    assert_eq!(export(&mut rig), 0);
+}
+
 /// A damaged entry that Raft still lists comes again as it was, header and all.
 #[test]
 fn a_listed_entry() {
