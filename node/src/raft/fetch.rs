@@ -193,8 +193,10 @@ pub(super) fn send_entries(
     }
 }
 
-/// Sends a checkpoint that holds at least the entries up to `least`. Blocks on the disk.
+/// Sends a checkpoint that holds at least the entries up to `least`, as fast as the rate for
+/// snapshots allows. Blocks on the disk.
 pub(super) fn send_checkpoint(
+    peers: &Peers,
     replica: &Replica,
     least: u64,
     frames: &mpsc::Sender<Result<v1::CheckpointFrame, Status>>,
@@ -218,7 +220,9 @@ pub(super) fn send_checkpoint(
         let frame = |frame| v1::CheckpointFrame { frame: Some(frame) };
         frames.blocking_send(Ok(frame(Frame::Begin(begin))))?;
         for chunk in snapshot.chunks.iter() {
-            frames.blocking_send(Ok(frame(Frame::Chunk(chunk?))))?;
+            let chunk = chunk?;
+            std::thread::sleep(peers.snapshots().sending.count(chunk.len()));
+            frames.blocking_send(Ok(frame(Frame::Chunk(chunk))))?;
         }
         Ok(())
     };

@@ -349,8 +349,9 @@ impl v1::peer_server::Peer for PeerServer {
         let wire = request.into_inner();
         let replica = Arc::clone(self.held(wire.group)?.rows());
         let (frames, outgoing) = mpsc::channel(2);
+        let peers = self.0.groups.peers().clone();
         tokio::task::spawn_blocking(move || {
-            fetch::send_checkpoint(&replica, wire.least, &frames);
+            fetch::send_checkpoint(&peers, &replica, wire.least, &frames);
         });
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
