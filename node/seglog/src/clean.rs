@@ -24,7 +24,8 @@
 //! **Which segment.** By benefit over cost as Rosenblum and Ousterhout have it ("The design and
 //! implementation of a log-structured file system", 1992): `won * age / (size + live)`, the age
 //! counted in segments. One without live bytes costs nothing and comes first. One in which less
-//! than [`CLEAN_WIN_PART`] would be won is left alone, so that cleaning comes to rest.
+//! than [`Options::clean_win_part`](crate::Options::clean_win_part) would be won is left alone, so that cleaning comes to rest and
+//! what lives is not copied again and again; where room is short it is [`CLEAN_WIN_PART_SHORT`].
 //!
 //! **On a full disk.** Copies take space before anything is freed, and what frees it needs space
 //! too: a note, and above all the checkpoints of those who refer. So a segment is copied only if a
@@ -44,7 +45,9 @@ use bytes::Bytes;
 
 use crate::error::{Error, Poisoned};
 use crate::format::{HEADER_BYTES, record_bytes};
-use crate::limits::{CLEAN_ROOM_PART, CLEAN_WIN_PART, SETTLING_SEGMENTS_MAX};
+use crate::limits::{
+    CLEAN_GROWTH_PART, CLEAN_ROOM_PART, CLEAN_WIN_PART_SHORT, SETTLING_SEGMENTS_MAX,
+};
 use crate::log::Log;
 use crate::record::{Done, Place, Position, RecordAt, Sync, Written};
 use crate::recover::{Damage, What};
@@ -381,7 +384,8 @@ impl Cleaner {
         if full || self.settling.len() >= SETTLING_SEGMENTS_MAX {
             return Ok(resting);
         }
-        let Some((segment, extent)) = self.best(live_bytes)? else {
+        let win_part = win_part(&self.log)?;
+        let Some((segment, extent)) = self.best(live_bytes, win_part)? else {
             return Ok(resting);
         };
         let mut todo = match self.inspect(segment, live)? {
@@ -391,7 +395,7 @@ impl Cleaner {
         let live_bytes_found = bytes_of(&todo);
         if todo.is_empty() {
             self.settle(segment);
-        } else if won(&self.log, &extent, live_bytes_found) * CLEAN_WIN_PART < extent.file {
+        } else if won(&self.log, &extent, live_bytes_found) * win_part < extent.file {
             let told = live_bytes.get(&segment).copied().unwrap_or_default();
             self.aside.insert(segment, Aside::Full(told));
             return Ok(Cleaned::Passed {
@@ -414,7 +418,11 @@ impl Cleaner {
 
     /// The segment whose cleaning wins most for least, of those for which there is room if there
     /// are such.
-    fn best(&mut self, live_bytes: &BTreeMap<u64, u64>) -> Result<Option<(u64, Extent)>, Error> {
+    fn best(
+        &mut self,
+        live_bytes: &BTreeMap<u64, u64>,
+        win_part: u64,
+    ) -> Result<Option<(u64, Extent)>, Error> {
         let shared = self.log.shared.clone();
         // Behind this, not all records are known above, or they are needed with their block.
         let end = Position(shared.counters.acknowledged.load(Acquire)).segment();
@@ -430,7 +438,7 @@ impl Cleaner {
                 Err(error) => return Err(self.put_aside(segment, error)),
             };
             let won = won(&self.log, &extent, told);
-            if told > 0 && won * CLEAN_WIN_PART < extent.file {
+            if told > 0 && won * win_part < extent.file {
                 continue;
             }
             let benefit = u128::from(won) * u128::from(end - segment);
@@ -514,6 +522,18 @@ fn won(log: &Log, extent: &Extent, live_bytes: u64) -> u64 {
     let largest = record_bytes(log.shared.options.record_bytes_max) + HEADER_BYTES;
     let unfilled = extent.unfilled.saturating_sub(u64::from(largest));
     extent.records.saturating_sub(live_bytes) + unfilled
+}
+
+/// Which part of a segment (one over this number) has to be won.
+fn win_part(log: &Log) -> Result<u64, Error> {
+    let shared = &log.shared;
+    let taken = shared.files.count() * u64::from(shared.options.segment_bytes);
+    let needed = shared.options.reserve_bytes + taken / CLEAN_GROWTH_PART;
+    let room = shared.room().saturating_add(shared.growth()?);
+    Ok(match room < needed {
+        true => CLEAN_WIN_PART_SHORT,
+        false => shared.options.clean_win_part,
+    })
 }
 
 fn bytes_of(records: &[RecordAt]) -> u64 {

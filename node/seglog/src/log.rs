@@ -11,9 +11,9 @@ use crate::error::Error;
 use crate::files::Files;
 use crate::format::{HEADER_BYTES, Header, Name, Seed};
 use crate::limits::{
-    MARK_BYTES_MAX, QUEUE_BYTES_MAX_DEFAULT, RECORD_BYTES_MAX_DEFAULT, RECORD_SEGMENT_PART_MAX,
-    SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SPARE_SEGMENTS_DEFAULT,
-    SPARE_SEGMENTS_MAX,
+    CLEAN_WIN_PART, MARK_BYTES_MAX, QUEUE_BYTES_MAX_DEFAULT, RECORD_BYTES_MAX_DEFAULT,
+    RECORD_SEGMENT_PART_MAX, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
+    SPARE_SEGMENTS_DEFAULT, SPARE_SEGMENTS_MAX,
 };
 use crate::record::{Done, Kind, Place, Position, Record, RecordAt, Sync, checksum};
 use crate::recover::{self, Damage, Records, Recovered};
@@ -43,6 +43,10 @@ pub struct Options {
     /// Room that the caller keeps for what wins room. While one segment waits for its checkpoint,
     /// the cleaner copies another only if half of this stays. Default 0.
     pub reserve_bytes: u64,
+    /// A segment is cleaned if this part of its file would be won (one over this number), while
+    /// there is room; see [`crate::Cleaner`]. Default
+    /// 2.
+    pub clean_win_part: u64,
 }
 
 impl Options {
@@ -58,6 +62,7 @@ impl Options {
             bytes_max: u64::MAX,
             disk_kept_bytes: 0,
             reserve_bytes: 0,
+            clean_win_part: CLEAN_WIN_PART,
         }
     }
 

@@ -13,11 +13,12 @@ pub const LOG_ID: u64 = 0x1234_5678_9abc_def0;
 pub const ONE: ReplicaId = ReplicaId(1);
 pub const TWO: ReplicaId = ReplicaId(2);
 
-/// Small segments, so that a few records roll over.
+/// Small segments, so that a few records roll over; cleaned as if room were short.
 pub fn options() -> Options {
     Options {
         segment_bytes: 4096,
         record_bytes_max: 1024,
+        clean_win_part: 8,
         ..Options::new(LOG_ID)
     }
 }
@@ -26,6 +27,7 @@ pub fn big_options() -> Options {
     Options {
         segment_bytes: 64 << 10,
         record_bytes_max: 8 << 10,
+        clean_win_part: 8,
         ..Options::new(LOG_ID)
     }
 }

@@ -6,7 +6,7 @@ use seglog::disk::Disk;
 use seglog::sim::SimDisk;
 use seglog::{Cleaned, Cleaner, Error, Options, Record, Sync};
 
-use crate::cleaning::{Refs, roll};
+use crate::cleaning::{Refs, clean, freed, roll};
 use crate::rig::{ONE, Outcome, Rig, entry, options};
 
 const SEGMENT: u64 = 4096;
@@ -157,4 +157,32 @@ fn few_segments_are_cleaned_at_once_when_room_is_short() {
     assert_eq!(settling(2, 4 * SEGMENT), 1);
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
     assert_eq!(disk.free_bytes().unwrap(), u64::MAX);
+}
+
+/// While there is room, what is mostly alive is left where it is; where room is short, it is copied
+/// for the little that is won.
+#[test]
+fn more_is_cleaned_when_room_is_short() {
+    let cleaned = |capacity: Option<u64>| {
+        let mut rig = rig_with(Options {
+            clean_win_part: 2,
+            spare_segments: 0,
+            ..options()
+        });
+        let written = rig.write((1..=40).map(|at| entry(ONE, 1, at, 700)).collect());
+        roll(&mut rig, 2);
+        let segments = rig.log.stats().segments;
+        rig.disk
+            .set_capacity(capacity.map(|more| (segments + more) * SEGMENT));
+        // A quarter of it is dead.
+        let live = Refs::default();
+        for four in written.chunks(4) {
+            live.add(&four[1..]);
+        }
+        let mut cleaner = Cleaner::new(rig.log.clone());
+        freed(&clean(&mut rig, &mut cleaner, &live)).len()
+    };
+    assert_eq!(cleaned(None), 0);
+    assert_eq!(cleaned(Some(40)), 0);
+    assert!(cleaned(Some(2)) > 0);
 }

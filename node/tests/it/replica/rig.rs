@@ -28,6 +28,7 @@ pub fn options() -> Options {
     Options {
         segment_bytes: 1 << 20,
         record_bytes_max: 256 << 10,
+        clean_win_part: 8,
         ..Options::new(1)
     }
 }
