@@ -143,6 +143,9 @@ enum Command {
         /// Connections that deliver.
         #[arg(long, default_value_t = 32, value_parser = value_parser!(u64).range(1..=1000))]
         connections: u64,
+        /// What is measured; everything if nothing is said.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<figures::Figure>,
     },
     /// Many accounts with much mail: memory, files, restart, SELECT. Needs Linux
     Scale {
@@ -319,12 +322,14 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
             messages,
             mean_bytes,
             connections,
+            only,
         } => {
             let options = figures::Options {
                 setting: place.setting(place.partitions)?,
                 messages,
                 mean_bytes,
                 connections,
+                only,
             };
             kept(&place, &options.setting, || {
                 runtime.block_on(figures::run(&options))

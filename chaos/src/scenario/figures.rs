@@ -45,6 +45,21 @@ pub struct Options {
     pub mean_bytes: usize,
     /// Connections that deliver.
     pub connections: u64,
+    /// What is measured; everything if it is empty.
+    pub only: Vec<Figure>,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Figure {
+    /// What large messages add to the peak of a node.
+    Memory,
+    /// Bytes written for a byte of mail.
+    Life,
+    /// Bytes fetched for a byte that was missed.
+    Away,
+    /// How fast an empty node gets everything.
+    CatchUp,
 }
 
 /// Bytes of a large message: a little less than may be delivered.
@@ -91,11 +106,20 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         "fdatasync    {:?}, the median of 4 KiB",
         sync_time(&options.setting.dir)?
     );
-    figures.memory(1).await?;
-    figures.memory(LARGE_AT_ONCE).await?;
-    figures.life().await?;
-    figures.away().await?;
-    figures.catch_up().await?;
+    let wanted = |figure| options.only.is_empty() || options.only.contains(&figure);
+    if wanted(Figure::Memory) {
+        figures.memory(1).await?;
+        figures.memory(LARGE_AT_ONCE).await?;
+    }
+    if wanted(Figure::Life) {
+        figures.life().await?;
+    }
+    if wanted(Figure::Away) {
+        figures.away().await?;
+    }
+    if wanted(Figure::CatchUp) {
+        figures.catch_up().await?;
+    }
     let cluster = &figures.stage.cluster;
     let mut bad = cluster.verify().await?;
     bad.extend(cluster.verify_deep().await?);
@@ -222,6 +246,9 @@ impl Figures {
         const LOST: u64 = 3;
         let cluster = &self.stage.cluster;
         let spare = cluster.planned().last().context("there is a spare")?.id;
+        if !self.options.only.is_empty() && !self.options.only.contains(&Figure::Life) {
+            self.deliver_many(self.options.messages).await?;
+        }
         cluster.kill(LOST, Vec::new()).await?;
         self.stage.scene.set_open(LOST, false);
         cluster.wipe(LOST).await?;
