@@ -137,6 +137,11 @@ impl DiskFile for FaultyFile {
         self.file.write_vectored_at(slices, offset)
     }
 
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        self.faults.check("write")?;
+        self.file.reserve(bytes)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         std::thread::sleep(self.faults.delay());
         self.faults.check("sync")?;

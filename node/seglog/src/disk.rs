@@ -59,6 +59,10 @@ pub trait DiskFile: Send + Sync {
     /// [`IOVECS_MAX`] are given. Returns the bytes written, which may be fewer.
     fn write_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
 
+    /// Makes an empty file so long, of zeros, for which there is room on the disk from then on: no
+    /// write within it meets a full one. `Unsupported` where that takes as long as writing them.
+    fn reserve(&self, bytes: u64) -> io::Result<()>;
+
     /// Makes the contents durable (`fdatasync`). An error is final: the contents are in doubt.
     fn sync_data(&self) -> io::Result<()>;
 
@@ -218,6 +222,15 @@ impl DiskFile for RealFile {
 
     fn write_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         Ok(rustix::io::pwritev(&self.0, slices, offset)?)
+    }
+
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        fallocate(&self.0, FallocateFlags::empty(), 0, bytes).map_err(|errno| match errno {
+            Errno::OPNOTSUPP => io::ErrorKind::Unsupported.into(),
+            errno => errno.into(),
+        })
     }
 
     fn sync_data(&self) -> io::Result<()> {

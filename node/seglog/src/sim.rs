@@ -438,6 +438,12 @@ impl DiskFile for SimFile {
         result.map(|()| count)
     }
 
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        let zeros = vec![0; bytes as usize];
+        self.write_vectored_at(&[IoSlice::new(&zeros)], 0)
+            .map(|_| ())
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         let inner = &mut *self.inner()?;
         let result = inner.begin(Operation::Sync);

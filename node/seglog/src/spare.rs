@@ -4,6 +4,10 @@
 //! faster than syncing a growing file, and a full disk is met here and never inside a write. A
 //! spare is filled under a temporary name and takes part once it is renamed.
 //!
+//! When one is needed before it was filled, since more is written than is filled meanwhile, it is
+//! only reserved: the disk has room for it, and reads it as zeros. So a burst waits for no zeros;
+//! its syncs change metadata, which shows little where each of them makes much durable.
+//!
 //! A spare that an earlier life left may have been begun: the block was written, wholly or in
 //! part, and the name did not follow. If the next block is shorter, what it does not cover would
 //! look like a torn tail. So such a spare is read, and cleared where it is not zero, before it is
@@ -119,7 +123,7 @@ impl Spares {
         if held(&self.left).is_empty() && self.count() >= wanted {
             return Ok(false);
         }
-        let spare = self.make(disk, Some(segments), &mut next)?;
+        let spare = self.make(disk, Some(segments), &mut next, Making::Filled)?;
         held(&self.ready).push(spare);
         Ok(true)
     }
@@ -158,7 +162,7 @@ impl Spares {
         let ready = held(&self.ready).pop();
         match ready {
             Some(spare) => Ok(spare),
-            None => self.make(disk, segments, &mut next),
+            None => self.make(disk, segments, &mut next, Making::Reserved),
         }
     }
 
@@ -168,10 +172,11 @@ impl Spares {
         disk: &dyn Disk,
         segments: Option<u64>,
         next: &mut MutexGuard<'_, u64>,
+        making: Making,
     ) -> Result<Spare, Error> {
         let left = held(&self.left).pop();
         let Some(spare) = left else {
-            return self.fill(disk, segments, next);
+            return self.grow(disk, segments, next, making);
         };
         if let Err(source) = clear(spare.file.as_ref(), self.segment_bytes) {
             // What it holds is unknown, so it goes; the next one is filled anew.
@@ -181,11 +186,13 @@ impl Spares {
         Ok(spare)
     }
 
-    fn fill(
+    /// Makes one that takes room.
+    fn grow(
         &self,
         disk: &dyn Disk,
         segments: Option<u64>,
         next: &mut MutexGuard<'_, u64>,
+        making: Making,
     ) -> Result<Spare, Error> {
         let name = Name::Spare {
             number: **next,
@@ -193,42 +200,66 @@ impl Spares {
         };
         let filling = Name::Filling.text();
         let growth = segments.map_or(Ok(u64::MAX), |segments| self.growth(disk, segments));
-        let filled = growth.and_then(|growth| match growth {
+        let made = growth.and_then(|growth| match growth {
             0 => Err(io::ErrorKind::StorageFull.into()),
-            _ => self.try_fill(disk, &filling, &name.text()),
+            _ => self.try_grow(disk, &filling, &name.text(), making),
         });
-        if filled.is_err() {
+        if made.is_err() {
             // The space is given back; what this says does not matter beside the error.
             let _ = disk.remove(&filling);
         }
-        let filled = filled.map_err(|e| io_error(disk, "fill", name, e));
+        let made = made.map_err(|e| io_error(disk, "fill", name, e));
         self.full
-            .store(matches!(filled, Err(Error::NoSpace { .. })), Relaxed);
-        let file = filled?;
+            .store(matches!(made, Err(Error::NoSpace { .. })), Relaxed);
+        let file = made?;
         **next += 1;
         Ok(Spare { name, file })
     }
 
-    fn try_fill(
+    fn try_grow(
         &self,
         disk: &dyn Disk,
         filling: &str,
         name: &str,
+        making: Making,
     ) -> io::Result<Arc<dyn DiskFile>> {
         let file = disk.create(filling)?;
-        let mut offset = 0;
-        while offset < self.segment_bytes {
-            let until = (offset + FILL_SYNC_BYTES).min(self.segment_bytes);
-            fill_zeros(file.as_ref(), offset, until)?;
-            file.sync_data()?;
-            self.filled_bytes
-                .fetch_add(u64::from(until - offset), Relaxed);
-            offset = until;
+        match making {
+            Making::Filled => self.fill(file.as_ref())?,
+            Making::Reserved => match file.reserve(u64::from(self.segment_bytes)) {
+                Ok(()) => file.sync_data()?,
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    self.fill(file.as_ref())?;
+                }
+                Err(error) => return Err(error),
+            },
         }
         disk.rename(filling, name)?;
         disk.sync_dir()?;
         Ok(file)
     }
+
+    fn fill(&self, file: &dyn DiskFile) -> io::Result<()> {
+        let mut offset = 0;
+        while offset < self.segment_bytes {
+            let until = (offset + FILL_SYNC_BYTES).min(self.segment_bytes);
+            fill_zeros(file, offset, until)?;
+            file.sync_data()?;
+            self.filled_bytes
+                .fetch_add(u64::from(until - offset), Relaxed);
+            offset = until;
+        }
+        Ok(())
+    }
+}
+
+/// How a spare is made.
+#[derive(Copy, Clone)]
+enum Making {
+    /// With zeros, so that it is fast to write later.
+    Filled,
+    /// At once.
+    Reserved,
 }
 
 /// Makes sure that a file holds zeros only. Writes, and syncs, only where it does not.

@@ -21,6 +21,44 @@ fn open(path: &std::path::Path) -> Result<(Log, Writer, Recovered), Error> {
     seglog::open(Arc::new(Directory::new(path).unwrap()), options)
 }
 
+/// Where spares are not ready in time, nobody waits for zeros.
+#[test]
+fn a_burst_fills_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, mut writer, _) = open(dir.path()).unwrap();
+    let mut written = Vec::new();
+    for at in 1..=100 {
+        let slot = Arc::new(std::sync::Mutex::new(None));
+        let filled = slot.clone();
+        let done = Box::new(move |result| *filled.lock().unwrap() = Some(result));
+        log.append(vec![entry(ONE, 1, at, 4000)], Sync::Required, done)
+            .unwrap();
+        writer.step().unwrap();
+        written.extend(slot.lock().unwrap().take().unwrap().unwrap());
+    }
+    let stats = log.stats();
+    assert_eq!((stats.filled_bytes, stats.spare_segments), (0, 0));
+    assert!(stats.segments > 6);
+    // A file of a segment's length is there, also before it is written to the end.
+    let names = Directory::new(dir.path()).unwrap().list().unwrap();
+    let segments = names.iter().filter(|name| name.ends_with(".seg"));
+    for name in segments {
+        assert_eq!(
+            std::fs::metadata(dir.path().join(name)).unwrap().len(),
+            64 << 10
+        );
+    }
+    drop((log, writer));
+    let (log, _, recovered) = open(dir.path()).unwrap();
+    assert_eq!(recovered.replicas[&ONE].entries.len(), 100);
+    for (at, written) in (1..).zip(&written) {
+        assert_eq!(log.read(written.place, None).unwrap(), body(1, at, 4000));
+    }
+    // In time they are filled.
+    while log.prepare().unwrap() {}
+    assert_eq!(log.stats().filled_bytes, 64 << 10);
+}
+
 #[test]
 fn round_trip_with_a_thread() {
     let dir = tempfile::tempdir().unwrap();

@@ -73,6 +73,10 @@ impl DiskFile for HookedFile {
         self.0.write_vectored_at(slices, offset)
     }
 
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        self.0.reserve(bytes)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }
