@@ -234,8 +234,7 @@ impl SimDisk {
         let mut inner = self.inner();
         inner.begin(operation)?;
         change(&mut inner.names)?;
-        let names = inner.names.clone();
-        inner.name_changes.push(names);
+        inner.note_names();
         Ok(())
     }
 
@@ -254,6 +253,12 @@ impl Inner {
         self.power_off_at = None;
         self.locked = false;
         self.life += 1;
+    }
+
+    /// The names were changed.
+    fn note_names(&mut self) {
+        let names = self.names.clone();
+        self.name_changes.push(names);
     }
 
     /// Counts an operation and lets it fail if it is its turn.
@@ -294,18 +299,15 @@ impl Inner {
 
 impl Disk for SimDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let mut made = 0;
-        let count = self.inner().files.len();
-        self.change_names(Operation::Create, |names| {
-            if names.contains_key(name) {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            names.insert(name.to_owned(), count);
-            made = count;
-            Ok(())
-        })?;
-        let mut inner = self.inner();
+        let inner = &mut *self.inner();
+        inner.begin(Operation::Create)?;
+        if inner.names.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let made = inner.files.len();
         inner.files.push(FileData::default());
+        inner.names.insert(name.to_owned(), made);
+        inner.note_names();
         Ok(self.handle(made, inner.life))
     }
 

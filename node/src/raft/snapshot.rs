@@ -24,6 +24,7 @@ use proto::v1::snapshot_reply::Reply;
 use rows::Digest;
 use rows::snapshot::Cursor;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -288,17 +289,12 @@ async fn bring(
         rows: arrival.cursor().rows,
         ..v1::SnapshotProgress::default()
     };
-    loop {
-        let wanted = tokio::task::block_in_place(|| arrival.wanted())?;
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let peers = service.groups.peers();
-        let mut nodes = vec![caller.0];
-        let members = group.status().voters.into_iter();
-        let others = members.filter(|replica| *replica != group.replica());
-        nodes.extend(others.filter_map(|replica| peers.node_of(replica)));
-        let (bodies, missing) = fetch(peers, &nodes, group.id(), wanted).await;
+    arrival.rewind();
+    let mut coming = ask(service, caller, group, arrival)?;
+    while let Some(asked) = coming {
+        let (bodies, missing) = asked.await?;
+        // The next ones come while these are written.
+        coming = ask(service, caller, group, arrival)?;
         let bytes = bodies.iter().map(|(_, body)| body.len()).sum::<usize>();
         progress.bodies += bodies.len() as u64;
         progress.body_bytes += bytes as u64;
@@ -312,6 +308,31 @@ async fn bring(
         }
         tokio::time::sleep(taking.count(bytes)).await;
     }
+    Ok(())
+}
+
+/// Bodies that came, and those that nobody has.
+type Fetched = (Vec<(Referred, Bytes)>, Vec<Referred>);
+
+/// Asks for the next bodies that are not here, if there are any.
+fn ask(
+    service: &PeerService,
+    caller: CallerNode,
+    group: &Group,
+    arrival: &mut Arrival,
+) -> anyhow::Result<Option<JoinHandle<Fetched>>> {
+    let wanted = tokio::task::block_in_place(|| arrival.wanted())?;
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let peers = service.groups.peers().clone();
+    let mut nodes = vec![caller.0];
+    let members = group.status().voters.into_iter();
+    let others = members.filter(|replica| *replica != group.replica());
+    nodes.extend(others.filter_map(|replica| peers.node_of(replica)));
+    let group = group.id();
+    let fetching = async move { fetch(&peers, &nodes, group, wanted).await };
+    Ok(Some(tokio::spawn(fetching)))
 }
 
 /// All of these bodies, or none.
@@ -334,7 +355,7 @@ pub(super) async fn fetch(
     nodes: &[u64],
     group: GroupId,
     wanted: Vec<Referred>,
-) -> (Vec<(Referred, Bytes)>, Vec<Referred>) {
+) -> Fetched {
     let mut missing = wanted;
     let mut found = Vec::with_capacity(missing.len());
     for (tried, node) in nodes.iter().enumerate() {

@@ -110,9 +110,16 @@ impl Arrival {
         self.index.put_sorted(&mut puts(rows.into_iter().map(Ok)))
     }
 
-    /// Bodies that the rows refer to and this node does not have: some of them, which are asked for
-    /// again if they were not brought before the next call; none when it has all. Notes where those
-    /// lie that only Raft's log knows of, applied or not: it forgets them with the snapshot (R4).
+    /// What was asked for and did not come is wanted again.
+    pub fn rewind(&mut self) {
+        self.awaited.clear();
+        self.asked = self.looked.clone();
+    }
+
+    /// Bodies that the rows refer to and this node does not have: the next few, which are not
+    /// wanted again before [`Arrival::rewind`]; none when all were asked for, and all are here if
+    /// those have been put. Notes where those lie that only Raft's log knows of, applied or not: it
+    /// forgets them with the snapshot (R4).
     ///
     /// # Errors
     /// A [`Fault`] if rows cannot be read.
@@ -120,10 +127,10 @@ impl Arrival {
         let (mut wanted, mut listed) = (BTreeMap::new(), BTreeMap::new());
         let (old, entries) = self.replica.holds();
         let mut bytes = 0;
-        self.asked = self.looked.clone();
-        for row in self.index.scan(&self.looked, END)? {
+        let from = self.asked.clone();
+        for row in self.index.scan(&from, END)? {
             let (key, value) = row?;
-            if key == self.looked || key == DIGEST_KEY {
+            if key == from || key == DIGEST_KEY {
                 continue;
             }
             if wanted.len() >= BODIES_WANTED_MAX || bytes >= ARRIVED_BYTES_MAX {
@@ -135,7 +142,8 @@ impl Arrival {
             };
             let id = referred.id;
             let place = places::key(id);
-            if self.index.get(&place)?.is_some() || old.get(&place)?.is_some() {
+            let comes = self.awaited.contains(&id);
+            if comes || self.index.get(&place)?.is_some() || old.get(&place)?.is_some() {
                 continue;
             }
             let logged = entries
@@ -149,7 +157,7 @@ impl Arrival {
         }
         self.index
             .put_sorted(&mut puts(listed.into_iter().map(Ok)))?;
-        self.awaited = wanted.keys().copied().collect();
+        self.awaited.extend(wanted.keys());
         self.note_looked();
         Ok(wanted.into_values().collect())
     }

@@ -65,8 +65,9 @@ pub const BODY_CACHED_BYTES_MIN: u64 = 64 << 10;
 /// Bodies that a snapshot asks for at a time.
 pub const BODIES_WANTED_MAX: usize = 1024;
 
-/// Bytes of bodies that a snapshot asks for at a time, give or take one: what it holds of them.
-pub const ARRIVED_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of bodies that a snapshot asks for at a time, give or take one. It holds twice as many:
+/// some are written while the next ones come.
+pub const ARRIVED_BYTES_MAX: u64 = 2 << 20;
 
 /// How often the cleaner of the log looks for something to do when it rests.
 pub const CLEAN_EVERY: Duration = Duration::from_secs(2);

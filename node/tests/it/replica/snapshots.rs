@@ -265,13 +265,18 @@ fn what_did_not_come_is_asked_for_again() {
     let mut arrival = begin(&follower.replica, &snapshot);
     let first = arrival.wanted().unwrap();
     assert_eq!(first.len(), bodies.len());
+    // They are on their way, and nothing else is wanted.
+    assert_eq!(arrival.wanted().unwrap(), []);
     // Nobody answered, then somebody who had every other one.
+    arrival.rewind();
     assert_eq!(arrival.wanted().unwrap(), first);
     let half: Vec<Referred> = first.iter().copied().step_by(2).collect();
     arrival.put(bring(&leader, &half)).unwrap();
     let rest: Vec<Referred> = first.iter().copied().skip(1).step_by(2).collect();
+    arrival.rewind();
     assert_eq!(arrival.wanted().unwrap(), rest);
     arrival.put(bring(&leader, &rest)).unwrap();
+    arrival.rewind();
     assert_eq!(arrival.wanted().unwrap(), []);
     let arrived = Snapshot {
         chunks: Chunks::from(arrival),
