@@ -147,3 +147,42 @@ pub const IDLE_RETRY_SECONDS: u64 = 5;
 /// Texts, fields and dates of messages that one SEARCH may look for: each is a pass over a header
 /// or a message.
 pub const SEARCH_CONTENTS_MAX: usize = 100;
+
+/// Options of one RETURN: there are fewer, so more are repetitions.
+pub const RETURN_OPTIONS_MAX: usize = 16;
+
+/// Modifiers of one FETCH: there are fewer, so more are repetitions.
+pub const FETCH_MODIFIERS_MAX: usize = 8;
+
+/// Sources of one ESEARCH with all the names in them: each is compared with every mailbox.
+pub const SEARCH_SOURCES_MAX: usize = 256;
+
+/// Searches of one session that are followed by updates: each is done again for every message that
+/// changes, and its keys are held. RFC 5267 section 4.3.1 asks for one at least.
+pub const UPDATE_CONTEXTS_MAX: usize = 8;
+
+/// Criteria of one SORT: there are fewer, so more are repetitions.
+pub const SORT_CRITERIA_MAX: usize = 32;
+
+/// Messages that one SORT or THREAD orders. Of each its keys are held, and all are ordered at once;
+/// beyond it the answer is NO with LIMIT.
+pub const SORT_MESSAGES_MAX: u64 = 250_000;
+
+/// Bytes of one text that SORT and THREAD compare; texts that are equal so far are equal. It is
+/// more than anybody sees of a subject or a name in a list.
+pub const SORT_TEXT_BYTES_MAX: usize = 512;
+
+/// Bytes of texts that one SORT or THREAD holds; beyond it the answer is NO with LIMIT. Subjects of
+/// 200,000 messages are about 10 MiB.
+pub const SORT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Message ids that one THREAD knows, of messages and of what they refer to; beyond it the answer
+/// is NO with LIMIT. Each costs about 200 bytes.
+pub const THREAD_IDS_MAX: usize = 500_000;
+
+/// Message ids in one References field that THREAD looks at, the last ones: programs cut the field
+/// long before.
+pub const REFERENCES_MAX: usize = 1_000;
+
+/// Things that are ordered before others get their turn: about a millisecond.
+pub const TURN_ORDERED: usize = 2_048;

@@ -17,9 +17,14 @@ impl Pace {
         self.bytes += bytes;
         if self.bytes >= limits::TURN_BYTES {
             self.bytes = 0;
-            Turn { is_over: false }.await;
+            turn().await;
         }
     }
+}
+
+/// Lets others run now.
+pub(crate) async fn turn() {
+    Turn { is_over: false }.await;
 }
 
 /// Is ready the second time it is polled.

@@ -116,21 +116,23 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
         let info = CommandInfo::of(command.body.name()).expect("every command has a row");
         let rules = self.rules(&command.body);
         let result = match self.allows(info.valid_in) {
-            Ok(()) => self.prepare_and_run(&command.body, &rules).await,
+            Ok(()) => self.prepare_and_run(command, &rules).await,
             Err(stop) => Err(stop),
         };
+        self.settle(&command.body, &result);
         self.finish(&command.tag, result, &rules).await
     }
 
-    async fn prepare_and_run(&mut self, body: &CommandBody, rules: &Rules) -> Result<Done> {
+    async fn prepare_and_run(&mut self, command: &Command, rules: &Rules) -> Result<Done> {
         if rules.before {
             Box::pin(self.refresh(Expunges::Hold)).await?;
         }
-        self.dispatch(body).await
+        self.dispatch(command).await
     }
 
-    async fn dispatch(&mut self, body: &CommandBody) -> Result<Done> {
-        match body {
+    async fn dispatch(&mut self, command: &Command) -> Result<Done> {
+        let tag = &command.tag;
+        match &command.body {
             CommandBody::Capability => self.capability(),
             CommandBody::Id(_) => self.id(),
             CommandBody::Enable { capabilities } => self.enable(capabilities),
@@ -152,7 +154,11 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             CommandBody::Idle => Box::pin(self.idle()).await,
             CommandBody::Expunge => Box::pin(self.expunge(None)).await,
             CommandBody::UidExpunge { set } => Box::pin(self.expunge(Some(set))).await,
-            CommandBody::Search(search) => Box::pin(self.search(search)).await,
+            CommandBody::Search(search) => Box::pin(self.search(tag, search)).await,
+            CommandBody::MultiSearch(multi) => Box::pin(self.multi_search(tag, multi)).await,
+            CommandBody::CancelUpdate(tags) => self.cancel_update(tags),
+            CommandBody::Sort(sort) => Box::pin(self.sort(tag, sort)).await,
+            CommandBody::Thread(thread) => Box::pin(self.thread(thread)).await,
             CommandBody::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
             CommandBody::Store(store) => Box::pin(self.store(store)).await,
             CommandBody::Copy(copy) => Box::pin(self.copy(copy)).await,
@@ -166,7 +172,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
     }
 
     /// The rules of RFC 3501 section 7.4.1: no EXPUNGE while FETCH, STORE or SEARCH is answered,
-    /// unless with UID.
+    /// unless with UID; SORT and THREAD are searches as well (RFC 5256 section 3).
     fn rules(&self, body: &CommandBody) -> Rules {
         let (before, after, by_number) = match body {
             CommandBody::Fetch(fetch) => (
@@ -175,6 +181,9 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
                 !fetch.uid,
             ),
             CommandBody::Search(search) => (true, After::IfHinted, !search.uid),
+            CommandBody::MultiSearch(_) => (true, After::IfHinted, false),
+            CommandBody::Sort(sort) => (true, After::IfHinted, !sort.uid),
+            CommandBody::Thread(thread) => (true, After::IfHinted, !thread.uid),
             CommandBody::Store(store) => (
                 store.uid && self.is_beyond(&store.set),
                 After::Always,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mailbox::{Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Uid, UidValidity};
 
 use crate::backend::{Backend, BackendError, LoginError};
+use crate::cmd::search::Updates;
 use crate::connection::Connection;
 use crate::grammar::ValidIn;
 use crate::mime::Structure;
@@ -38,6 +39,8 @@ pub(crate) struct Selected {
     pub(crate) view: View,
     /// Whether changes are to be read although no hint says so.
     pub(crate) is_stale: bool,
+    /// Searches whose results the client wants to hear more of.
+    pub(crate) updates: Box<Updates>,
     /// Keywords that the client was told of.
     pub(crate) keywords: Vec<String>,
 }

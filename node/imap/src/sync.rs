@@ -46,6 +46,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 self.resync().await?;
             }
             let more = changes.more;
+            self.note_changed(&changes);
             let news = self.selected()?.view.absorb(changes);
             self.claim_recent(&news.arrived).await?;
             self.tell(news, expunges).await?;
@@ -65,7 +66,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if selected.is_stale || self.backend.changed().now_or_never().is_some() {
             return self.refresh_after(expunges).await;
         }
-        self.tell(News::default(), expunges).await
+        Box::pin(self.tell(News::default(), expunges)).await
     }
 
     /// Like [`Session::refresh`], after a command that was done: a failure costs a delay.
@@ -82,6 +83,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Tells what the view knows and the client does not.
     pub(crate) async fn tell(&mut self, news: News, expunges: Expunges) -> Result<()> {
+        if expunges == Expunges::Tell {
+            self.tell_removed();
+        }
         let Some(selected) = &mut self.selected else {
             return Ok(());
         };
@@ -102,7 +106,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.tell_flags(uid, modseq, &flags, self.condstore);
             self.conn.relieve().await?;
         }
-        Ok(())
+        Box::pin(self.tell_changed()).await
     }
 
     /// Writes an unsolicited FETCH with a message's flags.

@@ -32,6 +32,8 @@ pub struct View {
     gone: UidRanges,
     /// Those of `uids` that are `\Recent` in this session.
     recent: UidRanges,
+    /// The saved result, `$` (RFC 5182). Those that are expunged stand here and name nothing.
+    saved: UidRanges,
     /// The highest UID that ever was in the view.
     top: Uid,
     /// Changes up to here are absorbed.
@@ -63,6 +65,7 @@ impl View {
             runs: Vec::new(),
             gone: UidRanges::new(),
             recent: UidRanges::new(),
+            saved: UidRanges::new(),
             top: opened.uids.last().unwrap_or_default(),
             since: opened.modseq,
             highest: opened.folder.highest_modseq,
@@ -142,12 +145,21 @@ impl View {
         Some(Uid(run.first + offset))
     }
 
-    /// The messages that a set names, by UID or by sequence number.
+    /// Saves a result, so that `$` names it from now on (RFC 5182 section 2.1).
+    pub fn save(&mut self, found: UidRanges) {
+        self.saved = found;
+    }
+
+    /// The messages that a set names, by UID or by sequence number, or `$`, which in an empty state
+    /// is a valid set of no messages.
     ///
     /// # Errors
     /// `Syntax` for a sequence number that no message has. A UID that no message has is passed over
     /// (RFC 3501 section 6.4.8).
     pub fn resolve(&self, set: &SequenceSet, by_uid: bool) -> Result<UidRanges> {
+        if set.is_saved() {
+            return Ok(self.saved.intersect(&self.uids));
+        }
         if by_uid {
             let max = self.uids.last().unwrap_or_default();
             let named = set.normalise(max.0);

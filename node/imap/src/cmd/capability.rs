@@ -20,6 +20,19 @@ const LOGGED_IN: &[&str] = &[
     "LIST-STATUS",
     "STATUS=SIZE",
     "CONDSTORE",
+    "ESEARCH",
+    "SEARCHRES",
+    "WITHIN",
+    "I18NLEVEL=1",
+    "SORT",
+    "SORT=DISPLAY",
+    "ESORT",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
+    "THREAD=REFS",
+    "PARTIAL",
+    "CONTEXT=SEARCH",
+    "MULTISEARCH",
 ];
 
 /// The capabilities of this connection now.

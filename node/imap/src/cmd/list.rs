@@ -168,7 +168,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         Ok(done)
     }
 
-    async fn folders(&mut self) -> Result<Vec<Folder>> {
+    pub(crate) async fn folders(&mut self) -> Result<Vec<Folder>> {
         let query = Query::Folders {
             account: self.backend.account(),
         };

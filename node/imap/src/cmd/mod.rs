@@ -7,7 +7,8 @@
 //!   folder  list  status  CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE; LIST LSUB; STATUS
 //!   append                APPEND
 //!   idle                  IDLE
-//!   fetch  search         FETCH SEARCH, and with UID
+//!   fetch                 FETCH, and with UID
+//!   search                SEARCH SORT THREAD, and with UID; ESEARCH CANCELUPDATE
 //!   store  copy  expunge  STORE; COPY MOVE; EXPUNGE, and with UID
 //! ```
 //!
@@ -28,10 +29,12 @@ mod list;
 mod select;
 mod status;
 
+mod places;
+
 mod copy;
 mod expunge;
 mod fetch;
-mod search;
+pub(crate) mod search;
 mod store;
 
 use mailbox::{Answer, Folder, Query};

@@ -45,6 +45,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             read_only,
             view,
             is_stale: false,
+            updates: Box::default(),
             keywords,
         });
         Ok(if read_only {

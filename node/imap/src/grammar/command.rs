@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::esearch::{self, MultiSearch};
 use super::fetch::{self, Fetch};
 use super::flag::{self, Flag};
 use super::framer::Bad;
@@ -11,6 +12,7 @@ use super::lexer::{Cursor, ascii};
 use super::list::{self, List, Lsub, SpecialUse, Status};
 use super::search::{self, Search};
 use super::sequence::{self, SequenceSet};
+use super::sort::{self, Sort, Thread};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -160,6 +162,14 @@ pub enum CommandBody {
     },
     /// SEARCH and UID SEARCH
     Search(Search),
+    /// ESEARCH (RFC 7377)
+    MultiSearch(MultiSearch),
+    /// CANCELUPDATE (RFC 5267): the tags of searches, at least one.
+    CancelUpdate(Vec<Tag>),
+    /// SORT and UID SORT (RFC 5256)
+    Sort(Sort),
+    /// THREAD and UID THREAD (RFC 5256)
+    Thread(Thread),
     /// FETCH and UID FETCH
     Fetch(Fetch),
     /// STORE and UID STORE
@@ -286,6 +296,8 @@ fn body(cursor: &mut Cursor) -> Result<CommandBody> {
         "LSUB" => list::lsub(cursor).map(CommandBody::Lsub),
         "STATUS" => list::status(cursor).map(CommandBody::Status),
         "ENABLE" => enable(cursor),
+        "ESEARCH" => esearch::multi_search(cursor).map(CommandBody::MultiSearch),
+        "CANCELUPDATE" => esearch::cancel_update(cursor).map(CommandBody::CancelUpdate),
         "UID" => {
             cursor.space()?;
             let name = cursor.word();
@@ -315,6 +327,8 @@ fn without_arguments(name: &str) -> Option<CommandBody> {
 fn by_messages(cursor: &mut Cursor, name: &str, uid: bool) -> Result<CommandBody> {
     match name {
         "SEARCH" => search::search(cursor, uid).map(CommandBody::Search),
+        "SORT" => sort::sort(cursor, uid).map(CommandBody::Sort),
+        "THREAD" => sort::thread(cursor, uid).map(CommandBody::Thread),
         "FETCH" => fetch::fetch(cursor, uid).map(CommandBody::Fetch),
         "STORE" => store(cursor, uid).map(CommandBody::Store),
         "COPY" => copy(cursor, uid).map(CommandBody::Copy),

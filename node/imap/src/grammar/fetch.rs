@@ -1,8 +1,10 @@
-//! FETCH (RFC 3501 section 6.4.5) with the modifiers of CONDSTORE (RFC 7162 section 3.1.4).
+//! FETCH (RFC 3501 section 6.4.5) with the modifiers of CONDSTORE (RFC 7162 section 3.1.4) and
+//! PARTIAL (RFC 9394 section 3.3).
 
 use bytes::Bytes;
 
 use super::lexer::Cursor;
+use super::returns::{self, PartialRange};
 use super::sequence::{self, SequenceSet};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -20,6 +22,8 @@ pub struct Fetch {
     /// Only messages with a mod-sequence above this (0 to 2^63-1). It enables CONDSTORE and makes
     /// the answers carry MODSEQ.
     pub changed_since: Option<u64>,
+    /// Only these of the messages that the set names, in the order of their UIDs. Only with `uid`.
+    pub partial: Option<PartialRange>,
 }
 
 /// One data item that FETCH may ask for.
@@ -115,16 +119,14 @@ pub(super) fn fetch(cursor: &mut Cursor, uid: bool) -> Result<Fetch> {
         Some(b'(') => cursor.list(limits::FETCH_ITEMS_MAX, item)?,
         _ => macro_or_item(cursor)?,
     };
-    let changed_since = match cursor.peek() {
-        Some(b' ') if cursor.peek_second() == Some(b'(') => Some(changed_since(cursor)?),
-        _ => None,
-    };
+    let modifiers = modifiers(cursor, uid)?;
     cursor.end()?;
     Ok(Fetch {
         uid,
         set,
         items,
-        changed_since,
+        changed_since: modifiers.changed_since,
+        partial: modifiers.partial,
     })
 }
 
@@ -237,15 +239,33 @@ fn partial(cursor: &mut Cursor) -> Result<Partial> {
     Ok(Partial { offset, len })
 }
 
-fn changed_since(cursor: &mut Cursor) -> Result<u64> {
-    cursor.space()?;
-    cursor.expect(b'(', "a fetch modifier expected")?;
-    if !cursor.eat_word("CHANGEDSINCE") {
-        return Err(Error::Syntax("unknown fetch modifier"));
+#[derive(Default)]
+struct Modifiers {
+    changed_since: Option<u64>,
+    partial: Option<PartialRange>,
+}
+
+/// `fetch-modifiers` (RFC 4466 section 2.4), in any order.
+fn modifiers(cursor: &mut Cursor, uid: bool) -> Result<Modifiers> {
+    let mut modifiers = Modifiers::default();
+    if cursor.peek() != Some(b' ') || cursor.peek_second() != Some(b'(') {
+        return Ok(modifiers);
     }
     cursor.space()?;
-    // RFC 7162 asks for a value above zero, clients send 0 for "all": it does no harm.
-    let modseq = cursor.number64()?;
-    cursor.expect(b')', "only CHANGEDSINCE may be given")?;
-    Ok(modseq)
+    cursor.list(limits::FETCH_MODIFIERS_MAX, |cursor| {
+        match cursor.word().as_str() {
+            "CHANGEDSINCE" => {
+                cursor.space()?;
+                // RFC 7162 asks for a value above zero, clients send 0 for "all": it does no harm.
+                modifiers.changed_since = Some(cursor.number64()?);
+            }
+            "PARTIAL" if uid => {
+                cursor.space()?;
+                modifiers.partial = Some(returns::partial_range(cursor)?);
+            }
+            _ => return Err(Error::Syntax("unknown fetch modifier")),
+        }
+        Ok(())
+    })?;
+    Ok(modifiers)
 }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 
 /// A place in a command that lies in one piece, literals inline. What it returns shares the bytes.
+#[derive(Clone)]
 pub(super) struct Cursor {
     text: Bytes,
     at: usize,

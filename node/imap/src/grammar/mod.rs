@@ -23,21 +23,24 @@
 //! `table` lists every command with the states in which it is valid, for the session's gate and for
 //! tests that must not forget one. The types of a command's arguments live beside their parsers.
 //!
-//! Left out until it is advertised: `~{n}` (BINARY), a second message in one APPEND (MULTIAPPEND),
-//! `$` (SEARCHRES). All are BAD.
+//! Left out until it is advertised: `~{n}` (BINARY), a second message in one APPEND (MULTIAPPEND).
+//! Both are BAD.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod append;
 mod command;
 pub mod date;
+mod esearch;
 mod fetch;
 pub mod flag;
 mod framer;
 mod lexer;
 mod list;
+mod returns;
 mod search;
 pub mod sequence;
+mod sort;
 mod table;
 
 pub use append::AppendStart;
@@ -45,11 +48,14 @@ pub use command::{
     Command, CommandBody, Copy, Create, Id, Secret, Select, Store, StoreMode, Tag, parse,
 };
 pub use date::{Date, DateTime};
+pub use esearch::{MultiSearch, SearchSource};
 pub use fetch::{Fetch, FetchItem, Partial, Section, SectionText};
 pub use flag::{Flag, Keyword};
 pub use framer::{Bad, Framer, Item};
 pub(crate) use lexer::{is_astring_char, is_atom_char};
 pub use list::{List, ListReturn, ListSelection, Lsub, SpecialUse, Status, StatusItem};
-pub use search::{Charset, Search, SearchKey};
+pub use returns::{PartialRange, SearchReturn};
+pub use search::{CHARSETS, Charset, Search, SearchKey};
 pub use sequence::{IdRange, SequenceSet};
+pub use sort::{Sort, SortCriterion, SortKey, Thread, ThreadAlgorithm};
 pub use table::{COMMANDS, CommandInfo, ValidIn};

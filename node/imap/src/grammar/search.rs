@@ -1,4 +1,5 @@
-//! SEARCH (RFC 3501 section 6.4.4) with MODSEQ (RFC 7162 section 3.1.5).
+//! SEARCH (RFC 3501 section 6.4.4) with MODSEQ (RFC 7162 section 3.1.5), RETURN (RFC 4731), and
+//! OLDER and YOUNGER (RFC 5032).
 
 use std::borrow::Cow;
 
@@ -8,6 +9,7 @@ use encoding_rs::Encoding;
 use super::date::{self, Date};
 use super::flag::{self, Keyword};
 use super::lexer::Cursor;
+use super::returns::{self, SearchReturn};
 use super::sequence::{self, SequenceSet};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -17,6 +19,8 @@ use crate::limits;
 pub struct Search {
     /// Whether the answer names UIDs. Sets among the keys name what they say in either case.
     pub uid: bool,
+    /// What to return; `None` for the SEARCH response.
+    pub returns: Option<SearchReturn>,
     /// The charset of the strings, if given.
     pub charset: Option<Charset>,
     /// What a message must match; several keys are one [`SearchKey::And`].
@@ -35,6 +39,48 @@ pub enum Charset {
     /// Any other: to be answered NO with BADCHARSET. The strings of the keys mean nothing then.
     Unknown,
 }
+
+/// The charsets that BADCHARSET names: those that mail is written in. Other names of them are known
+/// as well.
+pub const CHARSETS: &[&str] = &[
+    "US-ASCII",
+    "UTF-8",
+    "ISO-8859-1",
+    "ISO-8859-2",
+    "ISO-8859-3",
+    "ISO-8859-4",
+    "ISO-8859-5",
+    "ISO-8859-6",
+    "ISO-8859-7",
+    "ISO-8859-8",
+    "ISO-8859-9",
+    "ISO-8859-10",
+    "ISO-8859-13",
+    "ISO-8859-14",
+    "ISO-8859-15",
+    "ISO-8859-16",
+    "WINDOWS-1250",
+    "WINDOWS-1251",
+    "WINDOWS-1252",
+    "WINDOWS-1253",
+    "WINDOWS-1254",
+    "WINDOWS-1255",
+    "WINDOWS-1256",
+    "WINDOWS-1257",
+    "WINDOWS-1258",
+    "WINDOWS-874",
+    "KOI8-R",
+    "KOI8-U",
+    "IBM866",
+    "MACINTOSH",
+    "GBK",
+    "GB18030",
+    "BIG5",
+    "EUC-JP",
+    "ISO-2022-JP",
+    "SHIFT_JIS",
+    "EUC-KR",
+];
 
 impl Charset {
     fn named(name: &[u8]) -> Charset {
@@ -97,6 +143,10 @@ pub enum SearchKey {
     On(Date),
     /// The internal date is on this day or later.
     Since(Date),
+    /// The internal date is at least so many seconds ago.
+    Older(u32),
+    /// The internal date is at most so many seconds ago.
+    Younger(u32),
     /// The Date field is earlier than this day.
     SentBefore(Date),
     /// The Date field is on this day.
@@ -138,12 +188,32 @@ const NOT_IN_CHARSET: Error = Error::Syntax("a search string is not in its chars
 /// The arguments of SEARCH, from the space after its name on.
 pub(super) fn search(cursor: &mut Cursor, uid: bool) -> Result<Search> {
     cursor.space()?;
+    let returns = returns::optional(cursor, false)?;
     let mut charset = None;
     if cursor.eat_word("CHARSET") {
         cursor.space()?;
         charset = Some(Charset::named(&cursor.astring()?));
         cursor.space()?;
     }
+    let key = keys(cursor, charset)?;
+    Ok(Search {
+        uid,
+        returns,
+        charset,
+        key,
+    })
+}
+
+/// `search-criteria` of SORT and THREAD (RFC 5256 section 5), from the space before it on.
+pub(super) fn charset_and_keys(cursor: &mut Cursor) -> Result<(Charset, SearchKey)> {
+    cursor.space()?;
+    let charset = Charset::named(&cursor.astring()?);
+    cursor.space()?;
+    Ok((charset, keys(cursor, Some(charset))?))
+}
+
+/// One or more keys up to the end of the command.
+fn keys(cursor: &mut Cursor, charset: Option<Charset>) -> Result<SearchKey> {
     let mut keys = Keys { cursor, charset };
     let mut all = vec![keys.key(0)?];
     while keys.cursor.has_argument() {
@@ -151,12 +221,11 @@ pub(super) fn search(cursor: &mut Cursor, uid: bool) -> Result<Search> {
         all.push(keys.key(0)?);
     }
     cursor.end()?;
-    let key = if all.len() == 1 {
+    Ok(if all.len() == 1 {
         all.remove(0)
     } else {
         SearchKey::And(all)
-    };
-    Ok(Search { uid, charset, key })
+    })
 }
 
 struct Keys<'a> {
@@ -236,6 +305,8 @@ impl Keys<'_> {
             "UNKEYWORD" => SearchKey::Unkeyword(flag::keyword(self.cursor)?),
             "LARGER" => SearchKey::Larger(self.cursor.number64()?),
             "SMALLER" => SearchKey::Smaller(self.cursor.number64()?),
+            "OLDER" => SearchKey::Older(self.cursor.nz_number()?),
+            "YOUNGER" => SearchKey::Younger(self.cursor.nz_number()?),
             "UID" => SearchKey::Uid(sequence::set(self.cursor)?),
             _ => self.modseq()?,
         })
@@ -277,7 +348,7 @@ impl Keys<'_> {
     }
 }
 
-const ARGUMENT_KEYS: [&str; 20] = [
+const ARGUMENT_KEYS: [&str; 22] = [
     "BCC",
     "BODY",
     "CC",
@@ -296,6 +367,8 @@ const ARGUMENT_KEYS: [&str; 20] = [
     "UNKEYWORD",
     "LARGER",
     "SMALLER",
+    "OLDER",
+    "YOUNGER",
     "UID",
     "MODSEQ",
 ];
@@ -318,4 +391,17 @@ fn without_argument(word: &str) -> Option<SearchKey> {
         "UNSEEN" => SearchKey::Unseen,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charsets_that_are_named_are_known() {
+        for name in CHARSETS {
+            assert_ne!(Charset::named(name.as_bytes()), Charset::Unknown, "{name}");
+        }
+        assert_eq!(Charset::named(b"X-UNKNOWN"), Charset::Unknown);
+    }
 }

@@ -73,7 +73,8 @@ impl End {
 }
 
 /// `sequence-set` (RFC 3501 section 9) as the client wrote it: not sorted, `*` not resolved.
-/// Never empty, at most [`limits::SET_RANGES_MAX`] ranges.
+/// At most [`limits::SET_RANGES_MAX`] ranges, and none only for `$`, the saved result (RFC 5182):
+/// then the ranges name nothing, and the view knows what it stands for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SequenceSet(Vec<(End, End)>);
 
@@ -107,6 +108,11 @@ impl SequenceSet {
         }
         let ends = |range: &IdRange| (End::Number(range.first), End::Number(range.last));
         Ok(SequenceSet(ranges.iter().map(ends).collect()))
+    }
+
+    /// Whether it is `$`.
+    pub fn is_saved(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The set as sorted, disjoint ranges that do not touch, with `*` as `max`, the largest number
@@ -152,6 +158,9 @@ impl fmt::Display for SequenceSet {
             End::Number(number) => write!(f, "{number}"),
             End::Star => f.write_str("*"),
         };
+        if self.is_saved() {
+            f.write_str("$")?;
+        }
         for (at, &(from, to)) in self.0.iter().enumerate() {
             if at > 0 {
                 f.write_str(",")?;
@@ -177,9 +186,12 @@ pub(super) fn is_next(cursor: &Cursor) -> bool {
     matches!(cursor.peek(), Some(b'0'..=b'9' | b'*' | b'$'))
 }
 
-/// `sequence-set`.
+/// `sequence-set`, with `seq-last-command` (RFC 5182 section 3).
 pub(super) fn set(cursor: &mut Cursor) -> Result<SequenceSet> {
     let mut ranges = Vec::new();
+    if cursor.eat(b'$') {
+        return Ok(SequenceSet(ranges));
+    }
     loop {
         if ranges.len() == limits::SET_RANGES_MAX {
             return Err(Error::TooBig("too many ranges in a sequence set"));
@@ -199,7 +211,6 @@ fn end(cursor: &mut Cursor) -> Result<End> {
             cursor.eat(b'*');
             Ok(End::Star)
         }
-        Some(b'$') => Err(Error::Syntax("the saved result ($) is not supported")),
         _ => cursor.nz_number().map(End::Number),
     }
 }

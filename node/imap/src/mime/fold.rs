@@ -1,7 +1,9 @@
 //! Substring search without regard to case, in text that comes in pieces.
 //!
-//! Both sides are folded to lower case, character by character, as UTF-8; the automaton of Knuth,
+//! Both sides are folded as `casemap` does it, character by character; the automaton of Knuth,
 //! Morris and Pratt (SIAM J. Comput. 6, 1977) then reads every byte once and needs no window.
+
+use super::casemap::fold;
 
 /// What is searched for.
 #[derive(Clone, Debug)]
@@ -79,17 +81,5 @@ impl Matcher {
             }
         }
         false
-    }
-}
-
-fn fold(char: char, mut push: impl FnMut(u8)) {
-    if let Ok(byte) = u8::try_from(char)
-        && byte.is_ascii()
-    {
-        return push(byte.to_ascii_lowercase());
-    }
-    let mut buffer = [0; 4];
-    for lower in char.to_lowercase() {
-        lower.encode_utf8(&mut buffer).bytes().for_each(&mut push);
     }
 }

@@ -11,7 +11,8 @@
 //!                                            └───────► pieces ─► PieceSearch   SEARCH BODY, TEXT
 //!   a header's bytes ─► FieldFilter                    BODY[HEADER.FIELDS (..)]
 //!                   └─► header_contains, field_value   SEARCH FROM, SUBJECT, HEADER
-//!                              └─► sent_date           SEARCH SENTBEFORE, SENTON, SENTSINCE
+//!                              ├─► sent_date           SEARCH SENTBEFORE, SENTON, SENTSINCE
+//!                              └─► base_subject, message_ids     SORT, THREAD
 //! ```
 //!
 //! The [`Structure`] is a list of parts in the order in which they begin, each with the ranges of
@@ -69,12 +70,17 @@ mod filter;
 mod header;
 mod words;
 
+mod casemap;
 mod charset;
 mod fold;
 mod search;
 mod transfer;
 
+mod msgid;
+mod subject;
+
 pub use address::Address;
+pub use casemap::collate;
 pub use charset::TextDecoder;
 pub use content::{Disposition, MediaType};
 pub use date::sent_date;
@@ -82,10 +88,12 @@ pub use envelope::{Envelope, envelope};
 pub use filter::{FieldFilter, header_fields};
 pub use fold::Needle;
 pub use header::{Field, Fields, field_value, fields};
+pub use msgid::message_ids;
 pub use parameters::Param;
 pub use scanner::{Scanner, scan};
 pub use search::{Piece, PieceSearch, Scope, header_contains, pieces, search_text};
 pub use section::{PartText, section};
 pub use structure::{Kind, Part, Structure};
+pub use subject::{BaseSubject, base_subject};
 pub use words::decode_words;
 pub use write::write_body;

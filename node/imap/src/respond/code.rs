@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use bytes::BytesMut;
 
 use super::data::flag_list;
-use super::string::id_set;
-use crate::grammar::IdRange;
+use super::string::{id_set, string};
+use crate::grammar::{CHARSETS, IdRange};
 
 /// A response code (RFC 3501 section 7.1, RFC 5530, and as said).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Code {
     AuthenticationFailed,
     /// Logged in, but not allowed to act as that user.
     AuthorizationFailed,
-    /// SEARCH's charset is unknown; US-ASCII and UTF-8 are known.
+    /// SEARCH's charset is unknown; those that are known are named.
     BadCharset,
     /// Never possible here, such as renaming to an invalid name.
     Cannot,
@@ -65,6 +65,8 @@ pub enum Code {
     Modified(Vec<IdRange>),
     /// The mailbox has no mod-sequences (RFC 7162).
     NoModSeq,
+    /// The search with this tag is not followed by updates (RFC 5267).
+    NoUpdate(String),
     /// No such mailbox, or none that this user may know of.
     NonExistent,
     /// The user lacks the right.
@@ -112,6 +114,11 @@ impl Code {
         out.extend_from_slice(self.name().as_bytes());
         match self {
             Code::AppendUid { uid_validity, uid } => put(out, &[uid_validity, uid]),
+            Code::BadCharset => {
+                out.extend_from_slice(b" (");
+                out.extend_from_slice(CHARSETS.join(" ").as_bytes());
+                out.extend_from_slice(b")");
+            }
             Code::Capability(names) => {
                 for name in names {
                     out.extend_from_slice(b" ");
@@ -128,6 +135,10 @@ impl Code {
                     out.extend_from_slice(b" ");
                     id_set(out, set);
                 }
+            }
+            Code::NoUpdate(tag) => {
+                out.extend_from_slice(b" ");
+                string(out, tag.as_bytes());
             }
             Code::HighestModSeq(modseq) => put(out, &[modseq]),
             Code::Modified(set) => {
@@ -153,7 +164,7 @@ impl Code {
             Code::AppendUid { .. } => "APPENDUID",
             Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
-            Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+            Code::BadCharset => "BADCHARSET",
             Code::Cannot => "CANNOT",
             Code::Capability(_) => "CAPABILITY",
             Code::ClientBug => "CLIENTBUG",
@@ -171,6 +182,7 @@ impl Code {
             Code::NoModSeq => "NOMODSEQ",
             Code::NonExistent => "NONEXISTENT",
             Code::NoPerm => "NOPERM",
+            Code::NoUpdate(_) => "NOUPDATE",
             Code::OverQuota => "OVERQUOTA",
             Code::Parse => "PARSE",
             Code::PermanentFlags { .. } => "PERMANENTFLAGS",

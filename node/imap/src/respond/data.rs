@@ -115,25 +115,6 @@ impl Writer {
         self.end_line();
     }
 
-    /// SEARCH: what was found, UIDs or sequence numbers as asked. The highest mod-sequence of what
-    /// was found is told only if the client asked for MODSEQ and something was found (RFC 7162
-    /// section 3.1.5).
-    pub fn search(&mut self, found: impl IntoIterator<Item = u32>, modseq: Option<u64>) {
-        self.put("* SEARCH");
-        let mut is_empty = true;
-        for id in found {
-            is_empty = false;
-            self.put(" ");
-            self.put_number(u64::from(id));
-        }
-        if let Some(modseq) = modseq.filter(|_| !is_empty) {
-            self.put(" (MODSEQ ");
-            self.put_number(modseq);
-            self.put(")");
-        }
-        self.end_line();
-    }
-
     /// CAPABILITY: what is offered now.
     pub fn capability<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
         self.words("* CAPABILITY", names);
@@ -201,7 +182,7 @@ impl Writer {
     }
 
     /// A mailbox name. Quoted if it is not an atom: clients are known to fail at other forms.
-    fn put_mailbox(&mut self, name: &str) {
+    pub(super) fn put_mailbox(&mut self, name: &str) {
         if self.utf8 && !name.is_ascii() {
             string::quoted(&mut self.out, name);
         } else {

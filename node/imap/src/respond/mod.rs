@@ -22,13 +22,14 @@
 //! client or a message cannot end a line and forge a response.
 //!
 //! `string` holds the encoders, `code` the response codes, `data` the untagged data, `fetch` the
-//! pieces of FETCH.
+//! pieces of FETCH, `search` what was found.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod code;
 mod data;
 mod fetch;
+mod search;
 mod string;
 
 use std::fmt::Write as _;
@@ -40,6 +41,7 @@ use crate::grammar::{Bad, Tag};
 
 pub use code::Code;
 pub use data::ListAttribute;
+pub use search::{SearchData, SearchScope, ThreadPart};
 pub use string::{astring, id_set, nstring, quoted, string};
 
 /// The condition that a status response tells (RFC 3501 section 7.1).

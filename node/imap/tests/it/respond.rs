@@ -4,7 +4,9 @@ use bytes::{Bytes, BytesMut};
 use imap::grammar::{
     Bad, CommandBody, DateTime, FetchItem, IdRange, SpecialUse, StatusItem, Tag, parse,
 };
-use imap::respond::{self, Code, Condition, ListAttribute, Writer};
+use imap::respond::{
+    self, Code, Condition, ListAttribute, SearchData, SearchScope, ThreadPart, Writer,
+};
 use imap::{Error, grammar};
 use imap_codec::ResponseCodec;
 use imap_codec::decode::Decoder as _;
@@ -110,7 +112,6 @@ fn response_codes() {
         (Code::AlreadyExists, "ALREADYEXISTS"),
         (Code::AuthenticationFailed, "AUTHENTICATIONFAILED"),
         (Code::AuthorizationFailed, "AUTHORIZATIONFAILED"),
-        (Code::BadCharset, "BADCHARSET (US-ASCII UTF-8)"),
         (Code::ClientBug, "CLIENTBUG"),
         (Code::Closed, "CLOSED"),
         (Code::ContactAdmin, "CONTACTADMIN"),
@@ -127,6 +128,7 @@ fn response_codes() {
         (Code::NoModSeq, "NOMODSEQ"),
         (Code::NonExistent, "NONEXISTENT"),
         (Code::NoPerm, "NOPERM"),
+        (Code::NoUpdate("a\\1".into()), "NOUPDATE \"a\\\\1\""),
         (Code::OverQuota, "OVERQUOTA"),
         (Code::Parse, "PARSE"),
         (Code::PrivacyRequired, "PRIVACYREQUIRED"),
@@ -402,4 +404,72 @@ proptest! {
         let read = grammar::SequenceSet::parse(&out).unwrap();
         prop_assert_eq!(read.normalise(1), grammar::sequence::merge(ranges));
     }
+}
+
+#[test]
+fn what_was_found() {
+    let range = |first, last| grammar::IdRange { first, last };
+    let esearch = |data: SearchData, uid| written(|w| w.esearch(&tag(), None, uid, &data));
+    let all = SearchData {
+        min: Some(1),
+        max: Some(9),
+        all: vec![range(9, 9), range(1, 3)],
+        count: Some(4),
+        modseq: Some(7),
+        ..SearchData::default()
+    };
+    assert_eq!(
+        esearch(all, true),
+        "* ESEARCH (TAG \"a1\") UID MIN 1 MAX 9 ALL 9,1:3 COUNT 4 MODSEQ 7\r\n"
+    );
+    assert_eq!(
+        esearch(SearchData::default(), false),
+        "* ESEARCH (TAG \"a1\")\r\n"
+    );
+    let scope = SearchScope {
+        mailbox: "B\u{fc}ro",
+        uid_validity: 5,
+    };
+    let count = SearchData {
+        count: Some(0),
+        ..SearchData::default()
+    };
+    assert_eq!(
+        written(|w| w.esearch(&tag(), Some(scope), true, &count)),
+        "* ESEARCH (TAG \"a1\" MAILBOX B&APw-ro UIDVALIDITY 5) UID COUNT 0\r\n"
+    );
+    assert_eq!(
+        written(|w| w.esearch_update(&tag(), true, true, &[range(3, 4)])),
+        "* ESEARCH (TAG \"a1\") UID ADDTO (0 3:4)\r\n"
+    );
+    assert_eq!(
+        written(|w| w.esearch_update(&tag(), false, false, &[range(3, 3)])),
+        "* ESEARCH (TAG \"a1\") REMOVEFROM (0 3)\r\n"
+    );
+    writes("* SEARCH 1 2 (MODSEQ 3)\r\n", |w| w.search([1, 2], Some(3)));
+    assert_eq!(written(|w| w.sort([2, 1], None)), "* SORT 2 1\r\n");
+    assert_eq!(written(|w| w.sort([], Some(3))), "* SORT\r\n");
+    assert_eq!(written(|w| w.thread([])), "* THREAD\r\n");
+    // RFC 5256 section 4: (2)(3 6 (4 23)(44 7 96)), and children of what is not there.
+    use ThreadPart::{Close, Id, Open};
+    let parts = [
+        vec![
+            Open,
+            Id(2),
+            Close,
+            Open,
+            Id(3),
+            Id(6),
+            Open,
+            Id(4),
+            Id(23),
+            Close,
+        ],
+        vec![Open, Id(44), Id(7), Id(96), Close, Close],
+        vec![Open, Open, Id(5), Close, Open, Id(8), Close, Close],
+    ];
+    assert_eq!(
+        written(|w| w.thread(parts.concat())),
+        "* THREAD (2)(3 6 (4 23)(44 7 96))((5)(8))\r\n"
+    );
 }

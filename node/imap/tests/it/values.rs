@@ -174,6 +174,13 @@ proptest! {
         let text = [b"a ", name.as_bytes(), b" ", &tail].concat();
         let _ = grammar::parse(Bytes::from(text));
     }
+
+    #[test]
+    fn searches_never_panic(tail in "[ -~]{0,40}", bytes in vec(any::<u8>(), 0..8),
+                            name in "(SEARCH RETURN|SORT \\(DATE|THREAD|ESEARCH IN|CANCELUPDATE)") {
+        let text = [b"a ", name.as_bytes(), b" ", tail.as_bytes(), &bytes].concat();
+        let _ = grammar::parse(Bytes::from(text));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! FETCH and UID FETCH (RFC 3501 section 6.4.5, RFC 7162 section 3.1.4).
+//! FETCH and UID FETCH (RFC 3501 section 6.4.5, RFC 7162 section 3.1.4, RFC 9394 section 3.3).
 //!
 //! ```text
 //!   set ─► pages of message rows ─► \Seen for a page ─► for each message: values, then the line
@@ -15,6 +15,7 @@ use mailbox::{Answer, Command, Flags, Message, Messages, ModSeq, Query, Reply, S
 use mailbox::{StoreMode, UidRanges};
 
 use crate::backend::{Backend, BackendError, Transport};
+use crate::cmd::places::at_places;
 use crate::cmd::store::chunks;
 use crate::grammar::{Fetch, FetchItem};
 use crate::limits;
@@ -55,7 +56,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.enable_condstore();
         }
         let selected = self.selected()?;
-        let uids = selected.view.resolve(&fetch.set, fetch.uid)?;
+        let mut uids = selected.view.resolve(&fetch.set, fetch.uid)?;
+        if let Some(partial) = fetch.partial {
+            // Before CHANGEDSINCE (RFC 9394 section 3.4).
+            let named = usize::try_from(uids.len()).unwrap_or(usize::MAX);
+            uids = at_places(&uids, partial.of(named));
+        }
         let plan = Plan::new(fetch, selected.read_only);
         let (wanted, mut found) = (uids.len(), 0);
         // What did not change is told by nobody, so a page may reach far.

@@ -1,66 +1,63 @@
-//! SEARCH and UID SEARCH (RFC 3501 section 6.4.4, RFC 7162 section 3.1.5).
+//! SEARCH, SORT and THREAD, and with UID (RFC 3501 section 6.4.4, RFC 7162 section 3.1.5, RFC 4731,
+//! RFC 5256); ESEARCH of several mailboxes (RFC 7377); updates of a search (RFC 5267).
 //!
 //! ```text
 //!   SearchKey ─► Test, its sets resolved ─► only sets: answered from the view
 //!                                       └─► pages of rows ─► flags, sizes, dates
 //!                                                       └─► header ─► text, piece by piece
+//!            ─► Found ─► answer   SEARCH, or what RETURN asks for
+//!                    └─► header of each ─► sort, thread: keys alone are held ─► answer
 //! ```
 //!
 //! Keys are tried from the cheapest to the dearest, so that a message's bytes are read only if its
 //! row does not decide. Messages are read in order, each at most once for its header and once for
-//! each text that is looked for in it.
+//! each text that is looked for in it. Texts are compared by `i;unicode-casemap` (RFC 5255).
+//!
+//! SORT and THREAD read the header of every message that was found, through `header` alone, and
+//! hold of it no more than what they compare, within [`limits::SORT_BYTES_MAX`]. Ordering lets
+//! others have their turn.
+//!
+//! [`limits::SORT_BYTES_MAX`]: crate::limits::SORT_BYTES_MAX
 
 mod content;
 mod test;
 
-use mailbox::{Answer, Message, Messages, Query, Uid, UidRanges};
+mod found;
+
+mod answer;
+
+mod multi;
+mod updates;
+
+mod header;
+mod paced;
+mod sort;
+mod thread;
+
+use mailbox::UidRanges;
 
 use crate::backend::{Backend, Transport};
-use crate::grammar::{Charset, Search};
-use crate::limits;
-use crate::pace::Pace;
-use crate::respond::Code;
+use crate::grammar::{Charset, CommandBody, Search, SearchKey, SearchReturn, Tag};
 use crate::state::{Done, Result, Session, Stop};
 
-use content::Content;
-use test::Test;
+use answer::{Named, Results};
+use found::{Criteria, Searcher};
 
-/// What was found.
-#[derive(Default)]
-struct Found {
-    uids: UidRanges,
-    /// The highest mod-sequence among them.
-    modseq: u64,
-}
+pub(crate) use updates::Updates;
+
+const NOT_SELECTED: Stop = Stop::Bad("Select a mailbox first");
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
-    pub(crate) async fn search(&mut self, search: &Search) -> Result<Done> {
-        if search.charset == Some(Charset::Unknown) {
-            return Err(Stop::no(Code::BadCharset, "This charset is not known"));
+    pub(crate) async fn search(&mut self, tag: &Tag, search: &Search) -> Result<Done> {
+        self.check_tag(tag, search)?;
+        let criteria = self.criteria(search.charset, &search.key)?;
+        let found = self.searcher()?.matching(&criteria).await?;
+        let results = Results::in_mailbox_order(&found, criteria.names_modseq);
+        let options = search.returns.as_ref();
+        if options.is_some_and(|options| options.update) {
+            self.follow(tag, search, &found.uids)?;
         }
-        if test::names_modseq(&search.key) {
-            self.enable_condstore();
-        }
-        let view = &self.selected()?.view;
-        let test = Test::new(&search.key, view)?;
-        if test.contents() > limits::SEARCH_CONTENTS_MAX {
-            return Err(Stop::no(Code::Limit, "Too many texts to search for"));
-        }
-        let all = view.uids().subtract(view.gone());
-        let found = match test.as_set(&all, view) {
-            Some(uids) => Found { uids, modseq: 0 },
-            None => self.search_rows(&test, test.bound(&all)).await?,
-        };
-        let modseq = test::names_modseq(&search.key).then_some(found.modseq);
-        if search.uid {
-            self.conn
-                .out
-                .search(found.uids.iter().map(|uid| uid.0), modseq);
-        } else {
-            let numbers = self.selected()?.view.sequences(&found.uids);
-            let numbers = numbers.iter().flat_map(|range| range.first..=range.last);
-            self.conn.out.search(numbers, modseq);
-        }
+        self.answer(tag, search.uid, options, &results)?;
         Ok(Done::text(if search.uid {
             "UID SEARCH completed"
         } else {
@@ -68,52 +65,72 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         }))
     }
 
-    async fn search_rows(&mut self, test: &Test, mut uids: UidRanges) -> Result<Found> {
-        let mut found = Found::default();
-        let mut pace = Pace::default();
-        while !uids.is_empty() {
-            let page = self.searched(&uids).await?;
-            for message in &page.messages {
-                pace.spend(limits::TURN_BYTES / limits::TURN_MESSAGES).await;
-                if self.matches(test, message).await? {
-                    found.uids.insert(message.uid);
-                    found.modseq = found.modseq.max(message.modseq.0);
-                }
+    /// Tells what was found as RETURN asks for it, and saves it if it does.
+    fn answer(
+        &mut self,
+        tag: &Tag,
+        uid: bool,
+        options: Option<&SearchReturn>,
+        results: &Results<'_>,
+    ) -> Result<()> {
+        let selected = self.selected.as_mut().ok_or(NOT_SELECTED)?;
+        let (view, out) = (&mut selected.view, &mut self.conn.out);
+        let Some(options) = options else {
+            let ids = results.ids(Named::by(uid, view));
+            let ids = ids.iter().flat_map(|range| range.first..=range.last);
+            if results.is_sorted() {
+                out.sort(ids, results.modseq());
+            } else {
+                out.search(ids, results.modseq());
             }
-            uids = match page.next {
-                Some(next) => UidRanges::range(next, Uid::MAX).intersect(&uids),
-                None => UidRanges::new(),
-            };
-        }
-        Ok(found)
-    }
-
-    async fn matches(&mut self, test: &Test, message: &Message) -> Result<bool> {
-        let view = &self
-            .selected
-            .as_ref()
-            .ok_or(Stop::Bad("Select a mailbox first"))?
-            .view;
-        if let Some(is_match) = test.by_row(message, view) {
-            return Ok(is_match);
-        }
-        let mut content = Content::new(&self.backend, message, view, !test.reads_text());
-        Ok(content.matches(test).await?)
-    }
-
-    async fn searched(&mut self, uids: &UidRanges) -> Result<Messages> {
-        let query = Query::Messages {
-            account: self.backend.account(),
-            mailbox: self.selected()?.mailbox,
-            uids: uids.clone(),
-            changed_since: None,
-            limit: u32::try_from(mailbox::limits::PAGE_MESSAGES_MAX).unwrap_or(u32::MAX),
-            include_expunged: false,
+            return Ok(());
         };
-        let page = self.ask(query, |answer| match answer {
-            Answer::Messages(page) => Some(page),
+        if !options.is_silent() {
+            let data = results.data(options, Named::by(uid, view));
+            out.esearch(tag, None, uid, &data);
+        }
+        if options.save {
+            view.save(results.returned(options));
+        }
+        Ok(())
+    }
+
+    /// A result that was to be saved and is refused leaves an empty one (RFC 5182 section 2.1);
+    /// what is BAD leaves the old one.
+    pub(crate) fn settle(&mut self, body: &CommandBody, result: &Result<Done>) {
+        let options = match body {
+            CommandBody::Search(search) => search.returns.as_ref(),
+            CommandBody::Sort(sort) => sort.returns.as_ref(),
+            CommandBody::MultiSearch(multi) => multi.search.returns.as_ref(),
             _ => None,
-        });
-        page.await
+        };
+        let is_refused = matches!(result, Err(Stop::No(..)));
+        if is_refused
+            && options.is_some_and(|options| options.save)
+            && let Some(selected) = &mut self.selected
+        {
+            selected.view.save(UidRanges::new());
+        }
+    }
+
+    /// Reads what a command looks for in the selected mailbox.
+    fn criteria(&mut self, charset: Option<Charset>, key: &SearchKey) -> Result<Criteria> {
+        let now = self.conn.transport.now().seconds();
+        let criteria = Criteria::new(charset, key, &self.selected()?.view, now)?;
+        if criteria.names_modseq {
+            self.enable_condstore();
+        }
+        Ok(criteria)
+    }
+
+    /// The selected mailbox.
+    fn searcher(&self) -> Result<Searcher<'_, B>> {
+        let selected = self.selected.as_ref();
+        let selected = selected.ok_or(NOT_SELECTED)?;
+        Ok(Searcher {
+            backend: &self.backend,
+            mailbox: selected.mailbox,
+            view: &selected.view,
+        })
     }
 }

@@ -20,6 +20,10 @@ pub(super) enum Test {
     System(SystemFlags),
     Keyword(String),
     Arrived(When, Date),
+    /// At this second or before it.
+    ArrivedUntil(u64),
+    /// At this second or after it.
+    ArrivedFrom(u64),
     Larger(u64),
     Smaller(u64),
     ModSeq(u64),
@@ -72,21 +76,23 @@ pub(super) fn names_modseq(key: &SearchKey) -> bool {
 }
 
 impl Test {
+    /// The test of a key, as of `now` in Unix seconds.
+    ///
     /// # Errors
     /// `Syntax` for a sequence number that no message has.
-    pub(super) fn new(key: &SearchKey, view: &View) -> crate::Result<Test> {
+    pub(super) fn new(key: &SearchKey, view: &View, now: u64) -> crate::Result<Test> {
         let system = |flag| Ok(Test::System(flag));
         let not_system = |flag| Ok(Test::System(flag).negated());
         match key {
             SearchKey::And(keys) => {
                 let tests: crate::Result<Vec<Test>> =
-                    keys.iter().map(|key| Test::new(key, view)).collect();
+                    keys.iter().map(|key| Test::new(key, view, now)).collect();
                 let mut tests = tests?;
                 tests.sort_by_cached_key(Test::cost);
                 Ok(Test::And(tests))
             }
             SearchKey::Or(one, other) => {
-                let (one, other) = (Test::new(one, view)?, Test::new(other, view)?);
+                let (one, other) = (Test::new(one, view, now)?, Test::new(other, view, now)?);
                 let is_sorted = one.cost() <= other.cost();
                 let (one, other) = if is_sorted {
                     (one, other)
@@ -95,9 +101,16 @@ impl Test {
                 };
                 Ok(Test::Or(Box::new(one), Box::new(other)))
             }
-            SearchKey::Not(key) => Ok(Test::new(key, view)?.negated()),
+            SearchKey::Not(key) => Ok(Test::new(key, view, now)?.negated()),
             SearchKey::Set(set) => view.resolve(set, false).map(Test::Uids),
             SearchKey::Uid(set) => view.resolve(set, true).map(Test::Uids),
+            // RFC 5032 section 3: the second itself is both.
+            SearchKey::Older(seconds) => {
+                Ok(Test::ArrivedUntil(now.saturating_sub(u64::from(*seconds))))
+            }
+            SearchKey::Younger(seconds) => {
+                Ok(Test::ArrivedFrom(now.saturating_sub(u64::from(*seconds))))
+            }
             SearchKey::Answered => system(SystemFlags::ANSWERED),
             SearchKey::Deleted => system(SystemFlags::DELETED),
             SearchKey::Draft => system(SystemFlags::DRAFT),
@@ -242,6 +255,8 @@ impl Test {
             Test::System(flags) => Some(message.flags.system.has(*flags)),
             Test::Keyword(keyword) => Some(message.flags.has_keyword(keyword)),
             Test::Arrived(when, date) => Some(when.holds(arrival_day(message), *date)),
+            Test::ArrivedUntil(time) => Some(message.internal_date.seconds() <= *time),
+            Test::ArrivedFrom(time) => Some(message.internal_date.seconds() >= *time),
             Test::Larger(size) => Some(message.size() > *size),
             Test::Smaller(size) => Some(message.size() < *size),
             Test::ModSeq(modseq) => Some(message.modseq.0 >= *modseq),

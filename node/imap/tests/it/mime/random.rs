@@ -154,7 +154,7 @@ proptest! {
 
     #[test]
     fn needles_are_found_as_by_comparing(needle in "[abAä]{0,5}", text in "[abAÄB]{0,24}") {
-        let fold = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<String>();
+        let fold = |text: &str| text.to_uppercase().replace('Ä', "A\u{308}");
         let expected = fold(&text).contains(&fold(&needle));
         prop_assert_eq!(Needle::new(&needle).is_in(&text), expected);
     }

@@ -3,6 +3,7 @@
 mod backend;
 mod bad_input;
 mod executor;
+mod ordering;
 mod scripts;
 mod states;
 mod streaming;

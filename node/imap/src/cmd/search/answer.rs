@@ -1,0 +1,166 @@
+//! What a command tells of the messages that it found.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use mailbox::{Uid, UidRanges};
+
+use super::found::Found;
+use crate::cmd::places::at_places;
+use crate::cmd::store;
+use crate::grammar::{IdRange, SearchReturn};
+use crate::respond::SearchData;
+use crate::view::View;
+
+/// What was found, in the order in which it is told.
+pub(super) struct Results<'f> {
+    found: &'f Found,
+    names_modseq: bool,
+    /// `None` for the order of the mailbox.
+    order: Option<&'f [Uid]>,
+    /// All of it.
+    uids: Cow<'f, UidRanges>,
+}
+
+impl<'f> Results<'f> {
+    /// What SEARCH tells.
+    pub(super) fn in_mailbox_order(found: &'f Found, names_modseq: bool) -> Results<'f> {
+        Results {
+            found,
+            names_modseq,
+            order: None,
+            uids: Cow::Borrowed(&found.uids),
+        }
+    }
+
+    /// What SORT tells: those of `found` that are in `order`.
+    pub(super) fn sorted(found: &'f Found, names_modseq: bool, order: &'f [Uid]) -> Results<'f> {
+        Results {
+            found,
+            names_modseq,
+            order: Some(order),
+            uids: Cow::Owned(order.iter().copied().collect()),
+        }
+    }
+
+    /// Whether the order is not that of the mailbox.
+    pub(super) fn is_sorted(&self) -> bool {
+        self.order.is_some()
+    }
+
+    /// The highest mod-sequence, if it is asked for and something was found.
+    pub(super) fn modseq(&self) -> Option<u64> {
+        self.modseq_of(&self.uids)
+    }
+
+    fn modseq_of(&self, some: &UidRanges) -> Option<u64> {
+        let is_told = self.names_modseq && !some.is_empty();
+        is_told.then(|| self.found.highest_of(some))
+    }
+
+    /// All, as numbers or UIDs.
+    pub(super) fn ids(&self, names: Named<'_>) -> Vec<IdRange> {
+        match (self.order, names) {
+            (Some(order), _) => runs(order, names),
+            (None, Named::Uid) => store::ranges(&self.uids),
+            (None, Named::Number(view)) => view.sequences(&self.uids),
+        }
+    }
+
+    /// Whether nothing was found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.uids.is_empty()
+    }
+
+    /// What RETURN asks for. The mod-sequence is that of what is told: with MIN and MAX alone it is
+    /// of these (RFC 4731 section 3.2).
+    pub(super) fn data(&self, options: &SearchReturn, names: Named<'_>) -> SearchData {
+        let id = |message: Uid| names.id(message);
+        let ends = self.ends();
+        SearchData {
+            min: ends.filter(|_| options.min).and_then(|(min, _)| id(min)),
+            max: ends.filter(|_| options.max).and_then(|(_, max)| id(max)),
+            all: if options.all {
+                self.ids(names)
+            } else {
+                Vec::new()
+            },
+            partial: options.partial.map(|range| {
+                let page = self.page(range.of(self.len()));
+                (range, runs(&page, names))
+            }),
+            count: options.count.then_some(self.uids.len()),
+            modseq: self.modseq_of(&self.returned(options)),
+        }
+    }
+
+    /// What `$` is to stand for (RFC 5182 section 2.4, RFC 9394 section 3.2): with MIN, MAX and
+    /// PARTIAL alone what they tell, else everything.
+    pub(super) fn returned(&self, options: &SearchReturn) -> UidRanges {
+        if options.all || options.count || options.is_silent() {
+            return self.uids.clone().into_owned();
+        }
+        let page = options.partial.map(|range| self.page(range.of(self.len())));
+        let mut some: UidRanges = page.unwrap_or_default().into_iter().collect();
+        if let Some((min, max)) = self.ends() {
+            some.extend(options.min.then_some(min));
+            some.extend(options.max.then_some(max));
+        }
+        some
+    }
+
+    fn len(&self) -> usize {
+        usize::try_from(self.uids.len()).unwrap_or(usize::MAX)
+    }
+
+    /// The first and the last.
+    fn ends(&self) -> Option<(Uid, Uid)> {
+        match self.order {
+            Some(order) => order.first().copied().zip(order.last().copied()),
+            None => self.uids.first().zip(self.uids.last()),
+        }
+    }
+
+    /// Those at some places.
+    fn page(&self, places: Range<usize>) -> Vec<Uid> {
+        match self.order {
+            Some(order) => order.get(places).unwrap_or_default().to_vec(),
+            None => at_places(&self.uids, places).iter().collect(),
+        }
+    }
+}
+
+/// How messages are named.
+#[derive(Clone, Copy)]
+pub(super) enum Named<'v> {
+    /// By UID.
+    Uid,
+    /// By their numbers in this view.
+    Number(&'v View),
+}
+
+impl<'v> Named<'v> {
+    pub(super) fn by(uid: bool, view: &'v View) -> Named<'v> {
+        if uid { Named::Uid } else { Named::Number(view) }
+    }
+
+    fn id(self, message: Uid) -> Option<u32> {
+        match self {
+            Named::Uid => Some(message.0),
+            Named::Number(view) => view.sequence(message),
+        }
+    }
+}
+
+/// Messages in this order, ranges only where numbers follow each other upwards (RFC 5267 section
+/// 3.2).
+fn runs(order: &[Uid], names: Named<'_>) -> Vec<IdRange> {
+    let mut runs: Vec<IdRange> = Vec::new();
+    for id in order.iter().filter_map(|message| names.id(*message)) {
+        match runs.last_mut() {
+            Some(run) if run.last.checked_add(1) == Some(id) => run.last = id,
+            _ => runs.push(IdRange::single(id)),
+        }
+    }
+    runs
+}

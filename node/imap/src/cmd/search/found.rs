@@ -1,0 +1,144 @@
+//! From criteria to the messages that match: one way for SEARCH, SORT and THREAD.
+
+use mailbox::{Answer, MailboxId, Message, ModSeq, Query, Uid, UidRanges};
+
+use super::content::Content;
+use super::test::{self, Test};
+use crate::backend::{Backend, BackendError};
+use crate::cmd::store::chunks;
+use crate::grammar::{Charset, SearchKey};
+use crate::limits;
+use crate::pace::Pace;
+use crate::respond::Code;
+use crate::state::{Result, Stop};
+use crate::view::View;
+
+/// Messages whose rows are read at once.
+pub(super) const PAGE: u64 = mailbox::limits::PAGE_MESSAGES_MAX as u64;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) uids: UidRanges,
+    /// The mod-sequences of `uids`, in their order. Empty unless they were asked for.
+    modseqs: Vec<ModSeq>,
+}
+
+impl Found {
+    /// The highest mod-sequence among some of what was found, 0 for none.
+    pub(super) fn highest_of(&self, some: &UidRanges) -> u64 {
+        let found = self.uids.iter().zip(&self.modseqs);
+        let told = found.filter(|(uid, _)| some.contains(*uid));
+        told.map(|(_, modseq)| modseq.0).max().unwrap_or(0)
+    }
+}
+
+/// One mailbox to search, as a client sees it.
+pub(super) struct Searcher<'s, B> {
+    pub(super) backend: &'s B,
+    pub(super) mailbox: MailboxId,
+    pub(super) view: &'s View,
+}
+
+/// What a message must be like.
+pub(super) struct Criteria {
+    pub(super) test: Test,
+    /// Whether mod-sequences are asked for.
+    pub(super) names_modseq: bool,
+}
+
+impl Criteria {
+    /// Reads a search key as of now, in Unix seconds.
+    pub(super) fn new(
+        charset: Option<Charset>,
+        key: &SearchKey,
+        view: &View,
+        now: u64,
+    ) -> Result<Criteria> {
+        check_charset(charset)?;
+        let test = Test::new(key, view, now)?;
+        if test.contents() > limits::SEARCH_CONTENTS_MAX {
+            return Err(Stop::no(Code::Limit, "Too many texts to search for"));
+        }
+        Ok(Criteria {
+            test,
+            names_modseq: test::names_modseq(key),
+        })
+    }
+}
+
+/// Refuses strings that cannot be read.
+pub(super) fn check_charset(charset: Option<Charset>) -> Result<()> {
+    if charset == Some(Charset::Unknown) {
+        return Err(Stop::no(Code::BadCharset, "This charset is not known"));
+    }
+    Ok(())
+}
+
+impl<B: Backend> Searcher<'_, B> {
+    /// The messages that match, of those that the client knows and that are not expunged.
+    pub(super) async fn matching(&self, criteria: &Criteria) -> Result<Found> {
+        let all = self.view.uids().subtract(self.view.gone());
+        self.matching_among(criteria, &all).await
+    }
+
+    /// The messages that match, of these.
+    pub(super) async fn matching_among(
+        &self,
+        criteria: &Criteria,
+        all: &UidRanges,
+    ) -> Result<Found> {
+        let test = &criteria.test;
+        if let Some(uids) = test.as_set(all, self.view) {
+            let modseqs = Vec::new();
+            return Ok(Found { uids, modseqs });
+        }
+        let mut found = Found::default();
+        let mut pace = Pace::default();
+        for uids in chunks(&test.bound(all), PAGE) {
+            for message in &self.rows(&uids).await? {
+                pace.spend(limits::TURN_BYTES / limits::TURN_MESSAGES).await;
+                if self.matches(test, message).await? {
+                    found.uids.insert(message.uid);
+                    if criteria.names_modseq {
+                        found.modseqs.push(message.modseq);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn matches(&self, test: &Test, message: &Message) -> Result<bool> {
+        if let Some(is_match) = test.by_row(message, self.view) {
+            return Ok(is_match);
+        }
+        let mut content = Content::new(self.backend, message, self.view, !test.reads_text());
+        Ok(content.matches(test).await?)
+    }
+
+    /// The rows of at most [`PAGE`] messages, without those that are expunged.
+    pub(super) async fn rows(&self, uids: &UidRanges) -> Result<Vec<Message>> {
+        let mut rows = Vec::new();
+        let mut left = uids.clone();
+        while !left.is_empty() {
+            let query = Query::Messages {
+                account: self.backend.account(),
+                mailbox: self.mailbox,
+                uids: left.clone(),
+                changed_since: None,
+                limit: u32::try_from(PAGE).unwrap_or(u32::MAX),
+                include_expunged: false,
+            };
+            let Answer::Messages(page) = self.backend.read(query).await? else {
+                return Err(BackendError::Broken.into());
+            };
+            rows.extend(page.messages);
+            left = match page.next {
+                Some(next) => UidRanges::range(next, Uid::MAX).intersect(&left),
+                None => UidRanges::new(),
+            };
+        }
+        Ok(rows)
+    }
+}

@@ -1,0 +1,183 @@
+//! ESEARCH: a search of several mailboxes (RFC 7377).
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use mailbox::{Answer, Folder, MailboxId, Query, Uid};
+
+use super::NOT_SELECTED;
+use super::answer::{Named, Results};
+use super::found::{Criteria, Searcher, check_charset};
+use crate::backend::{Backend, BackendError, Transport};
+use crate::grammar::{MultiSearch, SearchReturn, SearchSource, Tag};
+use crate::names;
+use crate::respond::SearchScope;
+use crate::state::{Done, Result, Session, Stop};
+use crate::view::View;
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    pub(crate) async fn multi_search(&mut self, tag: &Tag, multi: &MultiSearch) -> Result<Done> {
+        let all = SearchReturn {
+            all: true,
+            ..SearchReturn::default()
+        };
+        let options = multi.search.returns.as_ref().unwrap_or(&all);
+        let is_selected = |source: &SearchSource| *source == SearchSource::Selected;
+        if multi.sources.iter().any(is_selected) && self.selected.is_none() {
+            return Err(NOT_SELECTED);
+        }
+        // RFC 7377 section 2.2.
+        if options.save && !multi.sources.iter().all(is_selected) {
+            return Err(Stop::Bad(
+                "Only what is found in the selected mailbox can be saved",
+            ));
+        }
+        if options.update && self.selected.is_none() {
+            return Err(NOT_SELECTED);
+        }
+        if options.update {
+            self.refuse_updates(tag, "Only SEARCH is followed by updates");
+        }
+        self.search_folders(tag, multi, options).await
+    }
+
+    async fn search_folders(
+        &mut self,
+        tag: &Tag,
+        multi: &MultiSearch,
+        options: &SearchReturn,
+    ) -> Result<Done> {
+        let search = &multi.search;
+        check_charset(search.charset)?;
+        let now = self.conn.transport.now().seconds();
+        for folder in self.sources(&multi.sources).await? {
+            let selected = self.selected.as_ref();
+            let is_selected = selected.is_some_and(|selected| selected.mailbox == folder.id);
+            let (criteria, found) = if is_selected {
+                let criteria = self.criteria(search.charset, &search.key)?;
+                let found = self.searcher()?.matching(&criteria).await?;
+                (criteria, found)
+            } else {
+                let Some(view) = self.peek(folder.id).await? else {
+                    continue;
+                };
+                let criteria = Criteria::new(search.charset, &search.key, &view, now)?;
+                let searcher = Searcher {
+                    backend: &self.backend,
+                    mailbox: folder.id,
+                    view: &view,
+                };
+                let found = searcher.matching(&criteria).await?;
+                (criteria, found)
+            };
+            if criteria.names_modseq {
+                self.enable_condstore();
+            }
+            let results = Results::in_mailbox_order(&found, criteria.names_modseq);
+            self.tell_folder(tag, &folder, &results, options)?;
+            self.conn.relieve().await?;
+        }
+        Ok(Done::text("ESEARCH completed"))
+    }
+
+    /// One response for a mailbox in which something was found, and none for others (RFC 7377
+    /// section 2.1). It tells UIDs.
+    fn tell_folder(
+        &mut self,
+        tag: &Tag,
+        folder: &Folder,
+        results: &Results<'_>,
+        options: &SearchReturn,
+    ) -> Result<()> {
+        if options.save {
+            // Only the selected mailbox is searched then.
+            self.selected()?.view.save(results.returned(options));
+        }
+        if !results.is_empty() && !options.is_silent() {
+            let scope = SearchScope {
+                mailbox: &folder.name,
+                uid_validity: folder.uid_validity.0,
+            };
+            let data = results.data(options, Named::Uid);
+            self.conn.out.esearch(tag, Some(scope), true, &data);
+        }
+        Ok(())
+    }
+
+    /// A mailbox as a session sees it that selects it now; `None` if it is gone meanwhile. Nothing
+    /// changes by it, no message ceases to be recent.
+    async fn peek(&mut self, mailbox: MailboxId) -> Result<Option<View>> {
+        let account = self.backend.account();
+        let opened = match self.backend.read(Query::Open { account, mailbox }).await {
+            Ok(Answer::Opened(opened)) => opened,
+            Ok(_) => return Err(BackendError::Broken.into()),
+            Err(BackendError::NoMailbox) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let from = self.backend.recent_from(mailbox, Uid(0)).await?;
+        let mut view = View::open(&opened);
+        view.mark_recent(&opened.uids, from);
+        Ok(Some(view))
+    }
+
+    /// The mailboxes to search, each once. What does not exist is passed over (RFC 7377 section
+    /// 2.2).
+    async fn sources(&mut self, sources: &[SearchSource]) -> Result<Vec<Folder>> {
+        let selected = self.selected.as_ref().map(|selected| selected.mailbox);
+        let mut known = BTreeSet::new();
+        let mut found = Vec::new();
+        let folders = self.folders().await?;
+        for source in sources {
+            let names = Names::of(source);
+            for folder in folders.iter().filter(|folder| folder.exists) {
+                let is_wanted = match source {
+                    SearchSource::Selected => selected == Some(folder.id),
+                    // Mail may be delivered into any mailbox, so these are the same (RFC 5465
+                    // section 6.3).
+                    SearchSource::Inboxes | SearchSource::Personal => true,
+                    SearchSource::Subscribed => folder.subscribed,
+                    _ => names.has(&folder.name),
+                };
+                if is_wanted && known.insert(folder.id) {
+                    found.push(folder.clone());
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Names that a source gives, and how much below them belongs to it.
+struct Names {
+    names: Vec<String>,
+    levels_below: usize,
+}
+
+impl Names {
+    /// What is no name is the name of no mailbox.
+    fn of(source: &SearchSource) -> Names {
+        let (names, levels_below): (&[Bytes], usize) = match source {
+            SearchSource::Subtree(names) => (names, usize::MAX),
+            SearchSource::SubtreeOne(names) => (names, 1),
+            SearchSource::Mailboxes(names) => (names, 0),
+            _ => (&[], 0),
+        };
+        let names = names
+            .iter()
+            .filter_map(|name| names::decode(name, false).ok());
+        Names {
+            names: names.collect(),
+            levels_below,
+        }
+    }
+
+    fn has(&self, folder: &str) -> bool {
+        self.names.iter().any(|name| {
+            let below = folder.strip_prefix(name.as_str());
+            below.is_some_and(|below| {
+                let is_whole = below.is_empty() || below.starts_with('/');
+                is_whole && below.matches('/').count() <= self.levels_below
+            })
+        })
+    }
+}

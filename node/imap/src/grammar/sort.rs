@@ -1,0 +1,138 @@
+//! SORT and THREAD (RFC 5256) with RETURN (RFC 5267 section 3) and DISPLAYFROM, DISPLAYTO (RFC
+//! 5957).
+
+use super::lexer::Cursor;
+use super::returns::{self, SearchReturn};
+use super::search::{self, Charset, SearchKey};
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// A SORT or UID SORT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// Whether the answer names UIDs.
+    pub uid: bool,
+    /// What to return; `None` for the SORT response.
+    pub returns: Option<SearchReturn>,
+    /// What to sort by, the most important first. Never empty, none twice.
+    pub criteria: Vec<SortCriterion>,
+    /// The charset of the strings.
+    pub charset: Charset,
+    /// What a message must match.
+    pub key: SearchKey,
+}
+
+/// One criterion of SORT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SortCriterion {
+    /// What is compared.
+    pub key: SortKey,
+    /// Whether the largest comes first.
+    pub reverse: bool,
+}
+
+/// What SORT compares (RFC 5256 section 3, RFC 5957 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortKey {
+    /// The internal date.
+    Arrival,
+    /// The mailbox of the first address of Cc.
+    Cc,
+    /// The date on which it was sent.
+    Date,
+    /// The display name of the first address of From, or the address.
+    DisplayFrom,
+    /// The display name of the first address of To, or the address.
+    DisplayTo,
+    /// The mailbox of the first address of From.
+    From,
+    /// The size.
+    Size,
+    /// The base subject.
+    Subject,
+    /// The mailbox of the first address of To.
+    To,
+}
+
+/// A THREAD or UID THREAD.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// Whether the answer names UIDs.
+    pub uid: bool,
+    /// How messages belong together.
+    pub algorithm: ThreadAlgorithm,
+    /// The charset of the strings.
+    pub charset: Charset,
+    /// What a message must match.
+    pub key: SearchKey,
+}
+
+/// How THREAD finds out which messages belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadAlgorithm {
+    /// By subject alone (RFC 5256 section 3).
+    OrderedSubject,
+    /// By References and subject (RFC 5256 section 3).
+    References,
+    /// By References, the newest thread last (draft-ietf-morg-inthread section 4).
+    Refs,
+}
+
+/// The arguments of SORT, from the space after its name on.
+pub(super) fn sort(cursor: &mut Cursor, uid: bool) -> Result<Sort> {
+    cursor.space()?;
+    let returns = returns::optional(cursor, true)?;
+    let mut criteria: Vec<SortCriterion> = Vec::new();
+    for criterion in cursor.list(limits::SORT_CRITERIA_MAX, criterion)? {
+        // What was compared before decides nothing any more.
+        if criteria.iter().all(|known| known.key != criterion.key) {
+            criteria.push(criterion);
+        }
+    }
+    let (charset, key) = search::charset_and_keys(cursor)?;
+    Ok(Sort {
+        uid,
+        returns,
+        criteria,
+        charset,
+        key,
+    })
+}
+
+fn criterion(cursor: &mut Cursor) -> Result<SortCriterion> {
+    let reverse = cursor.eat_word("REVERSE");
+    if reverse {
+        cursor.space()?;
+    }
+    let key = match cursor.word().as_str() {
+        "ARRIVAL" => SortKey::Arrival,
+        "CC" => SortKey::Cc,
+        "DATE" => SortKey::Date,
+        "DISPLAYFROM" => SortKey::DisplayFrom,
+        "DISPLAYTO" => SortKey::DisplayTo,
+        "FROM" => SortKey::From,
+        "SIZE" => SortKey::Size,
+        "SUBJECT" => SortKey::Subject,
+        "TO" => SortKey::To,
+        _ => return Err(Error::Syntax("unknown sort criterion")),
+    };
+    Ok(SortCriterion { key, reverse })
+}
+
+/// The arguments of THREAD, from the space after its name on.
+pub(super) fn thread(cursor: &mut Cursor, uid: bool) -> Result<Thread> {
+    cursor.space()?;
+    let algorithm = match cursor.word().as_str() {
+        "ORDEREDSUBJECT" => ThreadAlgorithm::OrderedSubject,
+        "REFERENCES" => ThreadAlgorithm::References,
+        "REFS" => ThreadAlgorithm::Refs,
+        _ => return Err(Error::Syntax("unknown threading algorithm")),
+    };
+    let (charset, key) = search::charset_and_keys(cursor)?;
+    Ok(Thread {
+        uid,
+        algorithm,
+        charset,
+        key,
+    })
+}
