@@ -39,6 +39,8 @@
 //!   moment.
 //! - **A change is never lost on a client.** What it is told comes from the mailbox's log of
 //!   changes; only what it demonstrably knows is left out.
+//! - **HIGHESTMODSEQ is never ahead of what was told**, so that a client that comes back with it
+//!   misses nothing, whenever its connection was lost.
 //! - **No answer claims what is not so.** If the outcome of a change is unknown the connection ends
 //!   without a tagged response.
 //! - **A message is never held.** FETCH, SEARCH and APPEND pass it on in pieces.

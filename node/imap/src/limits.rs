@@ -61,6 +61,31 @@ pub const SET_RANGES_MAX: usize = 16 * 1024;
 /// command can make a server send.
 pub const FETCH_ITEMS_MAX: usize = 256;
 
+/// Parameters of one SELECT; there are two.
+pub const SELECT_PARAMETERS_MAX: usize = 4;
+
+/// Modifiers of one FETCH; there are three.
+pub const FETCH_MODIFIERS_MAX: usize = 4;
+
+/// Messages of the smallest batch that UIDBATCHES makes (RFC 10022 section 3.1.5): smaller ones
+/// would make commands of no use.
+pub const BATCH_MESSAGES_MIN: u32 = 500;
+
+/// Messages of all batches that one UIDBATCHES names by number (RFC 10022 section 3.1.5).
+pub const BATCHED_MESSAGES_MAX: u64 = 100_000;
+
+/// Messages that one COPY may name: what one command of the machine may touch. It is told as
+/// SAVELIMIT (RFC 9738).
+pub const SAVED_MESSAGES_MAX: u32 = 10_000;
+const _: () = assert!(SAVED_MESSAGES_MAX as usize <= mailbox::limits::MESSAGES_PER_COMMAND_MAX);
+
+/// Bytes of an object id (RFC 8474 section 4).
+pub const OBJECT_ID_BYTES_MAX: usize = 255;
+
+/// Ranges of UIDs in one VANISHED: a line of at most 24 KiB, since clients have line buffers as
+/// well. More are told in several.
+pub const VANISHED_RANGES: usize = 1_000;
+
 /// Flags and keywords in one STORE or APPEND.
 pub const FLAGS_MAX: usize = 256;
 
@@ -119,6 +144,9 @@ pub const FAILED_LOGINS_MAX: u32 = 10;
 /// Messages in one page that FETCH and SEARCH read.
 pub const PAGE_MESSAGES: u32 = 500;
 
+/// Messages among which one page looks for those that changed: it bounds the ranges of a query.
+pub const REACH_MESSAGES: u64 = 10_000;
+
 /// Bytes of filtered header fields that are held; more are filtered twice, once to be counted.
 pub const HELD_FIELDS_BYTES: usize = 64 * 1024;
 
@@ -150,9 +178,6 @@ pub const SEARCH_CONTENTS_MAX: usize = 100;
 
 /// Options of one RETURN: there are fewer, so more are repetitions.
 pub const RETURN_OPTIONS_MAX: usize = 16;
-
-/// Modifiers of one FETCH: there are fewer, so more are repetitions.
-pub const FETCH_MODIFIERS_MAX: usize = 8;
 
 /// Sources of one ESEARCH with all the names in them: each is compared with every mailbox.
 pub const SEARCH_SOURCES_MAX: usize = 256;

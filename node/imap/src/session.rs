@@ -6,8 +6,9 @@ use crate::backend::{Auth, Backend, Transport};
 use crate::cmd::login::{Login, log_out};
 use crate::config::Config;
 use crate::connection::{Connection, Request};
-use crate::grammar::{Command, CommandBody, CommandInfo, SequenceSet, Tag};
+use crate::grammar::{Command, CommandBody, CommandInfo, SequenceSet, Tag, ValidIn};
 use crate::limits;
+use crate::respond::Code;
 use crate::state::{Done, End, Result, Session, Stop};
 use crate::sync::Expunges;
 
@@ -38,7 +39,7 @@ pub fn serve<T: Transport, A: Auth>(
 async fn close<T: Transport>(mut conn: Connection<'_, T>, stop: Stop) -> End {
     let (end, bye) = match stop {
         Stop::Close(end, bye) => (end, bye),
-        Stop::No(..) | Stop::Bad(_) => (End::Refused, None),
+        Stop::No(..) | Stop::Bad(_) | Stop::BadCode(..) => (End::Refused, None),
     };
     if let Some((code, text)) = bye {
         conn.out.bye(code.as_ref(), text);
@@ -56,6 +57,8 @@ struct Rules {
     before: bool,
     after: After,
     expunges: Expunges,
+    /// Whether HIGHESTMODSEQ is told when it is done.
+    tells_modseq: bool,
 }
 
 enum After {
@@ -75,6 +78,8 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             backend,
             selected: None,
             condstore: false,
+            qresync: false,
+            uid_only: false,
             bad_in_a_row: 0,
             structures,
         }
@@ -102,6 +107,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
                     before: false,
                     after: After::Always,
                     expunges: Expunges::Tell,
+                    tells_modseq: false,
                 };
                 self.finish(&start.tag, result, &rules).await
             }
@@ -115,15 +121,19 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
         }
         let info = CommandInfo::of(command.body.name()).expect("every command has a row");
         let rules = self.rules(&command.body);
-        let result = match self.allows(info.valid_in) {
-            Ok(()) => self.prepare_and_run(command, &rules).await,
-            Err(stop) => Err(stop),
-        };
+        let result = self.prepare_and_run(command, info.valid_in, &rules).await;
         self.settle(&command.body, &result);
         self.finish(&command.tag, result, &rules).await
     }
 
-    async fn prepare_and_run(&mut self, command: &Command, rules: &Rules) -> Result<Done> {
+    async fn prepare_and_run(
+        &mut self,
+        command: &Command,
+        valid_in: ValidIn,
+        rules: &Rules,
+    ) -> Result<Done> {
+        self.allows(valid_in)?;
+        self.takes(&command.body)?;
         if rules.before {
             Box::pin(self.refresh(Expunges::Hold)).await?;
         }
@@ -159,6 +169,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             CommandBody::CancelUpdate(tags) => self.cancel_update(tags),
             CommandBody::Sort(sort) => Box::pin(self.sort(tag, sort)).await,
             CommandBody::Thread(thread) => Box::pin(self.thread(thread)).await,
+            CommandBody::UidBatches(batches) => Box::pin(self.uid_batches(tag, batches)).await,
             CommandBody::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
             CommandBody::Store(store) => Box::pin(self.store(store)).await,
             CommandBody::Copy(copy) => Box::pin(self.copy(copy)).await,
@@ -212,6 +223,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             before: before && self.selected.is_some(),
             after,
             expunges,
+            tells_modseq: self.qresync && removes(body),
         }
     }
 
@@ -234,6 +246,10 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             self.conn.out.bad(tag, None, text);
             return self.count_bad();
         }
+        if let Err(Stop::BadCode(code, text)) = result {
+            self.conn.out.bad(tag, Some(&code), text);
+            return self.count_bad();
+        }
         self.bad_in_a_row = 0;
         match rules.after {
             After::Nothing => {}
@@ -241,11 +257,38 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             After::Always => self.refresh_after(rules.expunges).await?,
         }
         match result {
-            Ok(done) => self.conn.out.ok(tag, done.code.as_ref(), done.text),
-            Err(Stop::No(code, text)) => self.conn.out.no(tag, code.as_ref(), &text),
+            Ok(done) => {
+                let code = self.settled_code(done.code, rules.tells_modseq);
+                self.conn.out.ok(tag, code.as_ref(), done.text);
+            }
+            Err(Stop::No(code, text)) => {
+                let code = self.settled_code(code, false);
+                self.conn.out.no(tag, code.as_ref(), &text);
+            }
             Err(stop) => return Err(stop),
         }
         self.conn.relieve().await
+    }
+
+    /// Sees to it that a client that was shown a mod-sequence does not take it for HIGHESTMODSEQ
+    /// while there are changes below it that were not told (RFC 7162 section 3.2); returns the code
+    /// of the tagged response.
+    fn settled_code(&mut self, code: Option<Code>, must: bool) -> Option<Code> {
+        let Some(selected) = &self.selected else {
+            return code;
+        };
+        let view = &selected.view;
+        if !(must || self.condstore && view.is_unsettled()) {
+            return code;
+        }
+        let highest = Code::HighestModSeq(view.highest_modseq().0);
+        if code.is_some() {
+            self.conn
+                .out
+                .untagged_ok(Some(&highest), "Highest mod-sequence");
+            return code;
+        }
+        Some(highest)
     }
 
     fn count_bad(&mut self) -> Result<()> {
@@ -255,4 +298,13 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
         }
         Ok(())
     }
+}
+
+/// Commands after which a client with QRESYNC learns HIGHESTMODSEQ (RFC 7162 sections 3.2.7 and
+/// 3.2.9, RFC 6851 section 4.4). CLOSE is not one: what others changed would be passed over.
+fn removes(body: &CommandBody) -> bool {
+    matches!(
+        body,
+        CommandBody::Expunge | CommandBody::UidExpunge { .. } | CommandBody::Move(_)
+    )
 }

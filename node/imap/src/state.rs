@@ -23,6 +23,10 @@ pub(crate) struct Session<'a, T, B> {
     /// Whether the client has shown that it knows mod-sequences (RFC 7162 section 3.1). Never
     /// switched off again.
     pub(crate) condstore: bool,
+    /// Whether QRESYNC is enabled (RFC 7162 section 3.2.3); then `condstore` is as well.
+    pub(crate) qresync: bool,
+    /// Whether UIDONLY is enabled (RFC 9586): no sequence number is told or taken.
+    pub(crate) uid_only: bool,
     /// Bad commands since the last good one.
     pub(crate) bad_in_a_row: u32,
     /// Structures of messages that were long to scan, the newest last.
@@ -74,6 +78,8 @@ pub(crate) enum Stop {
     No(Option<Code>, Cow<'static, str>),
     /// A tagged BAD.
     Bad(&'static str),
+    /// A tagged BAD with a response code.
+    BadCode(Code, &'static str),
     /// The connection is closed without a tagged response, perhaps after a BYE.
     Close(End, Option<(Option<Code>, &'static str)>),
 }
@@ -113,7 +119,7 @@ impl Stop {
     pub(crate) fn in_response(self) -> Stop {
         match self {
             Stop::Close(..) => self,
-            Stop::No(..) | Stop::Bad(_) => Stop::Close(End::Interrupted, None),
+            Stop::No(..) | Stop::Bad(_) | Stop::BadCode(..) => Stop::Close(End::Interrupted, None),
         }
     }
 }

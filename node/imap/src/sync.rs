@@ -4,7 +4,10 @@ use futures_util::FutureExt as _;
 use mailbox::{Answer, Flags, ModSeq, Query, Uid, UidRanges};
 
 use crate::backend::{Backend, Transport};
+use crate::cmd::store::ranges;
+use crate::cmd::uid_only::Line;
 use crate::flags;
+use crate::limits;
 use crate::respond::Code;
 use crate::state::{End, Result, Session, Stop};
 use crate::view::News;
@@ -63,7 +66,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let Some(selected) = &self.selected else {
             return Ok(());
         };
-        if selected.is_stale || self.backend.changed().now_or_never().is_some() {
+        let is_due = selected.is_stale || selected.view.is_ahead_of_changes();
+        if is_due || self.backend.changed().now_or_never().is_some() {
             return self.refresh_after(expunges).await;
         }
         Box::pin(self.tell(News::default(), expunges)).await
@@ -76,7 +80,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             selected.is_stale = result.is_err();
         }
         match result {
-            Err(Stop::No(..) | Stop::Bad(_)) => Ok(()),
+            Err(Stop::No(..) | Stop::Bad(_) | Stop::BadCode(..)) => Ok(()),
             result => result,
         }
     }
@@ -89,13 +93,16 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let Some(selected) = &mut self.selected else {
             return Ok(());
         };
-        if expunges == Expunges::Tell {
+        if expunges == Expunges::Tell && (self.qresync || self.uid_only) {
+            let gone = selected.view.vanish();
+            self.tell_vanished(false, &gone).await?;
+        } else if expunges == Expunges::Tell {
             for sequence in selected.view.expunge() {
                 self.conn.out.expunge(sequence);
                 self.conn.relieve().await?;
             }
         }
-        let (exists, recent) = selected.view.counts();
+        let (exists, recent) = self.selected()?.view.counts();
         if let Some(exists) = exists {
             self.conn.out.exists(exists);
         }
@@ -109,19 +116,32 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         Box::pin(self.tell_changed()).await
     }
 
+    /// Writes VANISHED, in several lines if it is long; `earlier` for what has no sequence numbers
+    /// in this session.
+    pub(crate) async fn tell_vanished(&mut self, earlier: bool, uids: &UidRanges) -> Result<()> {
+        for part in ranges(uids).chunks(limits::VANISHED_RANGES) {
+            self.conn.out.vanished(earlier, part);
+            self.conn.relieve().await?;
+        }
+        Ok(())
+    }
+
     /// Writes an unsolicited FETCH with a message's flags.
     pub(crate) fn tell_flags(&mut self, uid: Uid, modseq: ModSeq, flags: &Flags, with_uid: bool) {
         self.tell_keywords(flags);
-        let Some(selected) = &self.selected else {
+        let Some(selected) = &mut self.selected else {
             return;
         };
-        let Some(sequence) = selected.view.sequence(uid) else {
+        let Some(line) = Line::of(&selected.view, uid, self.uid_only) else {
             return;
         };
+        if self.condstore {
+            selected.view.show(modseq);
+        }
         let out = &mut self.conn.out;
-        out.fetch_begin(sequence);
+        line.begin(out);
         if with_uid {
-            out.fetch_uid(uid.0);
+            line.uid(out);
         }
         out.fetch_flags(flags::names(flags, selected.view.is_recent(uid)));
         if self.condstore {

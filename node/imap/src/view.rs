@@ -19,7 +19,7 @@
 use mailbox::{Changes, Flags, ModSeq, Opened, Uid, UidRanges};
 
 use crate::error::{Error, Result};
-use crate::grammar::{IdRange, SequenceSet, sequence};
+use crate::grammar::{IdRange, SequenceMatch, SequenceSet, sequence};
 
 /// A client's picture of a mailbox.
 #[derive(Clone, Debug)]
@@ -40,6 +40,11 @@ pub struct View {
     since: ModSeq,
     /// HIGHESTMODSEQ as of then.
     highest: ModSeq,
+    /// HIGHESTMODSEQ up to which the client was told everything: it stays behind while expunged
+    /// messages are not told.
+    settled: ModSeq,
+    /// The highest mod-sequence of a message that the client was shown.
+    shown: ModSeq,
     /// What the client knows of changes after `since`.
     told: Vec<(ModSeq, UidRanges)>,
     /// The number of messages as the client counts them.
@@ -69,6 +74,8 @@ impl View {
             top: opened.uids.last().unwrap_or_default(),
             since: opened.modseq,
             highest: opened.folder.highest_modseq,
+            settled: opened.folder.highest_modseq,
+            shown: ModSeq(0),
             told: Vec::new(),
             exists_told: 0,
             recent_told: 0,
@@ -118,9 +125,44 @@ impl View {
         self.since
     }
 
-    /// HIGHESTMODSEQ of what is known.
+    /// HIGHESTMODSEQ as the client may remember it: all up to here was told, also what was
+    /// expunged. A client that comes back with it misses nothing (RFC 7162 section 3.2).
     pub fn highest_modseq(&self) -> ModSeq {
-        self.highest
+        self.settled
+    }
+
+    /// Notes that the client was shown a message's mod-sequence.
+    pub fn show(&mut self, modseq: ModSeq) {
+        self.shown = self.shown.max(modseq);
+    }
+
+    /// Whether the client was shown a mod-sequence beyond the changes that are known here.
+    pub fn is_ahead_of_changes(&self) -> bool {
+        self.shown > self.since
+    }
+
+    /// Whether the client was shown a mod-sequence although not all up to it was told.
+    pub fn is_unsettled(&self) -> bool {
+        self.shown > self.settled
+    }
+
+    /// The highest UID up to which no message was expunged since the client was told of these
+    /// sequence numbers, as far as they show it (RFC 7162 section 3.2.5.2): where a number still
+    /// means its UID, as many messages are before it as then, and none can have arrived there.
+    pub fn unchanged_up_to(&self, matches: &[SequenceMatch]) -> Uid {
+        for known in matches.iter().rev() {
+            let IdRange { first, last } = known.sequences;
+            let offset = i64::from(known.uid) - i64::from(first);
+            let end = self.runs.partition_point(|run| run.before < last);
+            let runs = self.runs.iter().take(end).rev();
+            for run in runs.take_while(|run| run.before + run.len() >= first) {
+                if i64::from(run.first) - i64::from(run.before) - 1 == offset {
+                    let sequence = last.min(run.before + run.len());
+                    return Uid(known.uid + (sequence - first));
+                }
+            }
+        }
+        Uid(0)
     }
 
     /// The UID that UIDNEXT was at least when the view was last changed: above all in the view.
@@ -231,7 +273,11 @@ impl View {
             .collect();
         self.since = self.since.max(changes.modseq);
         if let Some(folder) = changes.folder {
-            self.highest = folder.highest_modseq;
+            // More changes may follow that this page does not tell.
+            self.highest = self.highest.max(folder.highest_modseq.min(self.since));
+        }
+        if self.gone.is_empty() {
+            self.settled = self.highest;
         }
         self.told.retain(|(modseq, _)| *modseq > self.since);
         self.add(&fresh);
@@ -284,21 +330,25 @@ impl View {
     /// are to be sent: from the highest down, so that none moves another. To be called only where
     /// EXPUNGE may be sent (invariant I1).
     pub fn expunge(&mut self) -> Vec<u32> {
+        let numbers = self.gone.iter().rev();
+        let numbers = numbers.filter_map(|uid| self.sequence(uid)).collect();
+        self.vanish();
+        numbers
+    }
+
+    /// Like [`View::expunge`], and returns the UIDs for VANISHED.
+    pub fn vanish(&mut self) -> UidRanges {
         let gone = std::mem::take(&mut self.gone);
+        self.settled = self.highest;
         if gone.is_empty() {
-            return Vec::new();
+            return gone;
         }
-        let numbers: Vec<u32> = gone
-            .iter()
-            .rev()
-            .filter_map(|uid| self.sequence(uid))
-            .collect();
         self.uids = self.uids.subtract(&gone);
         self.recent = self.recent.subtract(&gone);
         self.number();
-        let expunged = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        let expunged = u32::try_from(gone.len()).unwrap_or(u32::MAX);
         self.exists_told = self.exists_told.saturating_sub(expunged);
-        numbers
+        gone
     }
 
     /// The numbers for EXISTS and RECENT, each if the client must be told.

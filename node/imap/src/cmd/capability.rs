@@ -1,6 +1,7 @@
 //! CAPABILITY, ID, ENABLE and NAMESPACE.
 
 use crate::backend::{Backend, Transport};
+use crate::limits;
 use crate::state::{Done, Result, Session};
 
 /// What works whether or not somebody has logged in. None is listed before it works in full.
@@ -33,6 +34,11 @@ const LOGGED_IN: &[&str] = &[
     "PARTIAL",
     "CONTEXT=SEARCH",
     "MULTISEARCH",
+    "QRESYNC",
+    "OBJECTID",
+    "SAVEDATE",
+    "UIDONLY",
+    "UIDBATCHES",
 ];
 
 /// The capabilities of this connection now.
@@ -51,6 +57,7 @@ pub(crate) fn names<T: Transport>(transport: &T, is_logged_in: bool) -> Vec<Stri
         .chain(start_tls)
         .chain(state.iter().copied())
         .map(str::to_owned)
+        .chain(is_logged_in.then(|| format!("SAVELIMIT={}", limits::SAVED_MESSAGES_MAX)))
         .collect()
 }
 
@@ -75,12 +82,21 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// What is not known or cannot be enabled is passed over (RFC 5161 section 3.1).
     pub(crate) fn enable(&mut self, capabilities: &[String]) -> Result<Done> {
-        let condstore = capabilities
-            .iter()
-            .any(|capability| capability == "CONDSTORE");
-        let is_new = condstore && !self.condstore;
-        self.conn.out.enabled(is_new.then_some("CONDSTORE"));
-        if condstore {
+        let asks = |name: &str| capabilities.iter().any(|capability| capability == name);
+        let condstore = asks("CONDSTORE") && !self.condstore;
+        let qresync = asks("QRESYNC") && !self.qresync;
+        let uid_only = asks("UIDONLY") && !self.uid_only;
+        let new = [
+            (condstore, "CONDSTORE"),
+            (qresync, "QRESYNC"),
+            (uid_only, "UIDONLY"),
+        ];
+        let new = new.into_iter().filter(|(is_new, _)| *is_new);
+        self.conn.out.enabled(new.map(|(_, name)| name));
+        self.qresync |= qresync;
+        self.uid_only |= uid_only;
+        // QRESYNC switches CONDSTORE on as well (RFC 7162 section 3.2.3).
+        if condstore || qresync {
             self.enable_condstore();
         }
         Ok(Done::text("ENABLE completed"))

@@ -6,6 +6,7 @@ use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::store::{batches, ranges};
 use crate::cmd::try_create;
 use crate::grammar::Copy;
+use crate::limits;
 use crate::respond::Code;
 use crate::state::{Done, Result, Session, Stop};
 
@@ -26,8 +27,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if uids.is_empty() {
             return Ok(Done::text(text));
         }
-        if uids.len() > mailbox::limits::MESSAGES_PER_COMMAND_MAX as u64 {
-            return Err(Stop::no(Code::Limit, "Too many messages at once"));
+        // SAVELIMIT (RFC 9738): a part of a COPY would not be one.
+        if uids.len() > u64::from(limits::SAVED_MESSAGES_MAX) {
+            let code = Code::MessageLimit(limits::SAVED_MESSAGES_MAX);
+            return Err(Stop::no(code, "Too many messages at once"));
         }
         let account = self.backend.account();
         let command = Command::Copy {

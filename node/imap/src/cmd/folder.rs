@@ -1,8 +1,8 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501 sections 6.3.3 to 6.3.7, RFC 6154).
 
-use mailbox::Command;
+use mailbox::{Command, Reply};
 
-use crate::backend::{Backend, Transport};
+use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::existing;
 use crate::cmd::list::machine_use;
 use crate::grammar::Create;
@@ -19,13 +19,18 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             _ => return Err(Stop::no(Code::UseAttr, "One known attribute at most")),
         };
         let account = self.backend.account();
-        self.change(Command::CreateMailbox {
+        let command = Command::CreateMailbox {
             account,
             name,
             special_use,
+        };
+        let Reply::Created { mailbox, .. } = self.change(command).await? else {
+            return Err(BackendError::Broken.into());
+        };
+        Ok(Done {
+            code: Some(Code::MailboxId(mailbox.object_id(account))),
+            text: "CREATE completed",
         })
-        .await?;
-        Ok(Done::text("CREATE completed"))
     }
 
     /// Deleting the mailbox that is selected closes it.

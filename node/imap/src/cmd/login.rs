@@ -72,6 +72,10 @@ impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
                 self.conn.out.bad(tag, None, text);
                 self.count_bad()
             }
+            Stop::BadCode(code, text) => {
+                self.conn.out.bad(tag, Some(&code), text);
+                self.count_bad()
+            }
             Stop::Close(..) => Err(stop),
         }
     }

@@ -3,12 +3,13 @@
 //! ```text
 //!   login                 STARTTLS LOGIN AUTHENTICATE, and LOGOUT in every state
 //!   capability            CAPABILITY ID ENABLE NAMESPACE
-//!   select                SELECT EXAMINE CLOSE UNSELECT
+//!   select  resync        SELECT EXAMINE CLOSE UNSELECT; what changed while a client was away
 //!   folder  list  status  CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE; LIST LSUB; STATUS
 //!   append                APPEND
 //!   idle                  IDLE
 //!   fetch                 FETCH, and with UID
 //!   search                SEARCH SORT THREAD, and with UID; ESEARCH CANCELUPDATE
+//!   uid_batches  uid_only UIDBATCHES; what UIDONLY changes in all the others
 //!   store  copy  expunge  STORE; COPY MOVE; EXPUNGE, and with UID
 //! ```
 //!
@@ -26,6 +27,7 @@ mod append;
 mod folder;
 mod idle;
 mod list;
+mod resync;
 mod select;
 mod status;
 
@@ -35,7 +37,9 @@ mod copy;
 mod expunge;
 mod fetch;
 pub(crate) mod search;
-mod store;
+pub(crate) mod store;
+mod uid_batches;
+pub(crate) mod uid_only;
 
 use mailbox::{Answer, Folder, Query};
 

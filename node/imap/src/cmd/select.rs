@@ -6,12 +6,15 @@ use crate::backend::{Backend, Transport};
 use crate::flags;
 use crate::grammar::Select;
 use crate::respond::Code;
-use crate::state::{Done, Result, Selected, Session};
+use crate::state::{Done, Result, Selected, Session, Stop};
 use crate::view::View;
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Whatever becomes of it, what was selected before is so no more.
     pub(crate) async fn select(&mut self, select: &Select, read_only: bool) -> Result<Done> {
+        if select.qresync.is_some() && !self.qresync {
+            return Err(Stop::Bad("ENABLE QRESYNC first"));
+        }
         if self.selected.is_some() {
             self.unselect()?;
             self.conn
@@ -48,6 +51,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             updates: Box::default(),
             keywords,
         });
+        if let Some(known) = &select.qresync {
+            self.resynchronise(known).await?;
+        }
         Ok(if read_only {
             Done {
                 code: Some(Code::ReadOnly),
@@ -69,7 +75,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         view.counts();
         out.recent(view.recent());
         let unseen = opened.first_unseen.and_then(|uid| view.sequence(uid));
-        if let Some(unseen) = unseen {
+        if let Some(unseen) = unseen.filter(|_| !self.uid_only) {
             out.untagged_ok(Some(&Code::Unseen(unseen)), "First unseen message");
         }
         let permanent = flags::permanent(&opened.keywords, read_only);
@@ -79,6 +85,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             Some(&Code::UidValidity(opened.folder.uid_validity.0)),
             "UIDs are valid",
         );
+        let id = opened.folder.id.object_id(self.backend.account());
+        out.untagged_ok(Some(&Code::MailboxId(id)), "The mailbox's id");
         let modseq = Code::HighestModSeq(opened.folder.highest_modseq.0);
         out.untagged_ok(Some(&modseq), "Highest mod-sequence");
     }

@@ -23,6 +23,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         items: &[StatusItem],
     ) -> Result<()> {
         let mut values = Vec::with_capacity(items.len());
+        let mut id = None;
         for &item in items {
             let value = match item {
                 StatusItem::Messages => u64::from(folder.messages),
@@ -33,10 +34,16 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 StatusItem::Deleted => u64::from(folder.deleted),
                 StatusItem::Size => folder.bytes,
                 StatusItem::HighestModSeq => folder.highest_modseq.0,
+                StatusItem::MailboxId => {
+                    id = Some(folder.id.object_id(self.backend.account()));
+                    continue;
+                }
             };
             values.push((item, value));
         }
-        self.conn.out.mailbox_status(&folder.name, &values);
+        self.conn
+            .out
+            .mailbox_status_with_id(&folder.name, &values, id.as_deref());
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! STORE and UID STORE (RFC 3501 section 6.4.6, RFC 7162 section 3.1.3).
 
-use mailbox::{Answer, Command, ModSeq, Query, Reply, Uid, UidRanges};
+use mailbox::{Command, ModSeq, Reply, Uid, UidRanges};
 
 use crate::backend::{Backend, BackendError, Transport};
 use crate::flags;
@@ -126,25 +126,14 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// mod-sequences, which a client that knows them must learn (RFC 7162 section 3.1.3). Whether
     /// some of the messages are gone.
     async fn tell_stored(&mut self, store: &Store, stored: &UidRanges) -> Result<bool> {
-        let (account, mailbox) = (self.backend.account(), self.selected()?.mailbox);
         let mut told = 0;
-        for uids in chunks(stored, u64::from(limits::PAGE_MESSAGES)) {
-            let query = Query::Messages {
-                account,
-                mailbox,
-                uids,
-                changed_since: None,
-                limit: limits::PAGE_MESSAGES,
-                include_expunged: false,
-            };
-            let page = self.ask(query, |answer| match answer {
-                Answer::Messages(page) => Some(page),
-                _ => None,
-            });
-            for message in page.await?.messages {
-                told += 1;
-                self.tell_one(store, message.uid, message.modseq, &message.flags)?;
-                self.conn.relieve().await?;
+        for mut uids in chunks(stored, u64::from(limits::PAGE_MESSAGES)) {
+            while !uids.is_empty() {
+                for message in self.rows(&mut uids, None).await? {
+                    told += 1;
+                    self.tell_one(store, message.uid, message.modseq, &message.flags)?;
+                    self.conn.relieve().await?;
+                }
             }
         }
         Ok(told < stored.len())
@@ -162,13 +151,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.selected()?.view.told(modseq, [uid]);
             return Ok(());
         }
-        let selected = self.selected.as_mut().ok_or(BackendError::Broken)?;
-        let Some(sequence) = selected.view.sequence(uid) else {
+        let Some(line) = self.line(uid) else {
             return Ok(());
         };
+        self.selected()?.view.show(modseq);
         let out = &mut self.conn.out;
-        out.fetch_begin(sequence);
-        out.fetch_uid(uid.0);
+        line.begin(out);
+        line.uid(out);
         out.fetch_modseq(modseq.0);
         out.fetch_end();
         Ok(())

@@ -10,9 +10,11 @@ use super::flag::{self, Flag};
 use super::framer::Bad;
 use super::lexer::{Cursor, ascii};
 use super::list::{self, List, Lsub, SpecialUse, Status};
+use super::qresync::{self, QResync};
 use super::search::{self, Search};
 use super::sequence::{self, SequenceSet};
 use super::sort::{self, Sort, Thread};
+use super::uid_batches::{self, UidBatches};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -178,6 +180,8 @@ pub enum CommandBody {
     Copy(Copy),
     /// MOVE and UID MOVE (RFC 6851)
     Move(Copy),
+    /// UIDBATCHES (RFC 10022)
+    UidBatches(UidBatches),
 }
 
 /// The arguments of SELECT and EXAMINE.
@@ -187,6 +191,8 @@ pub struct Select {
     pub mailbox: Bytes,
     /// Whether CONDSTORE was asked for (RFC 7162 section 3.1.8).
     pub condstore: bool,
+    /// What the client remembers of the mailbox, if it wants to be told what changed since.
+    pub qresync: Option<QResync>,
 }
 
 /// The arguments of CREATE.
@@ -298,6 +304,7 @@ fn body(cursor: &mut Cursor) -> Result<CommandBody> {
         "ENABLE" => enable(cursor),
         "ESEARCH" => esearch::multi_search(cursor).map(CommandBody::MultiSearch),
         "CANCELUPDATE" => esearch::cancel_update(cursor).map(CommandBody::CancelUpdate),
+        "UIDBATCHES" => uid_batches::uid_batches(cursor).map(CommandBody::UidBatches),
         "UID" => {
             cursor.space()?;
             let name = cursor.word();
@@ -420,21 +427,14 @@ fn enable(cursor: &mut Cursor) -> Result<CommandBody> {
 }
 
 fn select(cursor: &mut Cursor) -> Result<Select> {
-    let mailbox = argument(cursor)?;
-    let mut condstore = false;
-    if cursor.peek() == Some(b' ') && cursor.peek_second() == Some(b'(') {
-        cursor.space()?;
-        cursor.list(1, |cursor| {
-            condstore = cursor.eat_word("CONDSTORE");
-            if condstore {
-                Ok(())
-            } else {
-                Err(Error::Syntax("unknown parameter of SELECT"))
-            }
-        })?;
-    }
+    let mut select = Select {
+        mailbox: argument(cursor)?,
+        condstore: false,
+        qresync: None,
+    };
+    qresync::select_parameters(cursor, &mut select)?;
     cursor.end()?;
-    Ok(Select { mailbox, condstore })
+    Ok(select)
 }
 
 fn create(cursor: &mut Cursor) -> Result<Create> {

@@ -24,6 +24,9 @@ pub struct Fetch {
     pub changed_since: Option<u64>,
     /// Only these of the messages that the set names, in the order of their UIDs. Only with `uid`.
     pub partial: Option<PartialRange>,
+    /// Whether those that were expunged since are to be told as well (RFC 7162 section 3.2.6). Only
+    /// with UIDs, and only with `changed_since`.
+    pub vanished: bool,
 }
 
 /// One data item that FETCH may ask for.
@@ -60,6 +63,12 @@ pub enum FetchItem {
     Uid,
     /// `MODSEQ`; it enables CONDSTORE.
     ModSeq,
+    /// `EMAILID` (RFC 8474 section 5.1)
+    EmailId,
+    /// `THREADID` (RFC 8474 section 5.2)
+    ThreadId,
+    /// `SAVEDATE` (RFC 8514 section 4.2)
+    SaveDate,
 }
 
 impl FetchItem {
@@ -119,15 +128,17 @@ pub(super) fn fetch(cursor: &mut Cursor, uid: bool) -> Result<Fetch> {
         Some(b'(') => cursor.list(limits::FETCH_ITEMS_MAX, item)?,
         _ => macro_or_item(cursor)?,
     };
-    let modifiers = modifiers(cursor, uid)?;
-    cursor.end()?;
-    Ok(Fetch {
+    let mut fetch = Fetch {
         uid,
         set,
         items,
-        changed_since: modifiers.changed_since,
-        partial: modifiers.partial,
-    })
+        changed_since: None,
+        vanished: false,
+        partial: None,
+    };
+    modifiers(cursor, &mut fetch)?;
+    cursor.end()?;
+    Ok(fetch)
 }
 
 fn macro_or_item(cursor: &mut Cursor) -> Result<Vec<FetchItem>> {
@@ -172,6 +183,9 @@ fn item(cursor: &mut Cursor) -> Result<FetchItem> {
         "RFC822.SIZE" => FetchItem::Rfc822Size,
         "RFC822.TEXT" => FetchItem::Rfc822Text,
         "UID" => FetchItem::Uid,
+        "EMAILID" => FetchItem::EmailId,
+        "THREADID" => FetchItem::ThreadId,
+        "SAVEDATE" => FetchItem::SaveDate,
         _ => return Err(Error::Syntax("unknown data item to fetch")),
     })
 }
@@ -239,17 +253,10 @@ fn partial(cursor: &mut Cursor) -> Result<Partial> {
     Ok(Partial { offset, len })
 }
 
-#[derive(Default)]
-struct Modifiers {
-    changed_since: Option<u64>,
-    partial: Option<PartialRange>,
-}
-
-/// `fetch-modifiers` (RFC 4466 section 2.4), in any order.
-fn modifiers(cursor: &mut Cursor, uid: bool) -> Result<Modifiers> {
-    let mut modifiers = Modifiers::default();
+/// The modifiers in parentheses, from the space before them on; possibly none.
+fn modifiers(cursor: &mut Cursor, fetch: &mut Fetch) -> Result<()> {
     if cursor.peek() != Some(b' ') || cursor.peek_second() != Some(b'(') {
-        return Ok(modifiers);
+        return Ok(());
     }
     cursor.space()?;
     cursor.list(limits::FETCH_MODIFIERS_MAX, |cursor| {
@@ -257,15 +264,19 @@ fn modifiers(cursor: &mut Cursor, uid: bool) -> Result<Modifiers> {
             "CHANGEDSINCE" => {
                 cursor.space()?;
                 // RFC 7162 asks for a value above zero, clients send 0 for "all": it does no harm.
-                modifiers.changed_since = Some(cursor.number64()?);
+                fetch.changed_since = Some(cursor.number64()?);
             }
-            "PARTIAL" if uid => {
+            "PARTIAL" if fetch.uid => {
                 cursor.space()?;
-                modifiers.partial = Some(returns::partial_range(cursor)?);
+                fetch.partial = Some(returns::partial_range(cursor)?);
             }
+            "VANISHED" => fetch.vanished = true,
             _ => return Err(Error::Syntax("unknown fetch modifier")),
         }
         Ok(())
     })?;
-    Ok(modifiers)
+    if fetch.vanished && !(fetch.uid && fetch.changed_since.is_some()) {
+        return Err(Error::Syntax("VANISHED is for UID FETCH with CHANGEDSINCE"));
+    }
+    Ok(())
 }

@@ -86,6 +86,8 @@ pub enum StatusItem {
     Size,
     /// The highest mod-sequence (RFC 7162); it enables CONDSTORE.
     HighestModSeq,
+    /// The mailbox's id, which is no number (RFC 8474 section 4.3).
+    MailboxId,
 }
 
 impl StatusItem {
@@ -100,10 +102,11 @@ impl StatusItem {
             StatusItem::Deleted => "DELETED",
             StatusItem::Size => "SIZE",
             StatusItem::HighestModSeq => "HIGHESTMODSEQ",
+            StatusItem::MailboxId => "MAILBOXID",
         }
     }
 
-    const ALL: [StatusItem; 8] = [
+    const ALL: [StatusItem; 9] = [
         StatusItem::Messages,
         StatusItem::Recent,
         StatusItem::UidNext,
@@ -112,6 +115,7 @@ impl StatusItem {
         StatusItem::Deleted,
         StatusItem::Size,
         StatusItem::HighestModSeq,
+        StatusItem::MailboxId,
     ];
 }
 

@@ -37,11 +37,14 @@ pub mod flag;
 mod framer;
 mod lexer;
 mod list;
+mod qresync;
 mod returns;
+mod saved;
 mod search;
 pub mod sequence;
 mod sort;
 mod table;
+mod uid_batches;
 
 pub use append::AppendStart;
 pub use command::{
@@ -54,8 +57,11 @@ pub use flag::{Flag, Keyword};
 pub use framer::{Bad, Framer, Item};
 pub(crate) use lexer::{is_astring_char, is_atom_char};
 pub use list::{List, ListReturn, ListSelection, Lsub, SpecialUse, Status, StatusItem};
+pub use qresync::{QResync, SequenceMatch};
 pub use returns::{PartialRange, SearchReturn};
+pub use saved::SavedKey;
 pub use search::{CHARSETS, Charset, Search, SearchKey};
 pub use sequence::{IdRange, SequenceSet};
 pub use sort::{Sort, SortCriterion, SortKey, Thread, ThreadAlgorithm};
 pub use table::{COMMANDS, CommandInfo, ValidIn};
+pub use uid_batches::UidBatches;

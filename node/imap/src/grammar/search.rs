@@ -10,6 +10,7 @@ use super::date::{self, Date};
 use super::flag::{self, Keyword};
 use super::lexer::Cursor;
 use super::returns::{self, SearchReturn};
+use super::saved::{self, SavedKey};
 use super::sequence::{self, SequenceSet};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -181,6 +182,8 @@ pub enum SearchKey {
     /// The mod-sequence is at least this. It enables CONDSTORE. The entry that RFC 7162 lets a
     /// client name is read and dropped: we keep one mod-sequence per message.
     ModSeq(u64),
+    /// A condition of RFC 8474, RFC 8514 or RFC 9738.
+    Saved(SavedKey),
 }
 
 const NOT_IN_CHARSET: Error = Error::Syntax("a search string is not in its charset");
@@ -281,7 +284,7 @@ impl Keys<'_> {
     }
 
     fn with_argument(&mut self, word: &str) -> Result<SearchKey> {
-        let is_known = ARGUMENT_KEYS.contains(&word);
+        let is_known = ARGUMENT_KEYS.contains(&word) || saved::ARGUMENT_KEYS.contains(&word);
         if !is_known {
             return Err(Error::Syntax("unknown search key"));
         }
@@ -308,7 +311,8 @@ impl Keys<'_> {
             "OLDER" => SearchKey::Older(self.cursor.nz_number()?),
             "YOUNGER" => SearchKey::Younger(self.cursor.nz_number()?),
             "UID" => SearchKey::Uid(sequence::set(self.cursor)?),
-            _ => self.modseq()?,
+            "MODSEQ" => self.modseq()?,
+            _ => SearchKey::Saved(saved::with_argument(self.cursor, word)?),
         })
     }
 
@@ -389,6 +393,7 @@ fn without_argument(word: &str) -> Option<SearchKey> {
         "UNDRAFT" => SearchKey::Undraft,
         "UNFLAGGED" => SearchKey::Unflagged,
         "UNSEEN" => SearchKey::Unseen,
+        "SAVEDATESUPPORTED" => SearchKey::Saved(SavedKey::Supported),
         _ => return None,
     })
 }

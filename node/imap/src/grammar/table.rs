@@ -71,6 +71,7 @@ pub const COMMANDS: &[CommandInfo] = &[
     row("UID SORT", ValidIn::Selected),
     row("UID STORE", ValidIn::Selected),
     row("UID THREAD", ValidIn::Selected),
+    row("UIDBATCHES", ValidIn::Selected),
     row("UNSELECT", ValidIn::Selected),
 ];
 
@@ -117,6 +118,7 @@ impl CommandBody {
             CommandBody::Store(store) => by(store.uid, "UID STORE", "STORE"),
             CommandBody::Subscribe { .. } => "SUBSCRIBE",
             CommandBody::Thread(thread) => by(thread.uid, "UID THREAD", "THREAD"),
+            CommandBody::UidBatches(_) => "UIDBATCHES",
             CommandBody::UidExpunge { .. } => "UID EXPUNGE",
             CommandBody::Unselect => "UNSELECT",
             CommandBody::Unsubscribe { .. } => "UNSUBSCRIBE",

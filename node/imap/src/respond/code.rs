@@ -61,6 +61,10 @@ pub enum Code {
     InUse,
     /// A limit of the server's, which no retry will change.
     Limit,
+    /// The mailbox's id, as [`mailbox::MailboxId::object_id`] makes it (RFC 8474).
+    MailboxId(String),
+    /// More messages than one command may save, and how many it may (RFC 9738).
+    MessageLimit(u32),
     /// Messages that failed UNCHANGEDSINCE: UIDs or sequence numbers as in the command (RFC 7162).
     Modified(Vec<IdRange>),
     /// The mailbox has no mod-sequences (RFC 7162).
@@ -92,12 +96,18 @@ pub enum Code {
     ServerBug,
     /// A literal or message is too big (RFC 4469, RFC 7889).
     TooBig,
+    /// A batch would be too small (RFC 10022).
+    TooFew,
+    /// Too many batches at once (RFC 10022).
+    TooMany,
     /// The target does not exist: create it and try again.
     TryCreate,
     /// The next UID.
     UidNext(u32),
     /// UIDs of this mailbox do not last (RFC 4315).
     UidNotSticky,
+    /// A sequence number where only UIDs are used (RFC 9586).
+    UidRequired,
     /// UIDVALIDITY of the mailbox.
     UidValidity(u32),
     /// Not now: a part of the service is down.
@@ -141,6 +151,11 @@ impl Code {
                 string(out, tag.as_bytes());
             }
             Code::HighestModSeq(modseq) => put(out, &[modseq]),
+            Code::MailboxId(id) => {
+                out.extend_from_slice(b" (");
+                out.extend_from_slice(id.as_bytes());
+                out.extend_from_slice(b")");
+            }
             Code::Modified(set) => {
                 out.extend_from_slice(b" ");
                 id_set(out, set);
@@ -150,7 +165,10 @@ impl Code {
                 let create = may_create.then_some("\\*");
                 flag_list(out, flags.iter().map(String::as_str).chain(create));
             }
-            Code::UidNext(number) | Code::UidValidity(number) | Code::Unseen(number) => {
+            Code::MessageLimit(number)
+            | Code::UidNext(number)
+            | Code::UidValidity(number)
+            | Code::Unseen(number) => {
                 put(out, &[number]);
             }
             _ => {}
@@ -178,6 +196,8 @@ impl Code {
             Code::HighestModSeq(_) => "HIGHESTMODSEQ",
             Code::InUse => "INUSE",
             Code::Limit => "LIMIT",
+            Code::MailboxId(_) => "MAILBOXID",
+            Code::MessageLimit(_) => "MESSAGELIMIT",
             Code::Modified(_) => "MODIFIED",
             Code::NoModSeq => "NOMODSEQ",
             Code::NonExistent => "NONEXISTENT",
@@ -191,9 +211,12 @@ impl Code {
             Code::ReadWrite => "READ-WRITE",
             Code::ServerBug => "SERVERBUG",
             Code::TooBig => "TOOBIG",
+            Code::TooFew => "TOOFEW",
+            Code::TooMany => "TOOMANY",
             Code::TryCreate => "TRYCREATE",
             Code::UidNext(_) => "UIDNEXT",
             Code::UidNotSticky => "UIDNOTSTICKY",
+            Code::UidRequired => "UIDREQUIRED",
             Code::UidValidity(_) => "UIDVALIDITY",
             Code::Unavailable => "UNAVAILABLE",
             Code::Unseen(_) => "UNSEEN",

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::{Writer, string};
-use crate::grammar::{IdRange, SpecialUse, StatusItem, is_atom_char};
+use crate::grammar::{IdRange, SpecialUse, StatusItem, Tag, is_atom_char};
 use crate::names;
 
 /// What LIST tells of a name (RFC 3501 section 7.2.2, RFC 3348, RFC 5258, RFC 6154).
@@ -102,6 +102,16 @@ impl Writer {
 
     /// STATUS: items of one mailbox, its name in UTF-8.
     pub fn mailbox_status(&mut self, name: &str, items: &[(StatusItem, u64)]) {
+        self.mailbox_status_with_id(name, items, None);
+    }
+
+    /// STATUS, with MAILBOXID if there is an id (RFC 8474 section 4.3).
+    pub fn mailbox_status_with_id(
+        &mut self,
+        name: &str,
+        items: &[(StatusItem, u64)],
+        id: Option<&str>,
+    ) {
         self.put("* STATUS ");
         self.put_mailbox(name);
         self.put(" (");
@@ -111,7 +121,29 @@ impl Writer {
             self.put(" ");
             self.put_number(value);
         }
+        if let Some(id) = id {
+            self.put(if items.is_empty() { "" } else { " " });
+            self.put(StatusItem::MailboxId.as_str());
+            self.put(" (");
+            self.put(id);
+            self.put(")");
+        }
         self.put(")");
+        self.end_line();
+    }
+
+    /// UIDBATCHES (RFC 10022 section 3.1): the answer to the command with this tag, ranges from the
+    /// newest messages on, each with its highest UID first; possibly none.
+    pub fn uid_batches(&mut self, tag: &Tag, batches: &[IdRange]) {
+        self.put("* UIDBATCHES (TAG ");
+        string::string(&mut self.out, tag.as_str().as_bytes());
+        self.put(")");
+        for (at, batch) in batches.iter().enumerate() {
+            self.put(if at > 0 { "," } else { " " });
+            self.put_number(u64::from(batch.last));
+            self.put(":");
+            self.put_number(u64::from(batch.first));
+        }
         self.end_line();
     }
 

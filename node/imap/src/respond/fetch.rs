@@ -16,6 +16,14 @@ impl Writer {
         self.fetch_items = 0;
     }
 
+    /// Like [`Writer::fetch_begin`], by UID (RFC 9586 section 3.2).
+    pub fn uid_fetch_begin(&mut self, uid: u32) {
+        self.put("* ");
+        self.put_number(u64::from(uid));
+        self.put(" UIDFETCH (");
+        self.fetch_items = 0;
+    }
+
     /// Closes it.
     pub fn fetch_end(&mut self) {
         self.put(")");
@@ -54,6 +62,33 @@ impl Writer {
         self.put(")");
     }
 
+    /// EMAILID (RFC 8474 section 5.1): letters, digits, `_` and `-`.
+    pub fn fetch_email_id(&mut self, id: &str) {
+        self.item(&FetchItem::EmailId);
+        self.put("(");
+        self.put(id);
+        self.put(")");
+    }
+
+    /// THREADID (RFC 8474 section 5.2); NIL if the message is in no thread that is known.
+    pub fn fetch_thread_id(&mut self, id: Option<&str>) {
+        self.item(&FetchItem::ThreadId);
+        match id {
+            Some(id) => {
+                self.put("(");
+                self.put(id);
+                self.put(")");
+            }
+            None => self.put("NIL"),
+        }
+    }
+
+    /// SAVEDATE (RFC 8514 section 4.2).
+    pub fn fetch_save_date(&mut self, date: DateTime) {
+        self.item(&FetchItem::SaveDate);
+        write!(self.out, "\"{date}\"").expect("a buffer in memory takes all");
+    }
+
     /// An item whose value was rendered elsewhere: ENVELOPE, BODY and BODYSTRUCTURE.
     pub fn fetch_rendered(&mut self, item: &FetchItem, value: &[u8]) {
         self.item(item);
@@ -88,6 +123,9 @@ impl Writer {
             FetchItem::Flags => "FLAGS",
             FetchItem::InternalDate => "INTERNALDATE",
             FetchItem::ModSeq => "MODSEQ",
+            FetchItem::EmailId => "EMAILID",
+            FetchItem::ThreadId => "THREADID",
+            FetchItem::SaveDate => "SAVEDATE",
             FetchItem::Rfc822 => "RFC822",
             FetchItem::Rfc822Header => "RFC822.HEADER",
             FetchItem::Rfc822Size => "RFC822.SIZE",

@@ -168,6 +168,7 @@ fn the_table_is_whole() {
         "ESEARCH" => " IN (selected) ALL",
         "CANCELUPDATE" => " \"x\"",
         "UID EXPUNGE" => " 1",
+        "UIDBATCHES" => " 500",
         "APPEND" => " a {1+}",
         _ => "",
     };

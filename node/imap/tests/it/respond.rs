@@ -473,3 +473,31 @@ fn what_was_found() {
         "* THREAD (2)(3 6 (4 23)(44 7 96))((5)(8))\r\n"
     );
 }
+
+#[test]
+fn ids_and_batches() {
+    let id = |w: &mut Writer| {
+        w.uid_fetch_begin(7);
+        w.fetch_email_id("M6d99ac3275bb4e");
+        w.fetch_thread_id(Some("T64b478a75b7ea9"));
+        w.fetch_save_date(DateTime::new(1_704_164_645, 0));
+        w.fetch_end();
+    };
+    assert_eq!(
+        written(id),
+        "* 7 UIDFETCH (EMAILID (M6d99ac3275bb4e) THREADID (T64b478a75b7ea9) \
+         SAVEDATE \" 2-Jan-2024 03:04:05 +0000\")\r\n"
+    );
+    let status = |w: &mut Writer| w.mailbox_status_with_id("foo", &[], Some("F1-2"));
+    assert_eq!(written(status), "* STATUS foo (MAILBOXID (F1-2))\r\n");
+    let tag = parse("A143 NOOP".into()).unwrap().tag;
+    let batches = [IdRange::between(99_696, 215_295), IdRange::between(1, 1)];
+    assert_eq!(
+        written(|w| w.uid_batches(&tag, &batches)),
+        "* UIDBATCHES (TAG \"A143\") 215295:99696,1:1\r\n"
+    );
+    assert_eq!(
+        written(|w| w.uid_batches(&tag, &[])),
+        "* UIDBATCHES (TAG \"A143\")\r\n"
+    );
+}

@@ -64,7 +64,7 @@ pub(super) fn since(
         answer.more = upto < now;
         answer.arrived = within(&arrivals.changed, upto);
         let old = UidRanges::range(Uid(1), Uid(boundary.0.saturating_sub(1)));
-        answer.vanished = within(&logged.expunged, upto).intersect(&old);
+        answer.vanished = within(&logged.expunged, upto);
         let changed = within(&logged.changed, upto).intersect(&old);
         answer.flags = place.flags(&changed.union(&answer.arrived))?;
     }

@@ -254,8 +254,9 @@ pub struct Opened {
 pub struct Changes {
     /// The mailbox as it is now; `None` if it is gone.
     pub folder: Option<Folder>,
-    /// UIDs that were expunged, of messages that had arrived by `since`. Complete only if `since`
-    /// is at or above the folder's `vanished_floor`.
+    /// UIDs that were expunged after `since`, also of messages that arrived after it: a client may
+    /// know of them all the same. Complete only if `since` is at or above the folder's
+    /// `vanished_floor`.
     pub vanished: UidRanges,
     /// UIDs of messages that arrived and are still there.
     pub arrived: UidRanges,

@@ -78,6 +78,10 @@ fn is_refused(answer: &str) -> bool {
     answer.starts_with("a NO ") || answer.starts_with("a BAD ")
 }
 
+fn is_made(answer: &str) -> bool {
+    answer.starts_with("a OK [MAILBOXID (") && answer.ends_with(")] CREATE completed")
+}
+
 #[test]
 fn names_are_no_paths() {
     let (cluster, _use) = cluster();
@@ -97,7 +101,7 @@ fn names_are_no_paths() {
         let shown = String::from_utf8_lossy(&name[..name.len().min(40)]).into_owned();
         let made = ask(&mut wire, "CREATE", &name, "");
         match fate {
-            Stored => assert_eq!(made, "a OK CREATE completed", "{shown}"),
+            Stored => assert!(is_made(&made), "{shown}: {made}"),
             Refused => assert!(is_refused(&made), "{shown}: {made}"),
         }
         for (command, after, works) in [
@@ -121,7 +125,7 @@ fn names_are_no_paths() {
         if fate == Stored {
             let again = [&name[..], b"/again"].concat();
             let renamed = ask(&mut wire, "CREATE", &again, "");
-            assert_eq!(renamed, "a OK CREATE completed", "{shown}");
+            assert!(is_made(&renamed), "{shown}: {renamed}");
             let gone = ask(&mut wire, "DELETE", &again, "");
             assert_eq!(gone, "a OK DELETE completed", "{shown}");
         }

@@ -59,7 +59,10 @@ pub(super) async fn value<B: Backend>(
         | FetchItem::InternalDate
         | FetchItem::Rfc822Size
         | FetchItem::Uid
-        | FetchItem::ModSeq => Ok(Value::Row),
+        | FetchItem::ModSeq
+        | FetchItem::EmailId
+        | FetchItem::ThreadId
+        | FetchItem::SaveDate => Ok(Value::Row),
         FetchItem::Body | FetchItem::BodyStructure => {
             let mut out = BytesMut::new();
             let is_extended = *item == FetchItem::BodyStructure;

@@ -20,7 +20,7 @@ use crate::cmd::store::chunks;
 use crate::grammar::{Fetch, FetchItem};
 use crate::limits;
 use crate::respond::Code;
-use crate::state::{Done, Result, Session};
+use crate::state::{Done, Result, Session, Stop};
 
 /// What is told of every message.
 struct Plan {
@@ -32,9 +32,9 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(fetch: &Fetch, read_only: bool) -> Plan {
+    fn new(fetch: &Fetch, read_only: bool, uid_only: bool) -> Plan {
         let mut items = fetch.items.clone();
-        if fetch.uid && !items.contains(&FetchItem::Uid) {
+        if fetch.uid && !uid_only && !items.contains(&FetchItem::Uid) {
             items.insert(0, FetchItem::Uid);
         }
         if fetch.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
@@ -52,9 +52,16 @@ impl Plan {
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn fetch(&mut self, fetch: &Fetch) -> Result<Done> {
+        if fetch.vanished && !self.qresync {
+            return Err(Stop::Bad("ENABLE QRESYNC first"));
+        }
         if fetch.changed_since.is_some() || fetch.items.contains(&FetchItem::ModSeq) {
             self.enable_condstore();
         }
+        if let (true, Some(since)) = (fetch.vanished, fetch.changed_since) {
+            self.tell_vanished_of(&fetch.set, ModSeq(since)).await?;
+        }
+        let uid_only = self.uid_only;
         let selected = self.selected()?;
         let mut uids = selected.view.resolve(&fetch.set, fetch.uid)?;
         if let Some(partial) = fetch.partial {
@@ -62,7 +69,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             let named = usize::try_from(uids.len()).unwrap_or(usize::MAX);
             uids = at_places(&uids, partial.of(named));
         }
-        let plan = Plan::new(fetch, selected.read_only);
+        let plan = Plan::new(fetch, selected.read_only, uid_only);
         let (wanted, mut found) = (uids.len(), 0);
         // What did not change is told by nobody, so a page may reach far.
         let reach = if fetch.changed_since.is_some() {

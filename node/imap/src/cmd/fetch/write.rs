@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mailbox::Message;
+use mailbox::{Message, Millis};
 
 use super::Plan;
 use super::items::{self, Refiltered, Value};
 use crate::backend::{Backend, BackendError, Transport};
+use crate::cmd::uid_only::Line;
 use crate::connection::Connection;
 use crate::flags;
 use crate::grammar::{DateTime, FetchItem};
@@ -28,8 +29,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if tells_flags {
             self.tell_keywords(&message.flags);
         }
+        let shows_modseq = plan.items.contains(&FetchItem::ModSeq) || is_seen && self.condstore;
+        if shows_modseq {
+            self.selected()?.view.show(message.modseq);
+        }
         let selected = self.selected.as_ref().ok_or(BackendError::Broken)?;
-        let Some(sequence) = selected.view.sequence(message.uid) else {
+        let Some(line) = Line::of(&selected.view, message.uid, self.uid_only) else {
             return Ok(());
         };
         let is_recent = selected.view.is_recent(message.uid);
@@ -39,7 +44,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             source.set_structure(Arc::clone(&kept.structure));
         }
         let values = values(&mut source, &plan.items).await?;
-        self.conn.out.fetch_begin(sequence);
+        line.begin(&mut self.conn.out);
         let written = write(&mut self.conn, &mut source, &row, plan, values).await;
         let kept = keep(&source, message);
         written.map_err(Stop::in_response)?;
@@ -187,6 +192,10 @@ async fn put_wanted<T: Transport>(
     Ok(length)
 }
 
+fn date_time(time: Millis) -> DateTime {
+    DateTime::new(i64::try_from(time.seconds()).unwrap_or(i64::MAX), 0)
+}
+
 /// What stands in a message's row.
 struct Row<'m> {
     message: &'m Message,
@@ -200,10 +209,10 @@ impl Row<'_> {
             FetchItem::Uid => out.fetch_uid(message.uid.0),
             FetchItem::Rfc822Size => out.fetch_size(message.size()),
             FetchItem::ModSeq => out.fetch_modseq(message.modseq.0),
-            FetchItem::InternalDate => {
-                let seconds = i64::try_from(message.internal_date.seconds()).unwrap_or(i64::MAX);
-                out.fetch_internal_date(DateTime::new(seconds, 0));
-            }
+            FetchItem::InternalDate => out.fetch_internal_date(date_time(message.internal_date)),
+            FetchItem::SaveDate => out.fetch_save_date(date_time(message.save_date)),
+            FetchItem::EmailId => out.fetch_email_id(&message.email_id().to_string()),
+            FetchItem::ThreadId => out.fetch_thread_id(None),
             _ => out.fetch_flags(flags::names(&message.flags, self.is_recent)),
         }
     }

@@ -20,6 +20,7 @@
 //! [`limits::SORT_BYTES_MAX`]: crate::limits::SORT_BYTES_MAX
 
 mod content;
+mod saved;
 mod test;
 
 mod found;

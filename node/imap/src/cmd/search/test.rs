@@ -1,9 +1,10 @@
 //! What a message must be like, ready to be tried on one after the other.
 
 use bytes::Bytes;
-use mailbox::{Message, SystemFlags, UidRanges};
+use mailbox::{Message, Millis, SystemFlags, UidRanges};
 
-use crate::grammar::{Date, DateTime, SearchKey};
+use super::saved;
+use crate::grammar::{Date, DateTime, SavedKey, SearchKey};
 use crate::mime::{Needle, Scope};
 use crate::view::View;
 
@@ -27,6 +28,7 @@ pub(super) enum Test {
     Larger(u64),
     Smaller(u64),
     ModSeq(u64),
+    Saved(SavedKey),
     Sent(When, Date),
     Field {
         name: Bytes,
@@ -149,6 +151,7 @@ impl Test {
             SearchKey::Larger(size) => Test::Larger(*size),
             SearchKey::Smaller(size) => Test::Smaller(*size),
             SearchKey::ModSeq(modseq) => Test::ModSeq(*modseq),
+            SearchKey::Saved(key) => Test::Saved(key.clone()),
             SearchKey::Bcc(text) => field("Bcc", text),
             SearchKey::Cc(text) => field("Cc", text),
             SearchKey::From(text) => field("From", text),
@@ -260,6 +263,7 @@ impl Test {
             Test::Larger(size) => Some(message.size() > *size),
             Test::Smaller(size) => Some(message.size() < *size),
             Test::ModSeq(modseq) => Some(message.modseq.0 >= *modseq),
+            Test::Saved(key) => Some(saved::matches(key, message)),
             Test::Sent(..) | Test::Field { .. } | Test::Text { .. } => None,
         }
     }
@@ -267,6 +271,11 @@ impl Test {
 
 /// The day of INTERNALDATE as FETCH shows it.
 fn arrival_day(message: &Message) -> Date {
-    let seconds = i64::try_from(message.internal_date.seconds()).unwrap_or(i64::MAX);
+    day(message.internal_date)
+}
+
+/// The day of a time as FETCH shows it.
+pub(super) fn day(time: Millis) -> Date {
+    let seconds = i64::try_from(time.seconds()).unwrap_or(i64::MAX);
     DateTime::new(seconds, 0).date()
 }

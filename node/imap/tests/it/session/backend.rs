@@ -12,7 +12,7 @@ use mailbox::limits::ENTRY_BODY_BYTES_MAX;
 use mailbox::{
     AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Flags,
     Hash16, Lane, MailboxId, Millis, NewBody, Outcome, Query, QueryError, Recipient, Stamp, Uid,
-    UploadId,
+    UidRanges, UploadId,
 };
 use rows::{Memory, Staged};
 
@@ -42,6 +42,8 @@ struct State {
     /// Ranges of bodies that were read.
     read: Vec<Range<u64>>,
     proposals: u64,
+    /// Milliseconds that have passed since the test began.
+    passed: u64,
 }
 
 impl State {
@@ -52,10 +54,11 @@ impl State {
             boot: 1,
             lane: self.index,
         };
+        let now = NOW.after(self.passed);
         let stamp = Stamp {
             lane,
             sequence: 1,
-            issued: NOW,
+            issued: now,
         };
         let at = EntryAt {
             index: self.index,
@@ -64,7 +67,7 @@ impl State {
         };
         let envelope = Envelope {
             stamp,
-            time: NOW,
+            time: now,
             command,
         };
         let mut staged = Staged::new(&self.rows);
@@ -160,6 +163,32 @@ impl Partition {
     /// Does something to an account as if by another door.
     pub fn apply(&self, command: Command) -> Outcome {
         self.0.lock().unwrap().apply(command, Bytes::new())
+    }
+
+    /// The messages of an INBOX.
+    pub fn uids(&self, user: &str) -> UidRanges {
+        let state = self.0.lock().unwrap();
+        let query = Query::Open {
+            account: state.users[user],
+            mailbox: MailboxId::INBOX,
+        };
+        match mailbox::query(&state.rows, &query) {
+            Ok(Answer::Opened(opened)) => opened.uids,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets so much time pass that what was expunged until now is forgotten.
+    pub fn forget_expunged(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.passed += 2 * mailbox::limits::RETENTION_MS;
+        let now = NOW.after(state.passed);
+        while mailbox::next_due(&state.rows)
+            .unwrap()
+            .is_some_and(|due| due <= now)
+        {
+            state.apply(Command::Tick, Bytes::new());
+        }
     }
 
     pub fn account(&self, user: &str) -> AccountId {

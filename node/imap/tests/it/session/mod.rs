@@ -3,7 +3,9 @@
 mod backend;
 mod bad_input;
 mod executor;
+mod ids;
 mod ordering;
+mod resync;
 mod scripts;
 mod states;
 mod streaming;

@@ -10,6 +10,7 @@
 //!   c1: advance 120             lets seconds pass;  c1: silence  very many;  c1: close  hangs up
 //!   deliver alice "text" [folder=F] [n=3]
 //!   message alice NAME          delivers `tests/messages/NAME`, line ends made CRLF
+//!   forget                      so much time passes that expunges until now are not remembered
 //!   fail ERROR, fail-read ERROR the next proposal or read is Unavailable, Unknown ..
 //! ```
 
@@ -163,6 +164,7 @@ impl Dialogue {
                 self.partition
                     .deliver(&user, None, text.replace('\n', "\r\n").as_bytes());
             }
+            "forget" => self.partition.forget_expunged(),
             "fail" => self.fail(args.next_pos().ok_or("how?")?, false),
             "fail-read" => self.fail(args.next_pos().ok_or("how?")?, true),
             name => return Err(format!("unknown command {name}").into()),

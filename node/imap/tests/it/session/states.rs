@@ -49,6 +49,7 @@ fn line(name: &str) -> &'static str {
         "UID MOVE" => "UID MOVE 1 INBOX",
         "UID SEARCH" => "UID SEARCH ALL",
         "UID STORE" => "UID STORE 1 +FLAGS (\\Seen)",
+        "UIDBATCHES" => "UIDBATCHES 500",
         "UNSELECT" => "UNSELECT",
         name => panic!("{name} has no line"),
     }

@@ -151,8 +151,15 @@ fn very_many_messages() {
     let (said, proposals) = say("STORE 1:* +FLAGS.SILENT (\\Deleted)");
     assert_eq!((said.as_str(), proposals), ("t OK STORE completed\r\n", 2));
     say("CREATE Away");
-    let (said, _) = say("COPY 1:* Away");
-    assert!(said.starts_with("t NO [LIMIT]"), "{said}");
+    // SAVELIMIT (RFC 9738): refused whole, whether by number or by UID.
+    for copy in ["COPY 1:* Away", "UID COPY 1:* Away"] {
+        let (said, proposals) = say(copy);
+        assert!(said.starts_with("t NO [MESSAGELIMIT 10000] "), "{said}");
+        assert_eq!(proposals, 0);
+    }
+    let (said, _) = say("COPY 1:10000 Away");
+    assert!(said.contains("t OK [COPYUID "), "{said}");
+    assert!(say("CAPABILITY").0.contains(" SAVELIMIT=10000\r\n"));
     let (said, proposals) = say("EXPUNGE");
     assert_eq!(proposals, 3, "one attempt, two batches");
     assert_eq!(said.matches(" EXPUNGE\r\n").count(), 10_050);
@@ -180,6 +187,34 @@ fn very_many_changes() {
     assert_eq!(said.matches(" FETCH (FLAGS (\\Flagged").count(), 1_500);
     let said = String::from_utf8(dialogue.say("c", b"t NOOP\r\n")).unwrap();
     assert_eq!(said, "t OK NOOP completed\r\n");
+}
+
+/// A client that comes back after more changes than one page holds is told all of them, also when
+/// it is not remembered what was expunged.
+#[test]
+fn very_many_missed() {
+    let mut dialogue = selected(|partition| {
+        for _ in 0..10_050 {
+            partition.deliver("alice", None, b"a: b\r\n\r\nc\r\n");
+        }
+    });
+    dialogue.log_in("back", "alice");
+    dialogue.say("back", b"t ENABLE QRESYNC\r\n");
+    let come_back = |dialogue: &mut Dialogue| {
+        let said = dialogue.say("back", b"t SELECT INBOX (QRESYNC (1704164645 1))\r\n");
+        String::from_utf8(said).unwrap()
+    };
+    let said = come_back(&mut dialogue);
+    assert_eq!(said.matches(" FETCH (UID ").count(), 10_050);
+    assert!(!said.contains("VANISHED"));
+    dialogue.say("c", b"t STORE 7,9 +FLAGS.SILENT (\\Deleted)\r\n");
+    dialogue.say("c", b"t EXPUNGE\r\n");
+    let said = come_back(&mut dialogue);
+    assert!(said.contains("* VANISHED (EARLIER) 7,9\r\n"));
+    dialogue.partition.forget_expunged();
+    let said = come_back(&mut dialogue);
+    assert_eq!(said.matches(" FETCH (UID ").count(), 10_048);
+    assert!(said.contains("* VANISHED (EARLIER) 7,9\r\n"));
 }
 
 /// What a connection costs while nothing happens.

@@ -1,0 +1,236 @@
+//! What changed while a client was away (RFC 7162 sections 3.2.5 and 3.2.6): the parameter QRESYNC
+//! of SELECT and EXAMINE, and the modifier VANISHED of UID FETCH.
+//!
+//! ```text
+//!   vanished  the log of changes, exact ───────────────┐ asked about, and not in the view
+//!             below its floor: all that is not there ──┴─► VANISHED (EARLIER), before any FETCH
+//!   flags     the log of changes; if it is long, rows again in pages ─► FETCH
+//! ```
+//!
+//! The view was read before the changes are. What was expunged in between still has its sequence
+//! number, so it is told later, without EARLIER; what arrived in between has none yet.
+
+use mailbox::{Answer, Flags, Folder, Message, ModSeq, Query, Uid, UidRanges};
+
+use crate::backend::{Backend, Transport};
+use crate::cmd::no_mailbox;
+use crate::cmd::store::chunks;
+use crate::grammar::{IdRange, QResync, SequenceMatch, SequenceSet};
+use crate::limits;
+use crate::state::{Result, Session, Stop};
+use crate::sync::Expunges;
+
+/// What changed after a mod-sequence.
+struct Missed {
+    /// The mailbox as it is now.
+    folder: Folder,
+    /// What was expunged; `None` if that is remembered no more.
+    vanished: Option<UidRanges>,
+    changed: Changed,
+}
+
+/// Which messages changed or arrived.
+enum Changed {
+    /// Few: with their flags.
+    Flags(Vec<(Uid, ModSeq, Flags)>),
+    /// Many: they are among these.
+    Uids(UidRanges),
+}
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    /// Tells what a client missed of the mailbox that it has just selected. If that is not the one
+    /// that it remembers, it missed everything, and nothing is told (RFC 7162 section 3.2.5.1).
+    pub(super) async fn resynchronise(&mut self, known: &QResync) -> Result<()> {
+        if known.uid_validity != self.selected()?.uid_validity.0 {
+            return Ok(());
+        }
+        let result = self.tell_missed(known).await;
+        if let Err(Stop::No(..)) = result {
+            self.selected = None;
+        }
+        result
+    }
+
+    async fn tell_missed(&mut self, known: &QResync) -> Result<()> {
+        let since = ModSeq(known.modseq);
+        let missed = self.missed(since).await?;
+        let given = given(&missed.folder);
+        let asked = match &known.known {
+            Some(set) => uids(&set.normalise(0)).intersect(&given),
+            None => given,
+        };
+        self.tell_gone(&missed, &asked, &known.matches).await?;
+        match missed.changed {
+            Changed::Flags(flags) => {
+                for (uid, modseq, flags) in flags {
+                    if asked.contains(uid) {
+                        self.tell_flags(uid, modseq, &flags, true);
+                        self.conn.relieve().await?;
+                    }
+                }
+                Ok(())
+            }
+            Changed::Uids(changed) => self.tell_rows(since, &changed.intersect(&asked)).await,
+        }
+    }
+
+    /// UID FETCH with VANISHED: tells which UIDs of the set are gone since (RFC 7162 section
+    /// 3.2.6). What the client still has sequence numbers for is told first, as VANISHED.
+    pub(super) async fn tell_vanished_of(
+        &mut self,
+        set: &SequenceSet,
+        since: ModSeq,
+    ) -> Result<()> {
+        self.refresh(Expunges::Tell).await?;
+        let missed = self.missed(since).await?;
+        let given = given(&missed.folder);
+        // The last message may be gone, and who says `*` wants to hear of that too.
+        let last = given.last().unwrap_or_default();
+        let asked = uids(&set.normalise(last.0)).intersect(&given);
+        self.tell_gone(&missed, &asked, &[]).await
+    }
+
+    /// Tells which of the UIDs that are asked about are gone. Where it is not remembered what was
+    /// expunged since, that is all that are not there (RFC 7162 section 3.2.5.1), except those up
+    /// to which sequence numbers show that nothing was.
+    async fn tell_gone(
+        &mut self,
+        missed: &Missed,
+        asked: &UidRanges,
+        matches: &[SequenceMatch],
+    ) -> Result<()> {
+        let view = &self.selected()?.view;
+        let gone = match &missed.vanished {
+            Some(vanished) => vanished.intersect(asked),
+            None => {
+                let unchanged = view.unchanged_up_to(matches);
+                let above = Uid(unchanged.0.saturating_add(1));
+                UidRanges::range(above, Uid::MAX).intersect(asked)
+            }
+        };
+        let gone = gone.subtract(view.uids());
+        self.tell_vanished(true, &gone).await
+    }
+
+    /// Reads what changed in the selected mailbox after a mod-sequence. Flags are kept as long as
+    /// they are those of one page.
+    async fn missed(&mut self, since: ModSeq) -> Result<Missed> {
+        let account = self.backend.account();
+        let selected = self.selected()?;
+        let (mailbox, uid_validity) = (selected.mailbox, selected.uid_validity);
+        let (mut vanished, mut changed) = (Vec::new(), Vec::new());
+        let mut from = since;
+        loop {
+            let query = Query::Changes {
+                account,
+                mailbox,
+                since: from,
+            };
+            let page = self.ask(query, |answer| match answer {
+                Answer::Changes(changes) => Some(changes),
+                _ => None,
+            });
+            let page = page.await?;
+            let folder = page.folder.ok_or_else(no_mailbox)?;
+            if folder.uid_validity != uid_validity {
+                return Err(no_mailbox());
+            }
+            let is_first = from == since;
+            vanished.extend(page.vanished.ranges());
+            if is_first && !page.more {
+                return Ok(Missed {
+                    vanished: remembered(&folder, since, vanished),
+                    folder,
+                    changed: Changed::Flags(page.flags),
+                });
+            }
+            if since < folder.vanished_floor {
+                // Further pages would tell only flags, and look at all messages each.
+                return Ok(Missed {
+                    vanished: None,
+                    folder,
+                    changed: Changed::Uids(self.selected()?.view.uids().clone()),
+                });
+            }
+            changed.extend(page.flags.into_iter().map(|(uid, ..)| (uid, uid)));
+            if !page.more {
+                return Ok(Missed {
+                    vanished: remembered(&folder, since, vanished),
+                    folder,
+                    changed: Changed::Uids(union(changed)),
+                });
+            }
+            from = page.modseq;
+        }
+    }
+
+    /// Tells the flags of messages that changed, page by page.
+    async fn tell_rows(&mut self, since: ModSeq, changed: &UidRanges) -> Result<()> {
+        // What did not change is told by nobody, so a page may reach far.
+        for mut uids in chunks(changed, limits::REACH_MESSAGES) {
+            while !uids.is_empty() {
+                let page = self.rows(&mut uids, Some(since)).await?;
+                for message in page {
+                    self.tell_flags(message.uid, message.modseq, &message.flags, true);
+                    self.conn.relieve().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next page of messages that are there, and takes what it covers out of `uids`.
+    pub(super) async fn rows(
+        &mut self,
+        uids: &mut UidRanges,
+        changed_since: Option<ModSeq>,
+    ) -> Result<Vec<Message>> {
+        let query = Query::Messages {
+            account: self.backend.account(),
+            mailbox: self.selected()?.mailbox,
+            uids: uids.clone(),
+            changed_since,
+            limit: limits::PAGE_MESSAGES,
+            include_expunged: false,
+        };
+        let page = self.ask(query, |answer| match answer {
+            Answer::Messages(page) => Some(page),
+            _ => None,
+        });
+        let page = page.await?;
+        *uids = match page.next {
+            Some(next) => UidRanges::range(next, Uid::MAX).intersect(uids),
+            None => UidRanges::new(),
+        };
+        Ok(page.messages)
+    }
+}
+
+/// All UIDs that were ever given in a mailbox.
+fn given(folder: &Folder) -> UidRanges {
+    UidRanges::range(Uid(1), Uid(folder.uid_next.0.saturating_sub(1)))
+}
+
+/// What was expunged after a mod-sequence, if that is remembered whole.
+fn remembered(folder: &Folder, since: ModSeq, ranges: Vec<(Uid, Uid)>) -> Option<UidRanges> {
+    (since >= folder.vanished_floor).then(|| union(ranges))
+}
+
+fn union(mut ranges: Vec<(Uid, Uid)>) -> UidRanges {
+    ranges.sort_unstable();
+    let mut uids = UidRanges::new();
+    for (first, last) in ranges {
+        uids.insert_range(first, last);
+    }
+    uids
+}
+
+/// Sorted ranges that do not touch, as a set.
+fn uids(ranges: &[IdRange]) -> UidRanges {
+    union(
+        ranges
+            .iter()
+            .map(|range| (Uid(range.first), Uid(range.last)))
+            .collect(),
+    )
+}
