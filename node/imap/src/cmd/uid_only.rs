@@ -73,6 +73,9 @@ fn uses_numbers(body: &CommandBody) -> bool {
         CommandBody::Store(store) => !store.uid,
         CommandBody::Copy(copy) | CommandBody::Move(copy) => !copy.uid,
         CommandBody::Search(search) => !search.uid || names_numbers(&search.key),
+        CommandBody::Sort(sort) => !sort.uid || names_numbers(&sort.key),
+        CommandBody::Thread(thread) => !thread.uid || names_numbers(&thread.key),
+        CommandBody::MultiSearch(multi) => names_numbers(&multi.search.key),
         CommandBody::Select(select) | CommandBody::Examine(select) => {
             let known = select.qresync.as_ref();
             known.is_some_and(|known| !known.matches.is_empty())
