@@ -15,6 +15,7 @@ use crate::front::admin::AdminServer;
 use crate::front::imap::ImapDoor;
 use crate::front::limits::DRAIN;
 use crate::front::lmtp::LmtpDoor;
+use crate::front::tokens::Tokens;
 use crate::front::{Door, Shutdown};
 use crate::node::{Node, Opened};
 use crate::raft::{CallerNode, Gate, OnFatal, PeerServer, PeerService};
@@ -81,6 +82,7 @@ fn listen(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
 pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let tls = Tls::load(&config.tls, config.node.id)?;
+    let tokens = Tokens::load(&config.oauth)?;
     let metrics = telemetry::keep_metrics()?;
     let opening = (Arc::clone(&config), tls.clone());
     let opened = tokio::task::spawn_blocking(move || Node::open(opening.0, &opening.1, on_fatal()))
@@ -114,9 +116,13 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
 
     let service = node.service().clone();
     let imap_door = door("imap", config.limits.imap_connections_max, &config);
+    if let Some(tokens) = tokens.clone() {
+        tokio::spawn(tokens.watch(config.tls.reload_every()));
+    }
     let imap = Arc::new(ImapDoor::new(
         service.clone(),
         tls.clone(),
+        tokens,
         Arc::clone(&config),
     ));
     for (listener, implicit_tls) in [(listeners.imap, false), (listeners.imaps, true)] {
@@ -162,6 +168,7 @@ fn door(name: &'static str, connections_max: usize, config: &Config) -> Door {
         connections_max,
         config.limits.pre_auth_per_address_max,
     )
+    .behind(config.proxy.clone())
 }
 
 async fn told_to_stop(options: Options) -> anyhow::Result<()> {

@@ -48,17 +48,46 @@ pub trait Transport: Send {
     /// Whether `start_tls` can be called.
     fn can_start_tls(&self) -> bool;
 
+    /// Compresses with DEFLATE from the next byte on, both ways (RFC 4978).
+    fn start_compression(&mut self);
+
+    /// Whether `start_compression` was called.
+    fn is_compressed(&self) -> bool;
+
+    /// What identifies the TLS channel, if it is encrypted and can be told so.
+    fn channel_binding(&self, kind: ChannelBinding) -> Option<Bytes>;
+
+    /// Whom the certificate names that the client has shown, if it has shown one that is to be
+    /// believed.
+    fn certified_user(&self) -> Option<String>;
+
     /// Whether somebody may log in although the connection is not encrypted.
     fn plain_login_allowed(&self) -> bool;
 
     /// Tells that the client is somebody now: longer silences are allowed.
     fn logged_in(&mut self);
 
+    /// Tells that the client is nobody again, as before [`Transport::logged_in`].
+    fn logged_out(&mut self);
+
+    /// Tells what the client says of itself (RFC 2971): field names and values, any bytes. It is
+    /// for logs and figures and nothing else (section 1).
+    fn identified(&mut self, id: &[(Bytes, Option<Bytes>)]);
+
     /// Unix time.
     fn now(&self) -> Millis;
 
     /// A timer that is ready after this time.
     fn sleep(&self, time: Duration) -> Self::Sleep;
+}
+
+/// What identifies a TLS channel to both of its ends, so that nobody can stand between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// `tls-exporter` (RFC 9266): a secret of this very connection.
+    TlsExporter,
+    /// `tls-server-end-point` (RFC 5929 section 4): the hash of the server's certificate.
+    TlsServerEndPoint,
 }
 
 /// Who may log in.
@@ -80,7 +109,16 @@ pub trait Auth: Send + Sync {
         user: &str,
     ) -> impl Future<Output = Result<Option<ScramVerifier>, LoginError>> + Send;
 
-    /// The account of a user who has proved by SCRAM to know the password.
+    /// The account of whoever a token of OAuth 2.0 was issued for (RFC 6750). If `user` is given
+    /// it must be the same one.
+    fn bearer(
+        &self,
+        user: Option<&str>,
+        token: &str,
+    ) -> impl Future<Output = Result<Self::Account, TokenError>> + Send;
+
+    /// The account of a user who has proved who he is: by SCRAM to know the password, or by a
+    /// certificate.
     fn account(&self, user: &str)
     -> impl Future<Output = Result<Self::Account, LoginError>> + Send;
 
@@ -126,9 +164,29 @@ pub enum LoginError {
     /// Too many connections of this user or address.
     #[error("too many connections")]
     TooMany,
+    /// Too many logins of this user or address have failed: nothing was checked.
+    #[error("too many failed logins")]
+    Penalty,
     /// It cannot be told now.
     #[error("not available now")]
     Unavailable,
+}
+
+/// Why a token was not taken (RFC 6750 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// It is malformed, not signed by whom we trust, not for us, expired, or of nobody here.
+    #[error("invalid_token")]
+    Invalid,
+    /// It does not allow to read mail.
+    #[error("insufficient_scope")]
+    Scope,
+    /// It is another user's.
+    #[error("the token is another user's")]
+    OtherUser,
+    /// It was not looked at.
+    #[error(transparent)]
+    Login(#[from] LoginError),
 }
 
 /// The mail of one account. All calls of a session come one after the other, except that

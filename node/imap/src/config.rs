@@ -14,6 +14,17 @@ pub struct Config {
     /// A client that idles hears something so often, so that routers in between do not forget the
     /// connection. Default 2 minutes.
     pub idle_keepalive: Duration,
+    /// Tokens of OAuth 2.0 (AUTH=OAUTHBEARER and AUTH=XOAUTH2); `None` takes none, the default.
+    pub tokens: Option<TokenService>,
+}
+
+/// Where clients get tokens; told to one whose token was not taken (RFC 7628 section 3.2.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenService {
+    /// The URL of the discovery document (RFC 8414), if there is one.
+    pub discovery: Option<String>,
+    /// Scopes that a token must have, separated by spaces; empty for any.
+    pub scope: String,
 }
 
 impl Default for Config {
@@ -23,6 +34,7 @@ impl Default for Config {
             server_version: None,
             append_limit: 50 << 20,
             idle_keepalive: Duration::from_secs(120),
+            tokens: None,
         }
     }
 }

@@ -7,10 +7,11 @@ use std::task::Poll;
 use futures_util::future::poll_fn;
 
 use crate::backend::{Backend, Transport};
+use crate::cmd::capability;
 use crate::config::Config;
 use crate::grammar::{AppendStart, Bad, Command, Framer, Item};
 use crate::limits::{self, Limits};
-use crate::respond::Writer;
+use crate::respond::{Code, Writer};
 use crate::state::{End, Stop};
 
 /// One client's connection, for the whole session.
@@ -48,6 +49,13 @@ impl<'a, T: Transport> Connection<'a, T> {
             out: Writer::new(),
             config,
         }
+    }
+
+    /// Greets, with the capabilities.
+    pub(crate) fn greet(&mut self) {
+        let code = Code::Capability(capability::names(self.transport, self.config, false));
+        let greeting = format!("{} ready", self.config.server_name);
+        self.out.untagged_ok(Some(&code), &greeting);
     }
 
     /// The next command, or the beginning of an APPEND.

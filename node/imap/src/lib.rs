@@ -70,7 +70,7 @@ mod state;
 mod sync;
 pub mod view;
 
-pub use config::Config;
+pub use config::{Config, TokenService};
 pub use error::{Error, Result};
 pub use session::serve;
 pub use state::End;

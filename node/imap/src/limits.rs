@@ -169,6 +169,10 @@ pub const SEARCHED_HEADER_BYTES: usize = 1024 * 1024;
 /// Rounds of PBKDF2 that a user who does not exist seems to have: the directory's default.
 pub const SCRAM_ITERATIONS: u32 = 4096;
 
+/// Seconds after which a client hears of a command that takes long, and then again (RFC 9585
+/// section 3.1 asks for 10 to 15).
+pub const PROGRESS_SECONDS: u64 = 10;
+
 /// Seconds after which IDLE tries again to read what changed, after a failure.
 pub const IDLE_RETRY_SECONDS: u64 = 5;
 

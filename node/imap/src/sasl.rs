@@ -1,4 +1,5 @@
-//! The server's side of SASL: PLAIN (RFC 4616) and SCRAM-SHA-256 (RFC 5802, RFC 7677).
+//! The server's side of SASL: PLAIN (RFC 4616), SCRAM-SHA-256 and -PLUS (RFC 5802, RFC 7677), and
+//! tokens of OAuth 2.0 (RFC 7628).
 //!
 //! ```text
 //!   C: n,,n=alice,r=<client nonce>                        ClientFirst::parse
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::backend::ScramVerifier;
+use crate::config::TokenService;
 use crate::limits;
 
 /// What a client says in PLAIN.
@@ -47,17 +49,38 @@ pub(crate) struct ClientFirst {
     /// All after it.
     bare: String,
     nonce: String,
+    binding: Binding,
+}
+
+/// What a client says of binding the channel: the first field of the GS2 header (RFC 5801 section
+/// 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Binding {
+    /// It cannot.
+    None,
+    /// It could and believes that the server cannot.
+    NotOffered,
+    /// It does, in the way that has this name.
+    Bound(String),
+}
+
+impl Binding {
+    fn parse(text: &str) -> Option<Binding> {
+        Some(match text {
+            "n" => Binding::None,
+            "y" => Binding::NotOffered,
+            _ => Binding::Bound(text.strip_prefix("p=")?.to_owned()),
+        })
+    }
 }
 
 impl ClientFirst {
-    /// `None` for what is not in the grammar, asks for channel binding, or acts as somebody else.
+    /// `None` for what is not in the grammar, or acts as somebody else.
     pub(crate) fn parse(message: &[u8]) -> Option<ClientFirst> {
         let text = std::str::from_utf8(message).ok()?;
         let (binding, rest) = text.split_once(',')?;
         let (act_as, bare) = rest.split_once(',')?;
-        if !matches!(binding, "n" | "y") {
-            return None;
-        }
+        let binding = Binding::parse(binding)?;
         let mut attributes = bare.split(',');
         let user = name(attributes.next()?.strip_prefix("n=")?)?;
         let nonce = attributes.next()?.strip_prefix("r=")?;
@@ -75,7 +98,13 @@ impl ClientFirst {
             header,
             bare: bare.to_owned(),
             nonce: nonce.to_owned(),
+            binding,
         })
+    }
+
+    /// Whether the client binds the channel, and how.
+    pub(crate) fn binding(&self) -> Binding {
+        self.binding.clone()
     }
 }
 
@@ -101,14 +130,18 @@ pub(crate) struct Scram {
     verifier: ScramVerifier,
     /// Whether the verifier is that of a user: without one no proof is right.
     is_known: bool,
+    /// The GS2 header, and what identifies the channel.
+    bound: Vec<u8>,
     nonce: String,
     challenge: String,
 }
 
 impl Scram {
-    /// Goes on with a verifier, or without one for a user who has none.
+    /// Goes on with a verifier, or without one for a user who has none. `channel` is what
+    /// identifies the channel if it is bound, and else empty.
     pub(crate) fn new(
         first: ClientFirst,
+        channel: &[u8],
         verifier: Option<ScramVerifier>,
         nonce: [u8; 24],
         secret: &[u8; 32],
@@ -118,7 +151,9 @@ impl Scram {
         let nonce = format!("{}{}", first.nonce, BASE64.encode(nonce));
         let salt = BASE64.encode(&verifier.salt);
         let challenge = format!("r={nonce},s={salt},i={}", verifier.iterations);
+        let bound = [first.header.as_bytes(), channel].concat();
         Scram {
+            bound,
             first,
             verifier,
             is_known,
@@ -139,7 +174,7 @@ impl Scram {
         let mut attributes = unproved.split(',');
         let binding = attributes.next()?.strip_prefix("c=")?;
         let nonce = attributes.next()?.strip_prefix("r=")?;
-        if BASE64.decode(binding).ok()? != self.first.header.as_bytes() || nonce != self.nonce {
+        if BASE64.decode(binding).ok()? != self.bound || nonce != self.nonce {
             return None;
         }
         let proof: [u8; 32] = BASE64.decode(proof).ok()?.try_into().ok()?;
@@ -155,6 +190,108 @@ impl Scram {
     pub(crate) fn user(&self) -> &str {
         &self.first.user
     }
+}
+
+/// A token of OAuth 2.0 as it comes in OAUTHBEARER (RFC 7628) and XOAUTH2.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Bearer<'a> {
+    /// Whom the client wants to be; who the token says if it does not say.
+    pub(crate) user: Option<&'a str>,
+    pub(crate) token: &'a str,
+}
+
+impl<'a> Bearer<'a> {
+    /// Reads `n,a=user,^Ahost=h^Aport=143^Aauth=Bearer token^A^A` (RFC 7628 section 3.1), `^A`
+    /// being a byte of value 1. Host and port are what the client believes, and mean nothing.
+    pub(crate) fn parse(message: &'a [u8]) -> Option<Bearer<'a>> {
+        let text = std::str::from_utf8(message).ok()?;
+        let (header, pairs) = text.split_once('\x01')?;
+        let (binding, act_as) = header.strip_suffix(',')?.split_once(',')?;
+        if !matches!(binding, "n" | "y") {
+            return None;
+        }
+        // A name with escapes is the name of nobody.
+        let user = match act_as {
+            "" => None,
+            _ => Some(act_as.strip_prefix("a=").filter(|user| !user.is_empty())?),
+        };
+        let token = bearer(pairs, |key| {
+            !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphabetic())
+        })?;
+        Some(Bearer { user, token })
+    }
+
+    /// Reads `user=name^Aauth=Bearer token^A^A`, which came before there was a standard.
+    pub(crate) fn parse_xoauth2(message: &'a [u8]) -> Option<Bearer<'a>> {
+        let text = std::str::from_utf8(message).ok()?;
+        let (user, pairs) = text.strip_prefix("user=")?.split_once('\x01')?;
+        let token = bearer(pairs, |key| key == "auth")?;
+        let user = Some(user).filter(|user| !user.is_empty())?;
+        Some(Bearer {
+            user: Some(user),
+            token,
+        })
+    }
+}
+
+/// The token in `key=value^A .. ^A`; the scheme in any case (RFC 7235 section 2.1).
+fn bearer(pairs: &str, is_key: impl Fn(&str) -> bool) -> Option<&str> {
+    let pairs = pairs.strip_suffix("\x01\x01")?;
+    let mut token = None;
+    for pair in pairs.split('\x01') {
+        let (key, value) = pair.split_once('=')?;
+        if !is_key(key) {
+            return None;
+        }
+        if key.eq_ignore_ascii_case("auth") {
+            let (scheme, value) = value.split_once(' ')?;
+            let value = value.trim_start_matches(' ');
+            let is_token = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
+            if token.is_some() || !scheme.eq_ignore_ascii_case("Bearer") || !is_token {
+                return None;
+            }
+            token = Some(value);
+        }
+    }
+    token
+}
+
+/// What a client hears of a token that was not taken (RFC 7628 section 3.2.2).
+pub(crate) fn refused_bearer(tokens: &TokenService, status: &str) -> String {
+    let mut json = format!("{{\"status\":{}", json_string(status));
+    if !tokens.scope.is_empty() {
+        json.push_str(&format!(",\"scope\":{}", json_string(&tokens.scope)));
+    }
+    if let Some(discovery) = &tokens.discovery {
+        let url = json_string(discovery);
+        json.push_str(&format!(",\"openid-configuration\":{url}"));
+    }
+    json + "}"
+}
+
+/// The same for XOAUTH2, whose clients look for the status of HTTP.
+pub(crate) fn refused_xoauth2(tokens: &TokenService, status: &str) -> String {
+    let status = match status {
+        "invalid_request" => "400",
+        "insufficient_scope" => "403",
+        _ => "401",
+    };
+    let scope = json_string(&tokens.scope);
+    format!("{{\"status\":\"{status}\",\"schemes\":\"bearer\",\"scope\":{scope}}}")
+}
+
+/// A string of JSON (RFC 8259 section 7).
+fn json_string(text: &str) -> String {
+    let mut json = String::from('"');
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => json.extend(['\\', char]),
+            char if char.is_control() => json.push_str(&format!("\\u{:04x}", char as u32)),
+            char => json.push(char),
+        }
+    }
+    json.push('"');
+    json
 }
 
 /// The verifier of a user who has none: always the same for a name.
@@ -192,95 +329,4 @@ pub(crate) fn encode(challenge: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The example of RFC 7677 section 3.
-    #[test]
-    fn rfc_7677() {
-        let first = ClientFirst::parse(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO").unwrap();
-        assert_eq!(first.user, "user");
-        let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
-        // SaltedPassword of "pencil", as the RFC's proof implies.
-        let salted = pbkdf2(b"pencil", &salt, 4096);
-        let client_key = hmac(&salted, &[b"Client Key"]);
-        let verifier = ScramVerifier {
-            salt: salt.into(),
-            iterations: 4096,
-            stored_key: Sha256::digest(client_key).into(),
-            server_key: hmac(&salted, &[b"Server Key"]),
-        };
-        let mut scram = Scram::new(first, Some(verifier), [0; 24], &[0; 32]);
-        scram.nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".to_owned();
-        scram.challenge = format!("r={},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096", scram.nonce);
-        let last = format!(
-            "c=biws,r={},p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
-            scram.nonce
-        );
-        let answer = scram.verify(last.as_bytes()).unwrap();
-        assert_eq!(answer, b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
-        assert_eq!(scram.verify(last.replace("p=d", "p=e").as_bytes()), None);
-    }
-
-    fn pbkdf2(password: &[u8], salt: &[u8], rounds: u32) -> [u8; 32] {
-        let mut round = hmac(password, &[salt, &1u32.to_be_bytes()]);
-        let mut sum = round;
-        for _ in 1..rounds {
-            round = hmac(password, &[&round]);
-            sum = std::array::from_fn(|at| sum[at] ^ round[at]);
-        }
-        sum
-    }
-
-    #[test]
-    fn first_messages() {
-        let user = |text: &str| ClientFirst::parse(text.as_bytes()).map(|first| first.user);
-        assert_eq!(user("y,,n=a=2Cb=3Dc,r=x").as_deref(), Some("a,b=c"));
-        assert_eq!(user("n,a=bob,n=bob,r=x").as_deref(), Some("bob"));
-        for bad in [
-            "",
-            "n",
-            "n,",
-            "n,,",
-            "n,,n=a",
-            "n,,n=,r=x",
-            "n,,n=a,r=",
-            "n,,n=a=2,r=x",
-            "n,,r=x,n=a",
-            "n,,n=a=2c,r=x",
-            "p=tls-unique,,n=a,r=x",
-            "n,a=bob,n=alice,r=x",
-            "n,,m=1,n=a,r=x",
-        ] {
-            assert_eq!(user(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn unknown_users_look_alike() {
-        let challenge = |user: &str| {
-            let first = ClientFirst::parse(format!("n,,n={user},r=x").as_bytes()).unwrap();
-            Scram::new(first, None, [1; 24], &[2; 32]).challenge
-        };
-        assert_eq!(challenge("mallory"), challenge("mallory"));
-        assert_ne!(challenge("mallory"), challenge("oscar"));
-    }
-
-    #[test]
-    fn plain() {
-        let parse = |text: &'static str| Plain::parse(text.as_bytes());
-        assert!(parse("\0alice\0secret").is_some_and(|plain| plain.password == "secret"));
-        assert!(parse("alice\0alice\0secret").is_some());
-        for bad in [
-            "",
-            "alice",
-            "\0alice",
-            "\0\0x",
-            "\0alice\0",
-            "bob\0alice\0x",
-            "\0a\0b\0c",
-        ] {
-            assert!(parse(bad).is_none(), "{bad:?}");
-        }
-    }
-}
+mod tests;

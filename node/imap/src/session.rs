@@ -3,7 +3,8 @@
 use std::future::Future;
 
 use crate::backend::{Auth, Backend, Transport};
-use crate::cmd::login::{Login, log_out};
+use crate::cmd::login::{Failures, Login, log_out};
+use crate::cmd::progress::Progress;
 use crate::config::Config;
 use crate::connection::{Connection, Request};
 use crate::grammar::{Command, CommandBody, CommandInfo, SequenceSet, Tag, ValidIn};
@@ -24,14 +25,24 @@ pub fn serve<T: Transport, A: Auth>(
 ) -> impl Future<Output = End> + Send {
     async move {
         let mut conn = Connection::new(transport, config);
-        let login = Login::new(&mut conn, auth);
-        let account = match Box::pin(login.run()).await {
-            Ok(account) => account,
-            Err(stop) => return close(conn, stop).await,
-        };
-        let mut session = Session::new(conn, account);
-        let stop = session.run().await;
-        close(session.conn, stop).await
+        let mut failures = Failures::default();
+        conn.greet();
+        loop {
+            let login = Login::new(&mut conn, auth, &mut failures);
+            let account = match Box::pin(login.run()).await {
+                Ok(account) => account,
+                Err(stop) => return close(conn, stop).await,
+            };
+            // Boxed, so that a connection does not cost room for a session before there is one,
+            // nor twice for the parts that outlive it.
+            let mut session = Box::new(Session::new(conn, account));
+            let stop = session.run().await;
+            conn = session.conn;
+            match stop {
+                Stop::Unauthenticated => {}
+                stop => return close(conn, stop).await,
+            }
+        }
     }
 }
 
@@ -39,7 +50,9 @@ pub fn serve<T: Transport, A: Auth>(
 async fn close<T: Transport>(mut conn: Connection<'_, T>, stop: Stop) -> End {
     let (end, bye) = match stop {
         Stop::Close(end, bye) => (end, bye),
-        Stop::No(..) | Stop::Bad(_) | Stop::BadCode(..) => (End::Refused, None),
+        Stop::No(..) | Stop::Bad(_) | Stop::BadCode(..) | Stop::Unauthenticated => {
+            (End::Refused, None)
+        }
     };
     if let Some((code, text)) = bye {
         conn.out.bye(code.as_ref(), text);
@@ -82,6 +95,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             uid_only: false,
             bad_in_a_row: 0,
             structures,
+            progress: Progress::default(),
         }
     }
 
@@ -119,9 +133,17 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
         if matches!(command.body, CommandBody::Logout) {
             return Err(log_out(&mut self.conn, &command.tag));
         }
+        if let CommandBody::Compress { algorithm } = &command.body {
+            return Box::pin(self.compress(&command.tag, algorithm)).await;
+        }
+        if matches!(command.body, CommandBody::Unauthenticate) {
+            return Err(self.unauthenticate(&command.tag));
+        }
         let info = CommandInfo::of(command.body.name()).expect("every command has a row");
         let rules = self.rules(&command.body);
+        self.progress = Progress::of(command, self.conn.transport.now());
         let result = self.prepare_and_run(command, info.valid_in, &rules).await;
+        self.progress = Progress::default();
         self.settle(&command.body, &result);
         self.finish(&command.tag, result, &rules).await
     }
@@ -144,7 +166,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
         let tag = &command.tag;
         match &command.body {
             CommandBody::Capability => self.capability(),
-            CommandBody::Id(_) => self.id(),
+            CommandBody::Id(id) => self.id(id.as_deref()),
             CommandBody::Enable { capabilities } => self.enable(capabilities),
             CommandBody::Namespace => self.namespace(),
             CommandBody::Noop => Ok(Done::text("NOOP completed")),
@@ -178,6 +200,8 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             CommandBody::StartTls
             | CommandBody::Login { .. }
             | CommandBody::Authenticate { .. }
+            | CommandBody::Compress { .. }
+            | CommandBody::Unauthenticate
             | CommandBody::Logout => Err(Stop::Bad("You are logged in already")),
         }
     }
@@ -239,7 +263,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
 
     /// Tells what is to be told, then how the command went.
     async fn finish(&mut self, tag: &Tag, result: Result<Done>, rules: &Rules) -> Result<()> {
-        if let Err(stop @ Stop::Close(..)) = result {
+        if let Err(stop @ (Stop::Close(..) | Stop::Unauthenticated)) = result {
             return Err(stop);
         }
         if let Err(Stop::Bad(text)) = result {
@@ -291,7 +315,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
         Some(highest)
     }
 
-    fn count_bad(&mut self) -> Result<()> {
+    pub(crate) fn count_bad(&mut self) -> Result<()> {
         self.bad_in_a_row += 1;
         if self.bad_in_a_row >= limits::BAD_AFTER_LOGIN_MAX {
             return Err(Stop::bye("Too many bad commands"));

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use mailbox::{Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Uid, UidValidity};
 
-use crate::backend::{Backend, BackendError, LoginError};
+use crate::backend::{Backend, BackendError, LoginError, Transport};
+use crate::cmd::progress::{Progress, Tally};
 use crate::cmd::search::Updates;
 use crate::connection::Connection;
 use crate::grammar::ValidIn;
@@ -31,6 +32,8 @@ pub(crate) struct Session<'a, T, B> {
     pub(crate) bad_in_a_row: u32,
     /// Structures of messages that were long to scan, the newest last.
     pub(crate) structures: Vec<KeptStructure>,
+    /// What is told of a command that takes long.
+    pub(crate) progress: Progress,
 }
 
 /// The mailbox that is selected. A rename does not end it, so its name is not kept.
@@ -80,6 +83,8 @@ pub(crate) enum Stop {
     Bad(&'static str),
     /// A tagged BAD with a response code.
     BadCode(Code, &'static str),
+    /// The client is nobody again; it was told so.
+    Unauthenticated,
     /// The connection is closed without a tagged response, perhaps after a BYE.
     Close(End, Option<(Option<Code>, &'static str)>),
 }
@@ -118,7 +123,7 @@ impl Stop {
     /// A failure after a response was begun: what was sent cannot be taken back.
     pub(crate) fn in_response(self) -> Stop {
         match self {
-            Stop::Close(..) => self,
+            Stop::Close(..) | Stop::Unauthenticated => self,
             Stop::No(..) | Stop::Bad(_) | Stop::BadCode(..) => Stop::Close(End::Interrupted, None),
         }
     }
@@ -182,6 +187,7 @@ impl From<LoginError> for Stop {
             LoginError::Denied => Stop::no(Code::AuthenticationFailed, "Authentication failed"),
             LoginError::Locked => Stop::no(Code::ContactAdmin, "The account is locked"),
             LoginError::TooMany => Stop::no(Code::Limit, "Too many connections"),
+            LoginError::Penalty => Stop::no(Code::Limit, "Too many failed logins, try again later"),
             LoginError::Unavailable => Stop::no(Code::Unavailable, "Not now, try again later"),
         }
     }
@@ -199,7 +205,7 @@ impl From<crate::Error> for Stop {
     }
 }
 
-impl<T, B: Backend> Session<'_, T, B> {
+impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Whether a command that is valid in these states is valid now; if not, why.
     pub(crate) fn allows(&self, valid_in: ValidIn) -> Result<()> {
         match valid_in {
@@ -241,7 +247,12 @@ impl<T, B: Backend> Session<'_, T, B> {
 
     /// Has the backend do something, and returns its reply.
     pub(crate) async fn change(&mut self, command: Command) -> Result<Reply> {
-        reply(self.backend.propose(command).await?)
+        let proposed = self.backend.propose(command);
+        let outcome = self
+            .progress
+            .while_waiting(&mut self.conn, &Tally::default(), proposed)
+            .await?;
+        reply(outcome?)
     }
 }
 

@@ -16,7 +16,7 @@
 //! Secrets do not stand here: keys are files of their own, and accounts live in the directory.
 //!
 //! Read on: [`parse`] for how a file becomes a `Config`, [`validate`] for the ranges,
-//! [`network`] for networks in CIDR notation.
+//! [`clients`] for tokens and proxies, [`network`] for networks in CIDR notation.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::replica::scrub::Pace;
 
+pub mod clients;
 pub mod network;
 pub mod parse;
 pub mod validate;
@@ -33,6 +34,7 @@ pub mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use clients::{OAuth, Proxy};
 pub use network::Network;
 pub use parse::ConfigError;
 
@@ -50,6 +52,10 @@ pub struct Config {
     pub tls: TlsFiles,
     /// How mail clients log in.
     pub login: Login,
+    /// Tokens that mail clients log in with.
+    pub oauth: OAuth,
+    /// Proxies before this node.
+    pub proxy: Proxy,
     /// Who may deliver mail.
     pub lmtp: Lmtp,
     /// Timing of replication.
@@ -133,6 +139,10 @@ pub struct TlsFiles {
     pub mail_cert: PathBuf,
     /// Its key; empty for `key`. Default empty.
     pub mail_key: PathBuf,
+    /// Who signs the certificates that mail clients may log in with (AUTH=EXTERNAL): whoever shows
+    /// one is the account that its e-mail address names. Never a public authority. Default empty:
+    /// nobody is asked for one.
+    pub mail_client_ca: PathBuf,
     /// How often the files are looked at, seconds, 1 to 86400. Default 60.
     pub reload_secs: u64,
 }
@@ -338,6 +348,7 @@ impl Default for TlsFiles {
             key: "/etc/rookery/node.key".into(),
             mail_cert: PathBuf::new(),
             mail_key: PathBuf::new(),
+            mail_client_ca: PathBuf::new(),
             reload_secs: 60,
         }
     }

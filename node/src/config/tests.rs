@@ -98,6 +98,8 @@ fn wrong_types_are_all_named() {
         plain = "maybe"
         [lmtp]
         networks = ["10.0.0.0/8", "10.0.0.1/8"]
+        [proxy]
+        networks = "10.0.0.0/8"
     "#;
     let found = problems(text);
     let keys: Vec<&str> = found
@@ -110,6 +112,7 @@ fn wrong_types_are_all_named() {
         "lmtp.networks",
         "login.plain",
         "node.id",
+        "proxy.networks",
         "stray",
     ];
     assert_eq!(keys, expected, "{found:#?}");
@@ -244,4 +247,32 @@ fn where_passwords_may_travel() {
     assert!(!PlainLogin::Loopback.allows(ip("192.0.2.1")));
     assert!(!PlainLogin::Never.allows(ip("127.0.0.1")));
     assert!(PlainLogin::Always.allows(ip("192.0.2.1")));
+}
+
+#[test]
+fn tokens_need_an_issuer_and_an_audience() {
+    let text = |more: &str| format!("{LEAST}[oauth]\nkeys = [\"/etc/rookery/id.pem\"]\n{more}");
+    let keys: Vec<String> = problems(&text("user_claim = \"\"\ndiscovery = \"http://id\"\n"))
+        .iter()
+        .map(|line| line.split(':').next().unwrap().to_owned())
+        .collect();
+    let expected = [
+        "oauth.issuer",
+        "oauth.audience",
+        "oauth.user_claim",
+        "oauth.discovery",
+    ];
+    assert_eq!(keys, expected);
+    assert_eq!(
+        problems(&text("issuer = \"i\"\naudience = \"a\"\n")),
+        [""; 0]
+    );
+}
+
+#[test]
+fn proxies_are_where_they_are_said_to_be() {
+    let text = format!("{LEAST}[proxy]\nnetworks = [\"10.1.0.0/16\"]\n");
+    let proxy = Config::from_toml(&text).unwrap().proxy;
+    assert!(proxy.expects(ip("10.1.2.3")) && proxy.expects(ip("::ffff:10.1.2.3")));
+    assert!(!proxy.expects(ip("10.2.0.0")) && !Proxy::default().expects(ip("127.0.0.1")));
 }

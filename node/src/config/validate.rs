@@ -41,6 +41,7 @@ impl Config {
         self.validate_node(&mut problems);
         self.validate_addresses(&mut problems);
         self.validate_tls(&mut problems);
+        self.validate_oauth(&mut problems);
         self.validate_raft(&mut problems);
         self.validate_sizes(&mut problems);
         if let Err(error) = EnvFilter::try_new(&self.log.level) {
@@ -115,6 +116,29 @@ impl Config {
             "must be set together with tls.mail_key",
         );
         problems.range("tls.reload_secs", tls.reload_secs, 1..=86_400);
+    }
+
+    fn validate_oauth(&self, problems: &mut Problems) {
+        let oauth = &self.oauth;
+        let is_off = oauth.keys.is_empty();
+        for (key, value) in [
+            ("oauth.issuer", &oauth.issuer),
+            ("oauth.audience", &oauth.audience),
+            ("oauth.user_claim", &oauth.user_claim),
+        ] {
+            let what = "must be set, since oauth.keys is";
+            problems.unless(is_off || !value.is_empty(), key, what);
+        }
+        for path in &oauth.keys {
+            let what = "there is an empty path";
+            problems.unless(!path.as_os_str().is_empty(), "oauth.keys", what);
+        }
+        let discovery = &oauth.discovery;
+        problems.unless(
+            discovery.is_empty() || discovery.starts_with("https://"),
+            "oauth.discovery",
+            "must be empty or a URL with https",
+        );
     }
 
     fn validate_raft(&self, problems: &mut Problems) {

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::limits::ACCEPT_PAUSE;
+use super::limits::{ACCEPT_PAUSE, PROXY_HEADER};
+use super::proxy;
+use crate::config::Proxy;
 
 /// Tells connections that the node stops. Clones hear the same.
 #[derive(Clone)]
@@ -43,6 +45,8 @@ pub struct Door {
     name: &'static str,
     connections_max: usize,
     pre_auth_per_address_max: usize,
+    /// From where clients come through a proxy.
+    proxy: Proxy,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -72,25 +76,38 @@ impl Door {
             name,
             connections_max,
             pre_auth_per_address_max,
+            proxy: Proxy::default(),
             counts: Arc::default(),
         }
     }
 
+    /// The same one behind proxies.
+    #[must_use]
+    pub fn behind(self, proxy: Proxy) -> Self {
+        Self { proxy, ..self }
+    }
+
+    /// A proxy is let in without being counted for its address: many clients come from there.
     fn admit(&self, peer: SocketAddr) -> Option<Guest> {
         let mut counts = self.counts.lock();
-        let address = peer.ip().to_canonical();
-        let waiting = counts.pre_auth.get(&address).copied().unwrap_or(0);
-        if counts.connections >= self.connections_max || waiting >= self.pre_auth_per_address_max {
+        if counts.connections >= self.connections_max {
+            return None;
+        }
+        let is_proxy = self.proxy.expects(peer.ip());
+        if !is_proxy && !counts.wait(peer, self.pre_auth_per_address_max) {
             return None;
         }
         counts.connections += 1;
-        counts.pre_auth.insert(address, waiting + 1);
         metrics::gauge!("rookery_connections", "door" => self.name).set(counts.connections as f64);
         Some(Guest {
             door: self.clone(),
             peer,
-            pre_auth: true,
+            pre_auth: !is_proxy,
         })
+    }
+
+    fn refused(&self) {
+        metrics::counter!("rookery_connections_refused_total", "door" => self.name).increment(1);
     }
 
     /// Accepts until the node stops; each connection runs in its own task.
@@ -98,10 +115,11 @@ impl Door {
         self,
         listener: TcpListener,
         mut shutdown: Shutdown,
-        serve: impl Fn(TcpStream, Guest) -> F,
+        serve: impl Fn(TcpStream, Guest) -> F + Send + Sync + 'static,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
+        let serve = Arc::new(serve);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -109,14 +127,21 @@ impl Door {
             };
             match accepted {
                 Ok((socket, peer)) => match self.admit(peer) {
+                    Some(guest) if self.proxy.expects(peer.ip()) => {
+                        drop(socket.set_nodelay(true));
+                        let serve = Arc::clone(&serve);
+                        tokio::spawn(async move {
+                            let mut socket = socket;
+                            if let Some(guest) = guest.come_forward(&mut socket).await {
+                                serve(socket, guest).await;
+                            }
+                        });
+                    }
                     Some(guest) => {
                         drop(socket.set_nodelay(true));
                         tokio::spawn(serve(socket, guest));
                     }
-                    None => {
-                        metrics::counter!("rookery_connections_refused_total", "door" => self.name)
-                            .increment(1);
-                    }
+                    None => self.refused(),
                 },
                 Err(error) => {
                     tracing::warn!(door = self.name, %error, "cannot accept");
@@ -133,7 +158,50 @@ impl Door {
     }
 }
 
+impl Counts {
+    /// Counts one more connection of an address that has not logged in, if there may be one.
+    fn wait(&mut self, peer: SocketAddr, max: usize) -> bool {
+        let waiting = self.pre_auth.entry(peer.ip().to_canonical()).or_insert(0);
+        let may_wait = *waiting < max;
+        *waiting += usize::from(may_wait);
+        may_wait
+    }
+}
+
 impl Guest {
+    /// Reads the proxy's header, and counts for the address that it tells from then on; none if
+    /// there is no correct header, or there are too many from that address.
+    async fn come_forward(mut self, socket: &mut TcpStream) -> Option<Self> {
+        let header = tokio::time::timeout(PROXY_HEADER, proxy::read(socket)).await;
+        match header {
+            Ok(Ok(source)) => self.peer = source.unwrap_or(self.peer),
+            failed => {
+                let why = failed.map_or("too late".to_owned(), |failed| {
+                    failed
+                        .err()
+                        .map_or_else(String::new, |error| error.to_string())
+                });
+                tracing::debug!(proxy = %self.peer, door = self.door.name, why, "no PROXY header");
+                self.door.refused();
+                return None;
+            }
+        }
+        let max = self.door.pre_auth_per_address_max;
+        self.pre_auth = self.door.counts.lock().wait(self.peer, max);
+        if !self.pre_auth {
+            self.door.refused();
+            return None;
+        }
+        Some(self)
+    }
+
+    /// It is nobody again, and counts for its address, also if there are too many.
+    pub fn unauthenticated(&mut self) {
+        if !std::mem::replace(&mut self.pre_auth, true) {
+            self.door.counts.lock().wait(self.peer, usize::MAX);
+        }
+    }
+
     /// It has logged in: it counts for its address no longer.
     pub fn authenticated(&mut self) {
         if std::mem::take(&mut self.pre_auth) {

@@ -2,24 +2,34 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use imap::backend::{Auth, Backend, BackendError, LoginError, ScramVerifier, Transport};
+use imap::TokenService;
+use imap::backend::{
+    Auth, Backend, BackendError, ChannelBinding, LoginError, ScramVerifier, TokenError, Transport,
+};
 use mailbox::{AccountId, Answer, Body, Command, Flags, MailboxId, Millis, Outcome, Query, Uid};
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::accept::{Guest, Shutdown};
-use super::limits::{IMAP_IDLE, LOGIN_IDLE, LOGIN_PENALTY, READ_IDLE_BYTES, WRITE_STALL};
+use super::deflate::{Compressors, Deflate};
+use super::limits::{
+    COMPRESSOR_REST, ID_LOGGED_BYTES, IMAP_IDLE, LOGIN_IDLE, READ_IDLE_BYTES, WRITE_STALL,
+};
+use super::penalty::{Attempt, Penalties};
 use super::stream::{Reader, Stream};
+use super::tokens::Tokens;
 use crate::config::Config;
 use crate::service::body::Incoming;
 use crate::service::login::LoginError as ServiceLoginError;
 use crate::service::{Account, Failure, Service, now_ms};
-use crate::tls::Tls;
+use crate::tls::{Tls, email_of};
 
 /// What all connections of this door share.
 pub struct ImapDoor {
@@ -28,14 +38,22 @@ pub struct ImapDoor {
     config: Arc<Config>,
     session: imap::Config,
     wait: Duration,
+    tokens: Option<Tokens>,
+    penalties: Penalties,
+    compressors: Compressors,
 }
 
 impl ImapDoor {
     /// A door with this node's settings.
     #[must_use]
-    pub fn new(service: Service, tls: Tls, config: Arc<Config>) -> Self {
+    pub fn new(service: Service, tls: Tls, tokens: Option<Tokens>, config: Arc<Config>) -> Self {
+        let discovery = &config.oauth.discovery;
         let session = imap::Config {
             append_limit: config.limits.message_bytes_max,
+            tokens: tokens.as_ref().map(|_| TokenService {
+                discovery: Some(discovery.clone()).filter(|url| !url.is_empty()),
+                scope: config.oauth.scope.clone(),
+            }),
             ..imap::Config::default()
         };
         let wait = Duration::from_secs(config.limits.imap_leader_wait_secs);
@@ -45,6 +63,9 @@ impl ImapDoor {
             config,
             session,
             wait,
+            tokens,
+            penalties: Penalties::default(),
+            compressors: Compressors::default(),
         }
     }
 
@@ -57,20 +78,24 @@ impl ImapDoor {
         mut shutdown: Shutdown,
     ) {
         let peer = guest.peer;
-        let mut stream = Stream::Plain(socket);
-        if implicit_tls && let Err(error) = stream.start_tls(self.tls.mail_server()).await {
-            tracing::debug!(%peer, %error, "TLS handshake failed");
-            return;
-        }
         let mut connection = Connection {
             door: Arc::clone(&self),
             guest,
-            stream,
+            stream: Stream::Plain(socket),
             reader: Reader::new(READ_IDLE_BYTES),
             silence: LOGIN_IDLE,
+            end_point: None,
+            deflate: None,
+            is_identified: false,
         };
+        if implicit_tls && let Err(error) = connection.start_tls().await {
+            tracing::debug!(%peer, %error, "TLS handshake failed");
+            return;
+        }
         let auth = Doorkeeper {
             door: Arc::clone(&self),
+            address: peer.ip(),
+            scram: Mutex::new(None),
         };
         let end = tokio::select! {
             end = imap::serve(&mut connection, &auth, &self.session) => Some(end),
@@ -95,32 +120,68 @@ struct Connection {
     stream: Stream,
     reader: Reader,
     silence: Duration,
+    /// The hash of the certificate that the client was shown.
+    end_point: Option<Bytes>,
+    /// Both directions, if they are compressed.
+    deflate: Option<Box<Deflate>>,
+    /// The client has said who it is.
+    is_identified: bool,
+}
+
+impl Connection {
+    /// The next bytes; none at the end. A compressor rests while nothing is said.
+    async fn next(&mut self) -> io::Result<Bytes> {
+        let Some(deflate) = &mut self.deflate else {
+            return self.reader.read(&mut self.stream).await;
+        };
+        let read = deflate.read(&mut self.reader, &mut self.stream);
+        if let Ok(read) = tokio::time::timeout(COMPRESSOR_REST, read).await {
+            return read;
+        }
+        deflate.rest();
+        deflate.read(&mut self.reader, &mut self.stream).await
+    }
 }
 
 impl Transport for Connection {
     type Sleep = tokio::time::Sleep;
 
     async fn read(&mut self) -> io::Result<Option<Bytes>> {
-        let input = tokio::time::timeout(self.silence, self.reader.read(&mut self.stream))
+        let input = tokio::time::timeout(self.silence, self.next())
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         Ok((!input.is_empty()).then_some(input))
     }
 
     async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
-        tokio::time::timeout(WRITE_STALL, self.stream.write_all(&bytes))
+        let write = async {
+            match &mut self.deflate {
+                Some(deflate) => deflate.write(&bytes, &mut self.stream).await,
+                None => self.stream.write_all(&bytes).await,
+            }
+        };
+        tokio::time::timeout(WRITE_STALL, write)
             .await
             .map_err(|_| io::Error::other("the client does not read"))?
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        tokio::time::timeout(WRITE_STALL, self.stream.flush())
+        let flush = async {
+            match &mut self.deflate {
+                Some(deflate) => deflate.flush(&mut self.stream).await,
+                None => self.stream.flush().await,
+            }
+        };
+        tokio::time::timeout(WRITE_STALL, flush)
             .await
             .map_err(|_| io::Error::other("the client does not read"))?
     }
 
     async fn start_tls(&mut self) -> io::Result<()> {
-        self.stream.start_tls(self.door.tls.mail_server()).await
+        let (config, end_point) = self.door.tls.mail();
+        self.stream.start_tls(config).await?;
+        self.end_point = end_point;
+        Ok(())
     }
 
     fn is_tls(&self) -> bool {
@@ -128,7 +189,30 @@ impl Transport for Connection {
     }
 
     fn can_start_tls(&self) -> bool {
-        !self.stream.is_tls()
+        // What came in plain text is still in the inflater's window, and would go on after it.
+        !self.stream.is_tls() && self.deflate.is_none()
+    }
+
+    fn start_compression(&mut self) {
+        let compressors = self.door.compressors.clone();
+        self.deflate = Some(Box::new(Deflate::new(compressors)));
+    }
+
+    fn is_compressed(&self) -> bool {
+        self.deflate.is_some()
+    }
+
+    fn channel_binding(&self, kind: ChannelBinding) -> Option<Bytes> {
+        match kind {
+            ChannelBinding::TlsExporter => self.stream.exporter(),
+            ChannelBinding::TlsServerEndPoint => {
+                self.end_point.clone().filter(|_| self.stream.is_tls())
+            }
+        }
+    }
+
+    fn certified_user(&self) -> Option<String> {
+        email_of(&self.stream.client_certificate()?)
     }
 
     fn plain_login_allowed(&self) -> bool {
@@ -140,6 +224,35 @@ impl Transport for Connection {
         self.silence = IMAP_IDLE;
     }
 
+    fn logged_out(&mut self) {
+        self.guest.unauthenticated();
+        self.silence = LOGIN_IDLE;
+    }
+
+    /// Logged once, cut short, and nothing that could end a line.
+    fn identified(&mut self, id: &[(Bytes, Option<Bytes>)]) {
+        if std::mem::replace(&mut self.is_identified, true) {
+            return;
+        }
+        let cut = |bytes: &Bytes| {
+            let cut = &bytes[..bytes.len().min(ID_LOGGED_BYTES)];
+            cut.escape_ascii().to_string()
+        };
+        let known = ["name", "version", "vendor", "os", "os-version"];
+        let fields: Vec<String> = id
+            .iter()
+            .filter(|(field, _)| {
+                known
+                    .iter()
+                    .any(|name| field.eq_ignore_ascii_case(name.as_bytes()))
+            })
+            .filter_map(|(field, value)| Some(format!("{}={}", cut(field), cut(value.as_ref()?))))
+            .take(known.len())
+            .collect();
+        let client = fields.join(" ");
+        tracing::debug!(peer = %self.guest.peer, client, "a client says what it is");
+    }
+
     fn now(&self) -> Millis {
         Millis(now_ms())
     }
@@ -149,24 +262,31 @@ impl Transport for Connection {
     }
 }
 
-/// Knows who may log in.
+/// Knows who may log in; one for each connection.
 struct Doorkeeper {
     door: Arc<ImapDoor>,
+    address: IpAddr,
+    /// The exchange of SCRAM that waits for its proof.
+    scram: Mutex<Option<Attempt>>,
 }
 
 impl Auth for Doorkeeper {
     type Account = Mail;
 
     async fn login(&self, user: &str, password: &str) -> Result<Mail, LoginError> {
+        let attempt = self.begin(user)?;
         let login = self
             .door
             .service
             .login(user, password, self.door.wait)
             .await;
         match login {
-            Ok(account) => Ok(Mail { account }),
+            Ok(account) => {
+                attempt.succeeded();
+                Ok(Mail { account })
+            }
             Err(ServiceLoginError::Denied) => {
-                self.denied(user).await;
+                self.denied(user, attempt).await;
                 Err(LoginError::Denied)
             }
             Err(ServiceLoginError::Unavailable(_)) => Err(LoginError::Unavailable),
@@ -174,6 +294,8 @@ impl Auth for Doorkeeper {
     }
 
     async fn scram_verifier(&self, user: &str) -> Result<Option<ScramVerifier>, LoginError> {
+        let attempt = self.begin(user)?;
+        *self.scram.lock() = Some(attempt);
         let (verifiers, _) = self.door.service.verifiers(user);
         Ok(verifiers.scram.map(|scram| ScramVerifier {
             salt: scram.salt,
@@ -184,14 +306,39 @@ impl Auth for Doorkeeper {
     }
 
     async fn account(&self, user: &str) -> Result<Mail, LoginError> {
+        if let Some(attempt) = self.scram.lock().take() {
+            attempt.succeeded();
+        }
         let account = self.door.service.account(user, self.door.wait);
         account
             .map(|account| Mail { account })
             .ok_or(LoginError::Denied)
     }
 
+    async fn bearer(&self, user: Option<&str>, token: &str) -> Result<Mail, TokenError> {
+        let tokens = self.door.tokens.as_ref().ok_or(TokenError::Invalid)?;
+        let attempt = self.begin(user.unwrap_or_default())?;
+        let whose = match tokens.check(token, now_ms() / 1000) {
+            Ok(whose) => whose,
+            Err(error) => {
+                self.denied(user.unwrap_or("by token"), attempt).await;
+                return Err(error);
+            }
+        };
+        if user.is_some_and(|user| !user.eq_ignore_ascii_case(&whose)) {
+            return Err(TokenError::OtherUser);
+        }
+        let account = self.door.service.account(&whose, self.door.wait);
+        let account = account.ok_or(TokenError::Invalid)?;
+        attempt.succeeded();
+        Ok(Mail { account })
+    }
+
     async fn scram_failed(&self, user: &str) {
-        self.denied(user).await;
+        let attempt = self.scram.lock().take();
+        if let Some(attempt) = attempt {
+            self.denied(user, attempt).await;
+        }
     }
 
     fn nonce(&self) -> [u8; 24] {
@@ -209,11 +356,24 @@ impl Auth for Doorkeeper {
 }
 
 impl Doorkeeper {
+    /// A login begins, unless too many have failed.
+    fn begin(&self, user: &str) -> Result<Attempt, LoginError> {
+        let attempt = self
+            .door
+            .penalties
+            .begin(user, self.address, Instant::now());
+        attempt.ok_or_else(|| {
+            metrics::counter!("rookery_logins_refused_total").increment(1);
+            LoginError::Penalty
+        })
+    }
+
     /// A wrong password costs whoever tried it some time.
-    async fn denied(&self, user: &str) {
+    async fn denied(&self, user: &str, attempt: Attempt) {
         metrics::counter!("rookery_logins_denied_total").increment(1);
-        tracing::info!(user = user.escape_default().to_string(), "login denied");
-        tokio::time::sleep(LOGIN_PENALTY).await;
+        let address = self.address.to_canonical();
+        tracing::info!(user = user.escape_default().to_string(), %address, "login denied");
+        tokio::time::sleep(attempt.failed(Instant::now())).await;
     }
 }
 

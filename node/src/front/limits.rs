@@ -14,6 +14,18 @@ pub const READ_IDLE_BYTES: usize = 2 << 10;
 /// Bytes that are read at once while a message body arrives.
 pub const READ_BODY_BYTES: usize = 64 << 10;
 
+/// Bytes that are inflated at once: however little they came from, no more are held.
+pub const INFLATED_BYTES: usize = 16 << 10;
+
+/// Bytes that are deflated before they are sent.
+pub const DEFLATED_BYTES: usize = 16 << 10;
+
+/// Compressors of a node: some 300 KiB each. Connections that find none free send stored blocks.
+pub const COMPRESSORS_MAX: usize = 512;
+
+/// After so long a silence a connection gives its compressor back.
+pub const COMPRESSOR_REST: Duration = Duration::from_secs(5);
+
 /// How long an LMTP client may be silent (RFC 5321 section 4.5.3.2.7 asks for 5 minutes).
 pub const LMTP_IDLE: Duration = Duration::from_secs(300);
 
@@ -53,5 +65,27 @@ pub const ACCOUNTS_PAGE: usize = 1000;
 /// How long a lookup of a recipient that this node does not know waits for the directory.
 pub const RESOLVE_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a wrong password delays the answer.
+/// How long the first wrong password delays the answer.
 pub const LOGIN_PENALTY: Duration = Duration::from_millis(1500);
+
+/// How long any wrong password delays it: mail clients wait some 30 seconds.
+pub const LOGIN_PENALTY_MAX: Duration = Duration::from_secs(15);
+
+/// Users and addresses whose failed logins a node remembers, some 100 bytes each.
+pub const PENALTIES_MAX: usize = 65_536;
+
+/// Seconds by which the clock of a token's issuer may differ from ours.
+pub const TOKEN_CLOCK_SECS: u64 = 60;
+
+/// Bytes of a file with a public key: 16384 bits of RSA take 3 KiB.
+pub const TOKEN_KEY_BYTES: u64 = 64 << 10;
+
+/// Bytes of what a client says of itself by ID that are logged, of each field.
+pub const ID_LOGGED_BYTES: usize = 64;
+
+/// Bytes behind the first 16 of a header of the PROXY protocol, version 2: addresses take 216 at
+/// most, the rest are extensions that nobody here reads.
+pub const PROXY_HEADER_BYTES: usize = 4096;
+
+/// How long a proxy may take to send its header.
+pub const PROXY_HEADER: Duration = Duration::from_secs(5);

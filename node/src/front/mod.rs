@@ -2,7 +2,11 @@
 //!
 //! ```text
 //!   accept   listeners with bounds: how many connections, and how many of one address before login
+//!   proxy    from where the clients of a proxy come
+//!   tokens   whose a token of OAuth 2.0 is
+//!   penalty  what failed logins cost
 //!   stream   plain or TLS, and the change from one to the other
+//!   deflate  compression above it
 //!   lmtp     drives an lmtp::Session; deliveries go to service
 //!   imap     drives imap::serve; an account of service is its backend
 //!   admin    the gRPC service of operators, behind client certificates
@@ -14,9 +18,13 @@
 
 pub mod accept;
 pub mod admin;
+pub mod deflate;
 pub mod imap;
 pub mod limits;
 pub mod lmtp;
+pub mod penalty;
+pub mod proxy;
 pub mod stream;
+pub mod tokens;
 
 pub use accept::{Door, Shutdown};

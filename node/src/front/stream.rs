@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use rustls::ServerConfig;
+use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -46,6 +46,21 @@ impl Stream {
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake"))??;
         *self = Self::Tls(Box::new(stream));
         Ok(())
+    }
+
+    /// What `tls-exporter` binds a channel to (RFC 9266 section 2); only TLS 1.3 has it for sure.
+    #[must_use]
+    pub fn exporter(&self) -> Option<Bytes> {
+        let Self::Tls(stream) = self else {
+            return None;
+        };
+        let connection = stream.get_ref().1;
+        if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            return None;
+        }
+        let label = b"EXPORTER-Channel-Binding";
+        let secret = connection.export_keying_material([0; 32], label, Some(&[]));
+        Some(Bytes::copy_from_slice(&secret.ok()?))
     }
 
     /// The client's certificate, DER, if it showed one.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -12,6 +13,7 @@ use rustls::version::TLS13;
 use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::identity::{Identity, identity, node_name};
@@ -27,6 +29,8 @@ pub(super) struct Loaded {
     pub digest: blake3::Hash,
     pub peer_server: Arc<ServerConfig>,
     pub mail_server: Arc<ServerConfig>,
+    /// The hash of the certificate that mail clients see, as they bind channels with it.
+    pub mail_end_point: Option<Bytes>,
     pub lmtp_server: Arc<ServerConfig>,
     pub peer_client: Arc<ClientConfig>,
     /// Of the node's certificate and the one for mail.
@@ -40,6 +44,8 @@ pub(super) struct Contents {
     key: Vec<u8>,
     mail_cert: Vec<u8>,
     mail_key: Vec<u8>,
+    /// Empty if mail clients are not asked for certificates.
+    mail_client_ca: Vec<u8>,
 }
 
 impl Contents {
@@ -51,6 +57,10 @@ impl Contents {
             key: read_file(&files.key)?,
             mail_cert: read_file(mail_cert)?,
             mail_key: read_file(mail_key)?,
+            mail_client_ca: match files.mail_client_ca.as_os_str().is_empty() {
+                true => Vec::new(),
+                false => read_file(&files.mail_client_ca)?,
+            },
         })
     }
 
@@ -62,6 +72,7 @@ impl Contents {
             &self.key,
             &self.mail_cert,
             &self.mail_key,
+            &self.mail_client_ca,
         ] {
             hasher.update(&(file.len() as u64).to_le_bytes());
             hasher.update(file);
@@ -88,12 +99,14 @@ impl Loaded {
         if expires[1].as_secs() < UnixTime::now().as_secs() {
             tracing::warn!(file = %mail_cert.display(), "the certificate for mail has expired");
         }
+        let mail_end_point = mail.end_entity_cert().ok().and_then(end_point);
         let own = Arc::new(SingleCertAndKey::from(own));
         let mail = Arc::new(SingleCertAndKey::from(mail));
         Ok(Self {
             digest: contents.digest(),
             peer_server: peer_server(&files.ca, &roots, Arc::clone(&own))?,
-            mail_server: mail_server(Arc::clone(&mail)),
+            mail_server: mail_server(files, &contents.mail_client_ca, Arc::clone(&mail))?,
+            mail_end_point,
             lmtp_server: lmtp_server(&files.ca, &roots, mail)?,
             peer_client: peer_client(roots, own),
             expires,
@@ -210,15 +223,56 @@ fn peer_server(
     Ok(Arc::new(config))
 }
 
-fn mail_server(mail: Arc<SingleCertAndKey>) -> Arc<ServerConfig> {
+/// `ca` is who signs the certificates of mail clients, PEM; if it is empty they show none.
+fn mail_server(
+    files: &TlsFiles,
+    ca: &[u8],
+    mail: Arc<SingleCertAndKey>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let path = &files.mail_client_ca;
+    let is_asked = !path.as_os_str().is_empty();
+    let verifier = if is_asked {
+        let roots = Arc::new(authorities(path, ca)?);
+        WebPkiClientVerifier::builder_with_provider(roots, provider())
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| unfit(path, error))?
+    } else {
+        WebPkiClientVerifier::no_client_auth()
+    };
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("the provider has suites of both versions")
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_cert_resolver(mail);
+    if is_asked {
+        never_resume(&mut config);
+    }
     // A client that came for another protocol is turned away (the ALPACA attack).
     config.alpn_protocols = vec![b"imap".to_vec()];
-    Arc::new(config)
+    Ok(Arc::new(config))
+}
+
+/// What `tls-server-end-point` binds a channel to (RFC 5929 section 4.1): the certificate's hash,
+/// by the function that its signature uses, or a better one. None where that is not defined.
+fn end_point(certificate: &CertificateDer<'_>) -> Option<Bytes> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let algorithm = parsed.signature_algorithm.algorithm.to_id_string();
+    Some(match algorithm.as_str() {
+        // RSA with MD5, SHA-1 and SHA-256; ECDSA with SHA-1 and SHA-256.
+        "1.2.840.113549.1.1.4"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.113549.1.1.11"
+        | "1.2.840.10045.4.1"
+        | "1.2.840.10045.4.3.2" => Bytes::copy_from_slice(&Sha256::digest(certificate)),
+        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => {
+            Bytes::copy_from_slice(&Sha384::digest(certificate))
+        }
+        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => {
+            Bytes::copy_from_slice(&Sha512::digest(certificate))
+        }
+        _ => return None,
+    })
 }
 
 fn lmtp_server(

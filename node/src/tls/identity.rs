@@ -88,6 +88,27 @@ pub fn caller_of(connection: &ServerConnection) -> Option<Identity> {
     Some(identity(certificate))
 }
 
+/// The e-mail address that a certificate (DER) names, if it names exactly one (RFC 5280 section
+/// 4.2.1.6).
+#[must_use]
+pub fn email_of(certificate: &[u8]) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let mut emails = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::RFC822Name(email) => Some(*email),
+            _ => None,
+        });
+    let (Some(email), None) = (emails.next(), emails.next()) else {
+        return None;
+    };
+    let is_plain = email.is_ascii() && email.bytes().all(|byte| byte.is_ascii_graphic());
+    (is_plain && email.contains('@')).then(|| email.to_owned())
+}
+
 fn node_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(RESERVED)?.strip_prefix("node-")?;
     let number = digits.parse::<u64>().ok()?;

@@ -49,7 +49,7 @@ mod tests;
 
 pub use accept::{Bounds, Caller, Incoming, TlsIo, grpc_server};
 pub use dial::DialError;
-pub use identity::{Identity, caller_of, identity};
+pub use identity::{Identity, caller_of, email_of, identity};
 
 use certificates::Loaded;
 
@@ -183,10 +183,19 @@ impl Tls {
         self.peer_server()
     }
 
-    /// For mail clients: they show no certificate.
+    /// For mail clients: they may show a certificate if there is an authority for them; a wrong one
+    /// ends the handshake. [`email_of`] tells whose.
     #[must_use]
     pub fn mail_server(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.shared.current.load().mail_server)
+        self.mail().0
+    }
+
+    /// The same, and the hash of the certificate that it shows (RFC 5929 section 4).
+    #[must_use]
+    pub fn mail(&self) -> (Arc<ServerConfig>, Option<bytes::Bytes>) {
+        let current = self.shared.current.load();
+        let end_point = current.mail_end_point.clone();
+        (Arc::clone(&current.mail_server), end_point)
     }
 
     /// For MTAs that deliver: they may show a certificate of the cluster's authority; a wrong one

@@ -1,6 +1,9 @@
 //! CAPABILITY, ID, ENABLE and NAMESPACE.
 
-use crate::backend::{Backend, Transport};
+use bytes::Bytes;
+
+use crate::backend::{Backend, ChannelBinding, Transport};
+use crate::config::Config;
 use crate::limits;
 use crate::state::{Done, Result, Session};
 
@@ -39,36 +42,68 @@ const LOGGED_IN: &[&str] = &[
     "SAVEDATE",
     "UIDONLY",
     "UIDBATCHES",
+    "UNAUTHENTICATE",
+    "INPROGRESS",
 ];
 
+/// How somebody may log in wherever a password may travel.
+const PASSWORDS: &[&str] = &["AUTH=PLAIN", "AUTH=LOGIN", "AUTH=SCRAM-SHA-256"];
+
 /// The capabilities of this connection now.
-pub(crate) fn names<T: Transport>(transport: &T, is_logged_in: bool) -> Vec<String> {
+pub(crate) fn names<T: Transport>(
+    transport: &T,
+    config: &Config,
+    is_logged_in: bool,
+) -> Vec<String> {
     let is_private = transport.is_tls() || transport.plain_login_allowed();
     let state: &[&str] = match (is_logged_in, is_private) {
         (true, _) => LOGGED_IN,
-        (false, true) => &["AUTH=PLAIN", "AUTH=SCRAM-SHA-256"],
+        (false, true) => PASSWORDS,
         (false, false) => &["LOGINDISABLED"],
     };
     let may_start_tls = !is_logged_in && !transport.is_tls() && transport.can_start_tls();
     let start_tls = may_start_tls.then_some("STARTTLS");
+    let may_log_in = !is_logged_in && is_private;
+    let plus = (may_log_in && binds_channel(transport)).then_some("AUTH=SCRAM-SHA-256-PLUS");
+    let external = may_log_in && transport.certified_user().is_some();
+    let tokens = may_log_in && config.tokens.is_some();
+    let compress = is_logged_in && !transport.is_compressed();
     ALWAYS
         .iter()
         .copied()
         .chain(start_tls)
         .chain(state.iter().copied())
+        .chain(plus)
+        .chain(external.then_some("AUTH=EXTERNAL"))
+        .chain(tokens.then_some("AUTH=OAUTHBEARER"))
+        .chain(tokens.then_some("AUTH=XOAUTH2"))
+        .chain(compress.then_some("COMPRESS=DEFLATE"))
         .map(str::to_owned)
         .chain(is_logged_in.then(|| format!("SAVELIMIT={}", limits::SAVED_MESSAGES_MAX)))
         .collect()
 }
 
+/// Whether SCRAM-SHA-256-PLUS is offered: a client that could bind the channel then does.
+pub(crate) fn binds_channel<T: Transport>(transport: &T) -> bool {
+    [
+        ChannelBinding::TlsExporter,
+        ChannelBinding::TlsServerEndPoint,
+    ]
+    .into_iter()
+    .any(|kind| transport.channel_binding(kind).is_some())
+}
+
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) fn capability(&mut self) -> Result<Done> {
-        let names = names(self.conn.transport, true);
+        let names = names(self.conn.transport, self.conn.config, true);
         self.conn.out.capability(names.iter().map(String::as_str));
         Ok(Done::text("CAPABILITY completed"))
     }
 
-    pub(crate) fn id(&mut self) -> Result<Done> {
+    pub(crate) fn id(&mut self, id: Option<&[(Bytes, Option<Bytes>)]>) -> Result<Done> {
+        if let Some(id) = id {
+            self.conn.transport.identified(id);
+        }
         let config = self.conn.config;
         let version = config
             .server_version

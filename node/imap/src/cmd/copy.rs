@@ -62,7 +62,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         );
         let to = self.target(&copy.mailbox).await?.id;
         let account = self.backend.account();
+        let (mut done, goal) = (0, uids.len());
         for uids in batches(&uids) {
+            self.report(done, goal).await?;
+            done += uids.len();
             let command = Command::Move {
                 account,
                 from,

@@ -1,37 +1,44 @@
-//! Before login: STARTTLS, LOGIN and AUTHENTICATE.
+//! Before login: STARTTLS, LOGIN and AUTHENTICATE; and back to it: UNAUTHENTICATE.
 
-use crate::backend::{Auth, LoginError, Transport};
+use crate::backend::{Auth, Backend, Transport};
 use crate::cmd::capability;
 use crate::connection::{Connection, Request};
-use crate::grammar::{Command, CommandBody, Item, Secret, Tag};
+use crate::grammar::{Command, CommandBody, Tag};
 use crate::limits::{self, Limits};
 use crate::respond::Code;
-use crate::sasl::{self, ClientFirst, Plain, Scram};
-use crate::state::{End, Result, Stop};
+use crate::state::{End, Result, Session, Stop};
 
 /// What a client may do before it is somebody, and how often it failed to become somebody.
 pub(crate) struct Login<'l, 'a, T, A> {
-    conn: &'l mut Connection<'a, T>,
-    auth: &'l A,
+    pub(crate) conn: &'l mut Connection<'a, T>,
+    pub(crate) auth: &'l A,
+    failures: &'l mut Failures,
+}
+
+/// How often the client of a connection failed, also if it was somebody in between.
+#[derive(Default)]
+pub(crate) struct Failures {
+    /// Bad commands since somebody logged in.
     bad: u32,
+    /// Logins.
     failed: u32,
 }
 
 impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
-    pub(crate) fn new(conn: &'l mut Connection<'a, T>, auth: &'l A) -> Login<'l, 'a, T, A> {
+    pub(crate) fn new(
+        conn: &'l mut Connection<'a, T>,
+        auth: &'l A,
+        failures: &'l mut Failures,
+    ) -> Login<'l, 'a, T, A> {
         Login {
             conn,
             auth,
-            bad: 0,
-            failed: 0,
+            failures,
         }
     }
 
-    /// Greets, and reads commands until somebody has logged in.
+    /// Reads commands until somebody has logged in.
     pub(crate) async fn run(mut self) -> Result<A::Account> {
-        let code = Code::Capability(capability::names(self.conn.transport, false));
-        let greeting = format!("{} ready", self.conn.config.server_name);
-        self.conn.out.untagged_ok(Some(&code), &greeting);
         loop {
             let result = match self.conn.request().await? {
                 Request::Command(command) => match Box::pin(self.command(&command)).await {
@@ -62,8 +69,8 @@ impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
         match stop {
             Stop::No(code, text) => {
                 self.conn.out.no(tag, code.as_ref(), &text);
-                self.failed += 1;
-                if self.failed >= limits::FAILED_LOGINS_MAX {
+                self.failures.failed += 1;
+                if self.failures.failed >= limits::FAILED_LOGINS_MAX {
                     return Err(Stop::bye("Too many failed logins"));
                 }
                 Ok(())
@@ -76,13 +83,13 @@ impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
                 self.conn.out.bad(tag, Some(&code), text);
                 self.count_bad()
             }
-            Stop::Close(..) => Err(stop),
+            Stop::Close(..) | Stop::Unauthenticated => Err(stop),
         }
     }
 
     fn count_bad(&mut self) -> Result<()> {
-        self.bad += 1;
-        if self.bad >= limits::BAD_BEFORE_LOGIN_MAX {
+        self.failures.bad += 1;
+        if self.failures.bad >= limits::BAD_BEFORE_LOGIN_MAX {
             return Err(Stop::bye("Too many bad commands"));
         }
         Ok(())
@@ -93,12 +100,15 @@ impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
         let tag = &command.tag;
         match &command.body {
             CommandBody::Capability => {
-                let names = capability::names(self.conn.transport, false);
+                let names = capability::names(self.conn.transport, self.conn.config, false);
                 self.conn.out.capability(names.iter().map(String::as_str));
                 self.conn.out.ok(tag, None, "CAPABILITY completed");
             }
             CommandBody::Noop => self.conn.out.ok(tag, None, "NOOP completed"),
-            CommandBody::Id(_) => {
+            CommandBody::Id(id) => {
+                if let Some(id) = id {
+                    self.conn.transport.identified(id);
+                }
                 self.conn
                     .out
                     .id(&[("name", self.conn.config.server_name.as_str())]);
@@ -154,62 +164,31 @@ impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
         Ok(())
     }
 
-    async fn authenticate(
-        &mut self,
-        mechanism: &str,
-        initial: Option<&Secret>,
-    ) -> Result<A::Account> {
-        let is_known = matches!(mechanism, "PLAIN" | "SCRAM-SHA-256");
-        if !is_known {
-            return Err(Stop::No(None, "This mechanism is not offered".into()));
-        }
-        let first = match initial {
-            Some(initial) => decoded(initial.expose())?,
-            None => self.exchange(b"").await?,
-        };
-        if mechanism == "PLAIN" {
-            let plain = Plain::parse(&first).ok_or(Stop::Bad("Malformed response"))?;
-            return Ok(self.auth.login(plain.user, plain.password).await?);
-        }
-        self.scram(&first).await
-    }
-
-    async fn scram(&mut self, first: &[u8]) -> Result<A::Account> {
-        let first = ClientFirst::parse(first).ok_or(Stop::Bad("Malformed response"))?;
-        let verifier = self.auth.scram_verifier(&first.user).await?;
-        let secret = self.auth.salt_secret();
-        let scram = Scram::new(first, verifier, self.auth.nonce(), &secret);
-        let proof = self.exchange(scram.challenge()).await?;
-        let Some(last) = scram.verify(&proof) else {
-            self.auth.scram_failed(scram.user()).await;
-            return Err(LoginError::Denied.into());
-        };
-        let account = self.auth.account(scram.user()).await?;
-        self.exchange(&last).await?;
-        Ok(account)
-    }
-
-    /// Sends a challenge and reads the response.
-    async fn exchange(&mut self, challenge: &[u8]) -> Result<Vec<u8>> {
-        self.conn.out.challenge(&sasl::encode(challenge));
-        self.conn.framer.expect_line();
-        match self.conn.item().await? {
-            Item::Line(line) if line.as_ref() == b"*" => Err(Stop::Bad("AUTHENTICATE cancelled")),
-            Item::Line(line) => decoded(&line),
-            _ => Err(Stop::Bad("The response is too long")),
-        }
-    }
-
     fn welcome(&mut self, tag: &Tag) {
+        self.failures.bad = 0;
         self.conn.framer.set_limits(Limits::AUTHENTICATED);
         self.conn.transport.logged_in();
-        let code = Code::Capability(capability::names(self.conn.transport, true));
+        let code = Code::Capability(capability::names(
+            self.conn.transport,
+            self.conn.config,
+            true,
+        ));
         self.conn.out.ok(tag, Some(&code), "Logged in");
     }
 }
 
-fn decoded(base64: &[u8]) -> Result<Vec<u8>> {
-    sasl::decode(base64).ok_or(Stop::Bad("The response is not base64"))
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    /// UNAUTHENTICATE (RFC 8437 section 3): what the session held goes with it, and nothing is
+    /// expunged. TLS and compression stay (section 4).
+    pub(crate) fn unauthenticate(&mut self, tag: &Tag) -> Stop {
+        let conn = &mut self.conn;
+        conn.framer.set_limits(Limits::NOT_AUTHENTICATED);
+        conn.transport.logged_out();
+        conn.out.set_utf8(false);
+        let code = Code::Capability(capability::names(conn.transport, conn.config, false));
+        conn.out.ok(tag, Some(&code), "You are nobody now");
+        Stop::Unauthenticated
+    }
 }
 
 /// LOGOUT, in every state.

@@ -1,11 +1,13 @@
 //! What each command does: a file for a command or a close family.
 //!
 //! ```text
-//!   login                 STARTTLS LOGIN AUTHENTICATE, and LOGOUT in every state
+//!   login  sasl           STARTTLS LOGIN AUTHENTICATE, and LOGOUT in every state
 //!   capability            CAPABILITY ID ENABLE NAMESPACE
 //!   select  resync        SELECT EXAMINE CLOSE UNSELECT; what changed while a client was away
 //!   folder  list  status  CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE; LIST LSUB; STATUS
 //!   append                APPEND
+//!   compress              COMPRESS
+//!   progress              INPROGRESS, of whatever takes long
 //!   idle                  IDLE
 //!   fetch                 FETCH, and with UID
 //!   search                SEARCH SORT THREAD, and with UID; ESEARCH CANCELUPDATE
@@ -21,9 +23,13 @@
 
 pub(crate) mod login;
 
+mod sasl;
+
 pub(crate) mod capability;
+pub(crate) mod progress;
 
 mod append;
+mod compress;
 mod folder;
 mod idle;
 mod list;

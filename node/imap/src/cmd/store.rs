@@ -52,7 +52,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let uids = selected.view.resolve(&store.set, store.uid)?;
         let mut modified = UidRanges::new();
         let mut is_gone = false;
+        let (mut done, goal) = (0, uids.len());
         for uids in batches(&uids) {
+            self.report(done, goal).await?;
+            done += uids.len();
             let failed = if store.silent {
                 self.store_silently(store, &uids).await?
             } else {

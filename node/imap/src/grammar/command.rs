@@ -147,6 +147,13 @@ pub enum CommandBody {
         /// At least one.
         capabilities: Vec<String>,
     },
+    /// COMPRESS (RFC 4978). The caller compresses from the end of its answer on.
+    Compress {
+        /// In upper case, known or not.
+        algorithm: String,
+    },
+    /// UNAUTHENTICATE (RFC 8437)
+    Unauthenticate,
     /// IDLE (RFC 2177). The caller answers `+` and calls [`super::Framer::expect_line`] for DONE.
     Idle,
     /// CHECK
@@ -305,6 +312,7 @@ fn body(cursor: &mut Cursor) -> Result<CommandBody> {
         "ESEARCH" => esearch::multi_search(cursor).map(CommandBody::MultiSearch),
         "CANCELUPDATE" => esearch::cancel_update(cursor).map(CommandBody::CancelUpdate),
         "UIDBATCHES" => uid_batches::uid_batches(cursor).map(CommandBody::UidBatches),
+        "COMPRESS" => compress(cursor),
         "UID" => {
             cursor.space()?;
             let name = cursor.word();
@@ -322,6 +330,7 @@ fn without_arguments(name: &str) -> Option<CommandBody> {
         "STARTTLS" => CommandBody::StartTls,
         "NAMESPACE" => CommandBody::Namespace,
         "IDLE" => CommandBody::Idle,
+        "UNAUTHENTICATE" => CommandBody::Unauthenticate,
         "CHECK" => CommandBody::Check,
         "CLOSE" => CommandBody::Close,
         "UNSELECT" => CommandBody::Unselect,
@@ -407,6 +416,15 @@ fn id_pair(cursor: &mut Cursor) -> Result<(Bytes, Option<Bytes>)> {
         return Err(Error::Syntax("a field of ID is too long"));
     }
     Ok((field, value))
+}
+
+fn compress(cursor: &mut Cursor) -> Result<CommandBody> {
+    cursor.space()?;
+    let algorithm = cursor.atom("an algorithm expected")?;
+    cursor.end()?;
+    Ok(CommandBody::Compress {
+        algorithm: ascii(&algorithm).to_ascii_uppercase(),
+    })
 }
 
 fn enable(cursor: &mut Cursor) -> Result<CommandBody> {

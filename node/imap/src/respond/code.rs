@@ -6,7 +6,7 @@ use bytes::BytesMut;
 
 use super::data::flag_list;
 use super::string::{id_set, string};
-use crate::grammar::{CHARSETS, IdRange};
+use crate::grammar::{CHARSETS, IdRange, Tag};
 
 /// A response code (RFC 3501 section 7.1, RFC 5530, and as said).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Code {
     ClientBug,
     /// The mailbox that was selected is so no more (RFC 7162).
     Closed,
+    /// The connection is compressed already (RFC 4978).
+    CompressionActive,
     /// An administrator must help.
     ContactAdmin,
     /// Where copied or moved messages went (RFC 4315). Both sets count the same.
@@ -57,6 +59,13 @@ pub enum Code {
     HasChildren,
     /// The mailbox's highest mod-sequence (RFC 7162).
     HighestModSeq(u64),
+    /// A command takes long (RFC 9585).
+    InProgress {
+        /// The command's.
+        tag: Tag,
+        /// How much is done, and of how much; the latter is not 0.
+        progress: Option<(u64, u64)>,
+    },
     /// Something else works on it now: try later.
     InUse,
     /// A limit of the server's, which no retry will change.
@@ -156,6 +165,15 @@ impl Code {
                 out.extend_from_slice(id.as_bytes());
                 out.extend_from_slice(b")");
             }
+            Code::InProgress { tag, progress } => {
+                out.extend_from_slice(b" (\"");
+                out.extend_from_slice(tag.as_str().as_bytes());
+                match progress {
+                    Some((done, goal)) => write!(out, "\" {done} {goal})"),
+                    None => write!(out, "\" NIL NIL)"),
+                }
+                .expect("a buffer in memory takes all");
+            }
             Code::Modified(set) => {
                 out.extend_from_slice(b" ");
                 id_set(out, set);
@@ -187,6 +205,7 @@ impl Code {
             Code::Capability(_) => "CAPABILITY",
             Code::ClientBug => "CLIENTBUG",
             Code::Closed => "CLOSED",
+            Code::CompressionActive => "COMPRESSIONACTIVE",
             Code::ContactAdmin => "CONTACTADMIN",
             Code::CopyUid { .. } => "COPYUID",
             Code::Corruption => "CORRUPTION",
@@ -194,6 +213,7 @@ impl Code {
             Code::ExpungeIssued => "EXPUNGEISSUED",
             Code::HasChildren => "HASCHILDREN",
             Code::HighestModSeq(_) => "HIGHESTMODSEQ",
+            Code::InProgress { .. } => "INPROGRESS",
             Code::InUse => "INUSE",
             Code::Limit => "LIMIT",
             Code::MailboxId(_) => "MAILBOXID",

@@ -169,6 +169,7 @@ fn the_table_is_whole() {
         "CANCELUPDATE" => " \"x\"",
         "UID EXPUNGE" => " 1",
         "UIDBATCHES" => " 500",
+        "COMPRESS" => " DEFLATE",
         "APPEND" => " a {1+}",
         _ => "",
     };

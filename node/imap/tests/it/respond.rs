@@ -114,6 +114,7 @@ fn response_codes() {
         (Code::AuthorizationFailed, "AUTHORIZATIONFAILED"),
         (Code::ClientBug, "CLIENTBUG"),
         (Code::Closed, "CLOSED"),
+        (Code::CompressionActive, "COMPRESSIONACTIVE"),
         (Code::ContactAdmin, "CONTACTADMIN"),
         (Code::Corruption, "CORRUPTION"),
         (Code::Expired, "EXPIRED"),
@@ -122,6 +123,21 @@ fn response_codes() {
         (
             Code::HighestModSeq(9_223_372_036_854_775_807),
             "HIGHESTMODSEQ 9223372036854775807",
+        ),
+        // The examples of RFC 9585 section 4.
+        (
+            Code::InProgress {
+                tag: tag(),
+                progress: Some((454, 1000)),
+            },
+            "INPROGRESS (\"a1\" 454 1000)",
+        ),
+        (
+            Code::InProgress {
+                tag: tag(),
+                progress: None,
+            },
+            "INPROGRESS (\"a1\" NIL NIL)",
         ),
         (Code::InUse, "INUSE"),
         (Code::Limit, "LIMIT"),

@@ -1,7 +1,8 @@
 //! One cluster of `rookeryd demo` for all tests of this process.
 //!
 //! Node 2 is stricter than the others: it takes passwords over TLS only, mail from nobody without a
-//! certificate, and messages up to 1 MiB.
+//! certificate, and messages up to 1 MiB. Node 3 takes certificates and tokens of mail clients, and
+//! has a proxy before it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use node::config::{Config, PlainLogin};
 use node::demo::plan::{Options, Plan};
 use node::demo::ports::Ports;
 
+use super::dialogue_login;
 use super::wire::Wire;
 
 /// The password of all accounts of a demo.
@@ -98,6 +100,10 @@ impl Cluster {
         config.lmtp.networks = vec!["192.0.2.0/24".parse().unwrap()];
         config.limits.message_bytes_max = STRICT_MESSAGE_BYTES as u64;
         fs::write(strict, config.to_toml()).unwrap();
+        let open = &plan.nodes[2].config;
+        let mut config = Config::load(open).unwrap();
+        dialogue_login::prepare(&dir, &mut config);
+        fs::write(open, config.to_toml()).unwrap();
         drop(plan);
 
         let keeper = Command::new("sh")

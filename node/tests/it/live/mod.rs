@@ -16,6 +16,7 @@ mod backup;
 mod cluster;
 mod dialogue_imap;
 mod dialogue_lmtp;
+mod dialogue_login;
 mod dialogue_memory;
 mod dialogue_names;
 mod dialogue_tls;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use node::pki::Made;
 use node::tls::provider;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -21,6 +22,8 @@ pub struct Wire {
     /// What was read and not yet looked at.
     got: Vec<u8>,
     ended: bool,
+    /// Both directions, if they are compressed.
+    deflate: Option<(Compress, Decompress)>,
 }
 
 enum Socket {
@@ -46,7 +49,28 @@ impl Socket {
 
 impl Wire {
     pub fn connect(address: &str) -> Self {
-        let stream = TcpStream::connect(address).expect(address);
+        Self::new(TcpStream::connect(address).expect(address))
+    }
+
+    /// Connects from another address of this machine.
+    pub fn connect_from(from: &str, address: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap();
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+            let address = tokio::net::lookup_host(address).await.unwrap();
+            let address = address.into_iter().find(|address| address.is_ipv4());
+            let stream = socket.connect(address.unwrap()).await.unwrap();
+            stream.into_std().unwrap()
+        });
+        stream.set_nonblocking(false).unwrap();
+        Self::new(stream)
+    }
+
+    fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -54,11 +78,49 @@ impl Wire {
             socket: Socket::Plain(stream),
             got: Vec::new(),
             ended: false,
+            deflate: None,
         }
+    }
+
+    /// Compresses from now on, both ways.
+    pub fn deflate(&mut self) {
+        assert_eq!(self.got, b"", "said in plain text");
+        let compress = Compress::new(Compression::default(), false);
+        self.deflate = Some((compress, Decompress::new(false)));
+    }
+
+    /// The certificate that the server has shown, DER.
+    pub fn certificate(&self) -> Vec<u8> {
+        let Socket::Tls(stream) = &self.socket else {
+            panic!("not encrypted");
+        };
+        stream.conn.peer_certificates().unwrap()[0].to_vec()
+    }
+
+    /// What binds the channel (RFC 9266), seen from this side.
+    pub fn exporter(&self) -> [u8; 32] {
+        let Socket::Tls(stream) = &self.socket else {
+            panic!("not encrypted");
+        };
+        let label = b"EXPORTER-Channel-Binding";
+        let secret = stream
+            .conn
+            .export_keying_material([0; 32], label, Some(&[]));
+        secret.unwrap()
     }
 
     /// Sends all of it, in one write. A server that closes meanwhile may be right.
     pub fn send(&mut self, bytes: &[u8]) {
+        let mut deflated = Vec::new();
+        let bytes = match &mut self.deflate {
+            Some((compress, _)) => {
+                deflated.reserve(bytes.len() + 1024);
+                let flush = FlushCompress::Sync;
+                compress.compress_vec(bytes, &mut deflated, flush).unwrap();
+                &deflated
+            }
+            None => bytes,
+        };
         if let Err(error) = self.socket.write_all(bytes) {
             let is_patient = !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
             assert!(is_patient, "the server stopped reading: {error}");
@@ -111,12 +173,33 @@ impl Wire {
             let mut buffer = vec![0; 64 << 10];
             match self.socket.read(&mut buffer) {
                 Ok(0) => self.ended = true,
-                Ok(read) => self.got.extend_from_slice(&buffer[..read]),
-                // A close with input unread reaches the client as a reset.
+                Ok(read) => self.take(&buffer[..read]),
+                // A close with input unread reaches the client as a reset, and that its certificate
+                // was refused as an alert of TLS.
                 Err(error) => match error.kind() {
-                    ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof => self.ended = true,
+                    ErrorKind::ConnectionReset
+                    | ErrorKind::UnexpectedEof
+                    | ErrorKind::InvalidData => self.ended = true,
                     _ => panic!("no answer: {error}"),
                 },
+            }
+        }
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) {
+        let Some((_, decompress)) = &mut self.deflate else {
+            return self.got.extend_from_slice(bytes);
+        };
+        loop {
+            self.got.reserve(64 << 10);
+            let (before, length) = (decompress.total_in(), self.got.len());
+            let flush = FlushDecompress::None;
+            decompress
+                .decompress_vec(bytes, &mut self.got, flush)
+                .unwrap();
+            bytes = &bytes[(decompress.total_in() - before) as usize..];
+            if bytes.is_empty() && self.got.len() == length {
+                return;
             }
         }
     }

@@ -2,15 +2,17 @@
 
 use mailbox::{Answer, MailboxId, Message, ModSeq, Query, Uid, UidRanges};
 
+use super::NOT_SELECTED;
 use super::content::Content;
 use super::test::{self, Test};
 use crate::backend::{Backend, BackendError};
+use crate::cmd::progress::Tally;
 use crate::cmd::store::chunks;
 use crate::grammar::{Charset, SearchKey};
 use crate::limits;
 use crate::pace::Pace;
 use crate::respond::Code;
-use crate::state::{Result, Stop};
+use crate::state::{Result, Selected, Stop};
 use crate::view::View;
 
 /// Messages whose rows are read at once.
@@ -38,6 +40,8 @@ pub(super) struct Searcher<'s, B> {
     pub(super) backend: &'s B,
     pub(super) mailbox: MailboxId,
     pub(super) view: &'s View,
+    /// Told how far it is.
+    pub(super) tally: &'s Tally,
 }
 
 /// What a message must be like.
@@ -75,6 +79,23 @@ pub(super) fn check_charset(charset: Option<Charset>) -> Result<()> {
     Ok(())
 }
 
+impl<'s, B> Searcher<'s, B> {
+    /// Of the selected mailbox.
+    pub(super) fn of(
+        backend: &'s B,
+        selected: Option<&'s Selected>,
+        tally: &'s Tally,
+    ) -> Result<Self> {
+        let selected = selected.ok_or(NOT_SELECTED)?;
+        Ok(Self {
+            backend,
+            mailbox: selected.mailbox,
+            view: &selected.view,
+            tally,
+        })
+    }
+}
+
 impl<B: Backend> Searcher<'_, B> {
     /// The messages that match, of those that the client knows and that are not expunged.
     pub(super) async fn matching(&self, criteria: &Criteria) -> Result<Found> {
@@ -95,8 +116,11 @@ impl<B: Backend> Searcher<'_, B> {
         }
         let mut found = Found::default();
         let mut pace = Pace::default();
-        for uids in chunks(&test.bound(all), PAGE) {
+        let bound = test.bound(all);
+        self.tally.begin(bound.len());
+        for uids in chunks(&bound, PAGE) {
             for message in &self.rows(&uids).await? {
+                self.tally.count();
                 pace.spend(limits::TURN_BYTES / limits::TURN_MESSAGES).await;
                 if self.matches(test, message).await? {
                     found.uids.insert(message.uid);

@@ -38,6 +38,7 @@ mod thread;
 use mailbox::UidRanges;
 
 use crate::backend::{Backend, Transport};
+use crate::cmd::progress::Tally;
 use crate::grammar::{Charset, CommandBody, Search, SearchKey, SearchReturn, Tag};
 use crate::state::{Done, Result, Session, Stop};
 
@@ -52,7 +53,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn search(&mut self, tag: &Tag, search: &Search) -> Result<Done> {
         self.check_tag(tag, search)?;
         let criteria = self.criteria(search.charset, &search.key)?;
-        let found = self.searcher()?.matching(&criteria).await?;
+        let tally = Tally::default();
+        let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
+        let matching = searcher.matching(&criteria);
+        let found = self
+            .progress
+            .while_waiting(&mut self.conn, &tally, matching)
+            .await??;
         let results = Results::in_mailbox_order(&found, criteria.names_modseq);
         let options = search.returns.as_ref();
         if options.is_some_and(|options| options.update) {
@@ -122,16 +129,5 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.enable_condstore();
         }
         Ok(criteria)
-    }
-
-    /// The selected mailbox.
-    fn searcher(&self) -> Result<Searcher<'_, B>> {
-        let selected = self.selected.as_ref();
-        let selected = selected.ok_or(NOT_SELECTED)?;
-        Ok(Searcher {
-            backend: &self.backend,
-            mailbox: selected.mailbox,
-            view: &selected.view,
-        })
     }
 }

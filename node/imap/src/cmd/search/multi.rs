@@ -9,6 +9,7 @@ use super::NOT_SELECTED;
 use super::answer::{Named, Results};
 use super::found::{Criteria, Searcher, check_charset};
 use crate::backend::{Backend, BackendError, Transport};
+use crate::cmd::progress::Tally;
 use crate::grammar::{MultiSearch, SearchReturn, SearchSource, Tag};
 use crate::names;
 use crate::respond::SearchScope;
@@ -50,12 +51,17 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let search = &multi.search;
         check_charset(search.charset)?;
         let now = self.conn.transport.now().seconds();
+        let tally = Tally::default();
         for folder in self.sources(&multi.sources).await? {
             let selected = self.selected.as_ref();
             let is_selected = selected.is_some_and(|selected| selected.mailbox == folder.id);
             let (criteria, found) = if is_selected {
                 let criteria = self.criteria(search.charset, &search.key)?;
-                let found = self.searcher()?.matching(&criteria).await?;
+                let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
+                let matching = searcher.matching(&criteria);
+                let waiting = &self.progress;
+                let found = waiting.while_waiting(&mut self.conn, &tally, matching);
+                let found = found.await??;
                 (criteria, found)
             } else {
                 let Some(view) = self.peek(folder.id).await? else {
@@ -66,8 +72,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                     backend: &self.backend,
                     mailbox: folder.id,
                     view: &view,
+                    tally: &tally,
                 };
-                let found = searcher.matching(&criteria).await?;
+                let matching = searcher.matching(&criteria);
+                let waiting = &self.progress;
+                let found = waiting.while_waiting(&mut self.conn, &tally, matching);
+                let found = found.await??;
                 (criteria, found)
             };
             if criteria.names_modseq {

@@ -9,6 +9,7 @@ use super::found::{PAGE, Searcher};
 use super::header::{Header, arrived};
 use super::paced;
 use crate::backend::{Backend, Transport};
+use crate::cmd::progress::Tally;
 use crate::cmd::store::chunks;
 use crate::grammar::{Sort, SortCriterion, SortKey, Tag};
 use crate::limits;
@@ -20,9 +21,16 @@ use crate::state::{Done, Result, Session, Stop};
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn sort(&mut self, tag: &Tag, sort: &Sort) -> Result<Done> {
         let criteria = self.criteria(Some(sort.charset), &sort.key)?;
-        let searcher = self.searcher()?;
-        let found = searcher.matching(&criteria).await?;
-        let order = sorted(&searcher, &found.uids, &sort.criteria).await?;
+        let tally = Tally::default();
+        let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
+        let ordering = async {
+            let found = searcher.matching(&criteria).await?;
+            let order = sorted(&searcher, &found.uids, &sort.criteria).await?;
+            Result::Ok((found, order))
+        };
+        let waiting = &self.progress;
+        let ordered = waiting.while_waiting(&mut self.conn, &tally, ordering);
+        let (found, order) = ordered.await??;
         let results = Results::sorted(&found, criteria.names_modseq, &order);
         self.answer(tag, sort.uid, sort.returns.as_ref(), &results)?;
         Ok(Done::text(if sort.uid {
@@ -42,8 +50,10 @@ async fn sorted<B: Backend>(
     check_number(uids)?;
     let mut table = Table::new(criteria);
     let mut pace = Pace::default();
+    searcher.tally.begin(uids.len());
     for uids in chunks(uids, PAGE) {
         for message in &searcher.rows(&uids).await? {
+            searcher.tally.count();
             pace.spend(limits::TURN_BYTES / limits::TURN_MESSAGES).await;
             let header = if table.needs_header {
                 Some(Header::read(searcher.backend, message).await?)

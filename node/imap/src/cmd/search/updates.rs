@@ -11,6 +11,7 @@ use mailbox::{Changes, UidRanges};
 use super::NOT_SELECTED;
 use super::found::{Criteria, Searcher};
 use crate::backend::{Backend, Transport};
+use crate::cmd::progress::Tally;
 use crate::cmd::store::ranges;
 use crate::grammar::{IdRange, Search, SearchKey, SequenceSet, Tag};
 use crate::limits;
@@ -141,6 +142,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 backend: &self.backend,
                 mailbox: selected.mailbox,
                 view: &selected.view,
+                tally: &Tally::default(),
             };
             let found = searcher.matching_among(&criteria, &changed).await?.uids;
             let removed = followed.matching.intersect(&changed).subtract(&found);

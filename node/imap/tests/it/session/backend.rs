@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use imap::backend::{Auth, Backend, BackendError, LoginError, ScramVerifier};
+use imap::backend::{Auth, Backend, BackendError, LoginError, ScramVerifier, TokenError};
 use mailbox::limits::ENTRY_BODY_BYTES_MAX;
 use mailbox::{
     AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Flags,
@@ -39,6 +39,8 @@ struct State {
     failures: Vec<BackendError>,
     /// What the next reads come to instead.
     read_failures: Vec<BackendError>,
+    /// Proposals and reads of bodies wait.
+    is_stalled: bool,
     /// Ranges of bodies that were read.
     read: Vec<Range<u64>>,
     proposals: u64,
@@ -205,6 +207,13 @@ impl Partition {
         self.0.lock().unwrap().read_failures.push(error);
     }
 
+    /// Lets proposals and reads of bodies wait, or go on.
+    pub fn stall(&self, is_stalled: bool) {
+        let mut state = self.0.lock().unwrap();
+        state.is_stalled = is_stalled;
+        state.wakers.drain(..).for_each(Waker::wake);
+    }
+
     /// Ranges of bodies that were read since the last time.
     pub fn take_read(&self) -> Vec<Range<u64>> {
         std::mem::take(&mut self.0.lock().unwrap().read)
@@ -241,6 +250,7 @@ impl Auth for Users {
         match password {
             PASSWORD => self.0.open(user),
             "locked" => Err(LoginError::Locked),
+            "again" => Err(LoginError::Penalty),
             _ => Err(LoginError::Denied),
         }
     }
@@ -251,6 +261,17 @@ impl Auth for Users {
 
     async fn account(&self, user: &str) -> Result<Account, LoginError> {
         self.0.open(user)
+    }
+
+    /// Tokens are `ALLOWED`, `NARROW` or wrong, and each is `bob`'s.
+    async fn bearer(&self, user: Option<&str>, token: &str) -> Result<Account, TokenError> {
+        match token {
+            "ALLOWED" if user.is_some_and(|user| user != "bob") => Err(TokenError::OtherUser),
+            "ALLOWED" => Ok(self.0.open("bob")?),
+            "NARROW" => Err(TokenError::Scope),
+            "BUSY" => Err(LoginError::Unavailable.into()),
+            _ => Err(TokenError::Invalid),
+        }
     }
 
     async fn scram_failed(&self, _user: &str) {}
@@ -272,6 +293,19 @@ pub struct Account {
 }
 
 impl Account {
+    /// Waits while the partition is stalled.
+    async fn wait(&self) {
+        poll_fn(|context| {
+            let mut state = self.partition.0.lock().unwrap();
+            if !state.is_stalled {
+                return Poll::Ready(());
+            }
+            state.wakers.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     fn propose_with(&self, command: Command, body: Bytes) -> Result<Outcome, BackendError> {
         let mut state = self.partition.0.lock().unwrap();
         state.proposals += 1;
@@ -302,11 +336,13 @@ impl Backend for Account {
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, BackendError> {
+        self.wait().await;
         self.propose_with(command, Bytes::new())
     }
 
     async fn body(&self, body: &Body, range: Range<u64>) -> Result<Bytes, BackendError> {
         assert!(range.end - range.start <= imap::limits::PIECE_BYTES);
+        self.wait().await;
         let mut state = self.partition.0.lock().unwrap();
         state.read.push(range.clone());
         let bytes = match body.at {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::backend::PASSWORD;
 use super::scripts::Dialogue;
-use super::transport::Client;
+use super::transport::{Client, END_POINT, EXPORTER};
 
 const SALT: &[u8] = b"0123456789abcdef";
 
@@ -44,17 +44,31 @@ fn scram(user: &str, password: &str) -> String {
     let mut dialogue = Dialogue::new();
     dialogue.connect("c", Client::plain());
     dialogue.client("c").take();
+    scram_in(&mut dialogue, user, password, ("SCRAM-SHA-256", "n,,", b""))
+}
+
+/// The same on a connection, with a mechanism, a GS2 header and what identifies the channel.
+fn scram_in(
+    dialogue: &mut Dialogue,
+    user: &str,
+    password: &str,
+    (mechanism, header, channel): (&str, &str, &[u8]),
+) -> String {
     let bare = format!("n={user},r=abc");
-    let first = BASE64.encode(format!("n,,{bare}"));
-    let line = format!("a AUTHENTICATE SCRAM-SHA-256 {first}\r\n");
+    let first = BASE64.encode(format!("{header}{bare}"));
+    let line = format!("a AUTHENTICATE {mechanism} {first}\r\n");
     let challenge = dialogue.say("c", line.as_bytes());
     let challenge = String::from_utf8(challenge).unwrap();
+    if !challenge.starts_with("+ ") {
+        return challenge;
+    }
     let challenge = BASE64
         .decode(challenge.trim().strip_prefix("+ ").unwrap())
         .unwrap();
     let challenge = String::from_utf8(challenge).unwrap();
     let nonce = challenge.split(',').next().unwrap();
-    let unproved = format!("c=biws,{nonce}");
+    let bound = BASE64.encode([header.as_bytes(), channel].concat());
+    let unproved = format!("c={bound},{nonce}");
     let signed = format!("{bare},{challenge},{unproved}");
     let salted = salted(password.as_bytes());
     let key = hmac(&salted, b"Client Key");
@@ -80,6 +94,57 @@ fn scram_logs_in() {
     assert!(scram("alice", PASSWORD).starts_with("a OK [CAPABILITY"));
     assert!(scram("alice", "wrong").starts_with("a NO [AUTHENTICATIONFAILED]"));
     assert!(scram("nobody", PASSWORD).starts_with("a NO [AUTHENTICATIONFAILED]"));
+}
+
+/// RFC 5802 section 6, RFC 9266: who stands between client and server is found out, also one who
+/// has only taken the mechanism out of the list.
+#[test]
+fn scram_binds_the_channel() {
+    const PLUS: &str = "SCRAM-SHA-256-PLUS";
+    let encrypted = || {
+        let mut dialogue = Dialogue::new();
+        let client = Client::plain();
+        client.bind_channel();
+        dialogue.connect("c", client);
+        let said = dialogue.say("c", b"t STARTTLS\r\n");
+        assert!(said.ends_with(b"(TLS handshake)\r\n"));
+        dialogue
+    };
+    let said = |way| scram_in(&mut encrypted(), "alice", PASSWORD, way);
+    let list = String::from_utf8(encrypted().say("c", b"a CAPABILITY\r\n")).unwrap();
+    assert!(list.contains(" AUTH=SCRAM-SHA-256 ") && list.contains(" AUTH=SCRAM-SHA-256-PLUS"));
+    for way in [
+        (PLUS, "p=tls-exporter,,", EXPORTER),
+        (PLUS, "p=tls-server-end-point,,", END_POINT),
+        ("SCRAM-SHA-256", "n,,", b""),
+    ] {
+        assert!(said(way).starts_with("a OK [CAPABILITY"), "{way:?}");
+    }
+    for way in [
+        (PLUS, "p=tls-exporter,,", END_POINT),
+        (PLUS, "p=tls-exporter,,", b""),
+        (PLUS, "p=tls-unique,,", EXPORTER),
+        (PLUS, "n,,", b""),
+        (PLUS, "y,,", b""),
+        ("SCRAM-SHA-256", "y,,", b""),
+        ("SCRAM-SHA-256", "p=tls-exporter,,", EXPORTER),
+    ] {
+        assert!(
+            said(way).starts_with("a NO [AUTHENTICATIONFAILED]"),
+            "{way:?}"
+        );
+    }
+    // Where it is not offered `y` is the truth.
+    let mut dialogue = Dialogue::new();
+    dialogue.connect("c", Client::plain());
+    dialogue.client("c").take();
+    let way = ("SCRAM-SHA-256", "y,,", &b""[..]);
+    assert!(scram_in(&mut dialogue, "alice", PASSWORD, way).starts_with("a OK [CAPABILITY"));
+    let mut dialogue = Dialogue::new();
+    dialogue.connect("c", Client::plain());
+    dialogue.client("c").take();
+    let way = (PLUS, "p=tls-exporter,,", EXPORTER);
+    assert!(scram_in(&mut dialogue, "alice", PASSWORD, way).starts_with("a NO This mechanism"));
 }
 
 /// Sizes that are announced are never allocated, and no `+` is sent.

@@ -8,6 +8,9 @@
 //!   c1: bytes "a1 NOOP\r\n"     sends exactly these bytes, in one piece
 //!   c1: repeat "x" 1000         sends a string many times
 //!   c1: advance 120             lets seconds pass;  c1: silence  very many;  c1: close  hangs up
+//!   c1: certify bob             its certificate names bob;  c1: bind  its channel can be bound
+//!   c1: tick 20                 so many seconds pass whenever the session looks at its clock
+//!   stall, go                   proposals and reads of bodies wait, or go on
 //!   deliver alice "text" [folder=F] [n=3]
 //!   message alice NAME          delivers `tests/messages/NAME`, line ends made CRLF
 //!   forget                      so much time passes that expunges until now are not remembered
@@ -20,8 +23,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imap::Config;
 use imap::backend::BackendError;
+use imap::{Config, TokenService};
 
 use super::backend::{PASSWORD, Partition, Users};
 use super::executor::{self, Task};
@@ -47,6 +50,10 @@ impl Dialogue {
         let clients = BTreeMap::new();
         let config = Config {
             append_limit: 1 << 20,
+            tokens: Some(TokenService {
+                discovery: Some("https://id.example.org/.well-known".to_owned()),
+                scope: "mail".to_owned(),
+            }),
             ..Config::default()
         };
         Dialogue {
@@ -165,6 +172,8 @@ impl Dialogue {
                     .deliver(&user, None, text.replace('\n', "\r\n").as_bytes());
             }
             "forget" => self.partition.forget_expunged(),
+            "stall" => self.partition.stall(true),
+            "go" => self.partition.stall(false),
             "fail" => self.fail(args.next_pos().ok_or("how?")?, false),
             "fail-read" => self.fail(args.next_pos().ok_or("how?")?, true),
             name => return Err(format!("unknown command {name}").into()),
@@ -209,6 +218,12 @@ impl Dialogue {
                 let seconds = args.next_pos().ok_or("how long?")?.parse()?;
                 self.client(name).advance(Duration::from_secs(seconds));
             }
+            "tick" => {
+                let seconds = args.next_pos().ok_or("how long?")?.parse()?;
+                self.client(name).tick(Duration::from_secs(seconds));
+            }
+            "certify" => self.client(name).certify(args.next_pos().ok_or("whom?")?),
+            "bind" => self.client(name).bind_channel(),
             "silence" => self.client(name).fall_silent(),
             "close" => self.client(name).close(),
             line => self.client(name).send(format!("{line}\r\n")),

@@ -33,6 +33,8 @@ fn line(name: &str) -> &'static str {
         "UNSUBSCRIBE" => "UNSUBSCRIBE Work",
         "CHECK" => "CHECK",
         "CLOSE" => "CLOSE",
+        "COMPRESS" => "COMPRESS DEFLATE",
+        "UNAUTHENTICATE" => "UNAUTHENTICATE",
         "COPY" => "COPY 1 INBOX",
         "EXPUNGE" => "EXPUNGE",
         "FETCH" => "FETCH 1 FLAGS",

@@ -9,11 +9,17 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use imap::backend::Transport;
+use imap::backend::{ChannelBinding, Transport};
 use mailbox::Millis;
 
 /// When every test takes place.
 pub const NOW: Millis = Millis(1_704_164_645_000);
+
+/// What identifies the channel of every test.
+pub const EXPORTER: &[u8] = &[5; 32];
+
+/// The same by the server's certificate.
+pub const END_POINT: &[u8] = &[6; 32];
 
 /// Both ends see this.
 #[derive(Default)]
@@ -25,7 +31,12 @@ struct Wire {
     largest_write: usize,
     is_tls: bool,
     is_private: bool,
+    is_compressed: bool,
+    binds_channel: bool,
+    certified: Option<String>,
     passed: Duration,
+    /// So much time passes each time that somebody looks at the clock.
+    tick: Duration,
     wakers: Vec<Waker>,
 }
 
@@ -45,6 +56,20 @@ impl Client {
         let client = Client::default();
         client.0.lock().unwrap().is_private = true;
         client
+    }
+
+    /// A connection whose channel can be bound, once it is encrypted.
+    pub fn bind_channel(&self) {
+        self.0.lock().unwrap().binds_channel = true;
+    }
+
+    /// Whom the client's certificate names.
+    pub fn certify(&self, user: &str) {
+        self.0.lock().unwrap().certified = Some(user.to_owned());
+    }
+
+    pub fn tick(&self, time: Duration) {
+        self.0.lock().unwrap().tick = time;
     }
 
     pub fn send(&self, bytes: impl Into<Bytes>) {
@@ -133,7 +158,30 @@ impl Transport for Server {
     }
 
     fn can_start_tls(&self) -> bool {
-        true
+        !self.0.lock().unwrap().is_compressed
+    }
+
+    fn start_compression(&mut self) {
+        let mut wire = self.0.lock().unwrap();
+        wire.output.extend_from_slice(b"(compressed)\r\n");
+        wire.is_compressed = true;
+    }
+
+    fn is_compressed(&self) -> bool {
+        self.0.lock().unwrap().is_compressed
+    }
+
+    fn channel_binding(&self, kind: ChannelBinding) -> Option<Bytes> {
+        let wire = self.0.lock().unwrap();
+        (wire.is_tls && wire.binds_channel).then_some(match kind {
+            ChannelBinding::TlsExporter => Bytes::from_static(EXPORTER),
+            ChannelBinding::TlsServerEndPoint => Bytes::from_static(END_POINT),
+        })
+    }
+
+    fn certified_user(&self) -> Option<String> {
+        let wire = self.0.lock().unwrap();
+        wire.certified.clone().filter(|_| wire.is_tls)
     }
 
     fn plain_login_allowed(&self) -> bool {
@@ -142,8 +190,17 @@ impl Transport for Server {
 
     fn logged_in(&mut self) {}
 
+    fn logged_out(&mut self) {}
+
+    fn identified(&mut self, id: &[(Bytes, Option<Bytes>)]) {
+        assert!(id.len() <= imap::limits::ID_PAIRS_MAX);
+    }
+
     fn now(&self) -> Millis {
-        NOW
+        let mut wire = self.0.lock().unwrap();
+        let tick = wire.tick;
+        wire.passed += tick;
+        Millis(NOW.0 + wire.passed.as_millis() as u64)
     }
 
     fn sleep(&self, time: Duration) -> Sleep {

@@ -15,10 +15,11 @@ mod references;
 
 use mailbox::{Hash16, Message, Uid};
 
-use super::found::{PAGE, Searcher};
+use super::found::{Criteria, PAGE, Searcher};
 use super::header::{Header, arrived};
 use super::sort::check_number;
 use crate::backend::{Backend, Transport};
+use crate::cmd::progress::Tally;
 use crate::cmd::store::chunks;
 use crate::grammar::{Thread, ThreadAlgorithm};
 use crate::limits;
@@ -81,18 +82,12 @@ struct Node {
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn thread(&mut self, thread: &Thread) -> Result<Done> {
         let criteria = self.criteria(Some(thread.charset), &thread.key)?;
-        let searcher = self.searcher()?;
-        let found = searcher.matching(&criteria).await?;
-        check_number(&found.uids)?;
-        let mut threads = Threads::new(thread.algorithm);
-        let mut pace = Pace::default();
-        for uids in chunks(&found.uids, PAGE) {
-            for message in &searcher.rows(&uids).await? {
-                pace.spend(limits::TURN_BYTES / limits::TURN_MESSAGES).await;
-                threads.read(&searcher, message).await?;
-            }
-        }
-        let tree = threads.tree().await;
+        let tally = Tally::default();
+        let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
+        let threading = threaded(&searcher, &criteria, thread.algorithm);
+        let waiting = &self.progress;
+        let threaded = waiting.while_waiting(&mut self.conn, &tally, threading);
+        let tree = threaded.await??;
         let view = &self.selected()?.view;
         let id = |uid: Uid| {
             if thread.uid {
@@ -109,6 +104,27 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             "THREAD completed"
         }))
     }
+}
+
+/// The messages that match, each below the one that it belongs to.
+async fn threaded<B: Backend>(
+    searcher: &Searcher<'_, B>,
+    criteria: &Criteria,
+    algorithm: ThreadAlgorithm,
+) -> Result<Tree> {
+    let found = searcher.matching(criteria).await?;
+    check_number(&found.uids)?;
+    let mut threads = Threads::new(algorithm);
+    let mut pace = Pace::default();
+    searcher.tally.begin(found.uids.len());
+    for uids in chunks(&found.uids, PAGE) {
+        for message in &searcher.rows(&uids).await? {
+            searcher.tally.count();
+            pace.spend(limits::TURN_BYTES / limits::TURN_MESSAGES).await;
+            threads.read(searcher, message).await?;
+        }
+    }
+    Ok(threads.tree().await)
 }
 
 /// What was read so far.
