@@ -49,6 +49,7 @@ mod deleted;
 pub mod demo;
 pub mod limits;
 pub mod members;
+mod quota;
 
 pub use admin::Admin;
 pub use connect::Credentials;

@@ -247,6 +247,17 @@ pub enum Account {
         #[arg(value_name = "DAYS|default", value_parser = days)]
         days: Days,
     },
+    /// Show what an account uses and may, and set limits for it.
+    Quota {
+        /// Its name.
+        name: String,
+        /// How much it may hold, bytes; 0 for no limit.
+        #[arg(long, value_name = "BYTES")]
+        bytes: Option<u64>,
+        /// How many messages it may hold; 0 for no limit.
+        #[arg(long, value_name = "NUMBER")]
+        messages: Option<u64>,
+    },
     /// List all accounts.
     List,
     /// Delete an account with its mail.

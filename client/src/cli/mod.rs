@@ -25,6 +25,7 @@ mod mail;
 mod members;
 mod moves;
 pub mod password;
+mod quota;
 pub mod report;
 mod time;
 mod transfers;
@@ -236,6 +237,11 @@ async fn account(admin: &Admin, command: &Account) -> Result<Report, Failure> {
             admin.set_retention(name.clone(), own).await?;
             Report::done(format!("what {name} deletes is kept {words}"))
         }
+        Account::Quota {
+            name,
+            bytes,
+            messages,
+        } => Report::Quota(admin.quota(name.clone(), *bytes, *messages).await?),
         Account::List => Report::Accounts(admin.accounts().await?),
         Account::Delete { name } => {
             admin.delete_account(name.clone()).await?;

@@ -9,13 +9,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use comfy_table::{Table, presets};
 use proto::v1::{
     AdminAccount, AdminCondition, AdminDeleted, AdminGroup, AdminInitReply, AdminMoves, AdminNode,
-    AdminPurged, AdminReplica, AdminScrubbed, AdminSegment, AdminStatus, AdminStorage,
+    AdminPurged, AdminQuota, AdminReplica, AdminScrubbed, AdminSegment, AdminStatus, AdminStorage,
     AdminUndeleted, AdminVerifyReply,
 };
 use serde_json::{Value, json};
 
 use super::transfers;
-use super::{mail, moves};
+use super::{mail, moves, quota};
 use crate::backup::Saved;
 use crate::hex;
 
@@ -44,6 +44,8 @@ pub enum Report {
     Undeleted(AdminUndeleted),
     /// What went for good.
     Purged(AdminPurged),
+    /// What an account uses and may.
+    Quota(AdminQuota),
     /// The groups that were saved.
     Saved(Vec<Saved>),
     /// What is on its way.
@@ -87,6 +89,7 @@ impl Report {
                 purged.messages,
                 bytes_text(purged.bytes)
             ),
+            Self::Quota(used) => quota::text(used),
             Self::Saved(saved) => saved_text(saved),
             Self::Moves(moves) => moves::text(moves),
             Self::Done(words) => format!("{}\n", printable(words)),
@@ -117,6 +120,7 @@ impl Report {
             Self::Undeleted(back) => {
                 json!({ "messages": back.messages, "mailboxes": back.mailboxes })
             }
+            Self::Quota(used) => quota::json(used),
             Self::Purged(purged) => json!({ "messages": purged.messages, "bytes": purged.bytes }),
             Self::Saved(saved) => json!({ "groups": saved }),
             Self::Moves(moves) => moves::json(moves),
@@ -243,7 +247,7 @@ fn amplification(written: u64, new: u64) -> String {
 /// Bytes with a unit that leaves at most four digits before the point.
 pub(super) fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let (mut tenths, mut unit) = (bytes * 10, 0);
+    let (mut tenths, mut unit) = (bytes.saturating_mul(10), 0);
     while tenths >= 10_240 && unit + 1 < UNITS.len() {
         tenths /= 1024;
         unit += 1;

@@ -124,6 +124,18 @@ fn commands_about_deleted_mail_are_understood() {
         };
         assert!(matches!(command, Account::Retention { days: found, .. } if found == days));
     }
+    let cli = parsed("rookery account quota alice --messages 0").unwrap();
+    let Command::Account { command } = cli.command else {
+        panic!("not account")
+    };
+    assert!(matches!(
+        command,
+        Account::Quota {
+            bytes: None,
+            messages: Some(0),
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -184,6 +196,7 @@ fn wrong_words_are_refused() {
         "rookery cluster retention 0",
         "rookery account retention alice 3651",
         "rookery account retention alice never",
+        "rookery account quota alice --bytes none",
         "rookery mail undelete",
         "rookery mail undelete alice --uids 1",
         "rookery mail undelete alice --since yesterday",

@@ -490,6 +490,26 @@ impl Admin for Rote {
         Ok(Response::new(AdminDone {}))
     }
 
+    async fn quota(
+        &self,
+        request: Request<AdminQuotaRequest>,
+    ) -> Result<Response<AdminQuota>, Status> {
+        let AdminQuotaRequest {
+            account,
+            bytes,
+            messages,
+        } = request.into_inner();
+        self.change(format!("quota {account} {bytes:?} {messages:?}"))
+            .await;
+        Ok(Response::new(AdminQuota {
+            bytes: 2048,
+            messages: 7,
+            mailboxes: 6,
+            bytes_max: bytes,
+            messages_max: messages,
+        }))
+    }
+
     type BackupStream = tokio_stream::Iter<std::vec::IntoIter<Result<BackupFrame, Status>>>;
 
     async fn backup(

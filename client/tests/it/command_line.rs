@@ -245,3 +245,23 @@ async fn deleted_mail_is_listed_brought_back_and_purged() {
         ]
     );
 }
+
+#[tokio::test]
+async fn limits_of_an_account_are_shown_and_set() {
+    let place = Place::new();
+    let rote = Rote::of(1);
+    let dir = place.write_demo(&[place.node(rote.clone()).await]);
+    let output = rookery(dir, "account quota alice", None, "").await;
+    assert_eq!(
+        out(&output),
+        "2.0 KiB (no limit), 7 messages (no limit), 6 mailboxes\n"
+    );
+    let words = "--json account quota alice --bytes 4096 --messages 0";
+    let output = rookery(dir, words, None, "").await;
+    let json: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
+    assert_eq!(json["bytes_max"], 4096);
+    assert_eq!(
+        rote.asked(),
+        ["quota alice None None", "quota alice Some(4096) Some(0)"]
+    );
+}

@@ -198,6 +198,15 @@ pub trait Backend: Send + Sync {
     /// Whose mail it is.
     fn account(&self) -> AccountId;
 
+    /// The name of its user, as others write it.
+    fn user(&self) -> impl Future<Output = Result<String, BackendError>> + Send;
+
+    /// The account of a user, and his name as others write it; `None` if there is no such user.
+    fn find_user(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<(AccountId, String)>, BackendError>> + Send;
+
     /// Reads, seeing all that was answered to anybody before.
     fn read(&self, query: Query) -> impl Future<Output = Result<Answer, BackendError>> + Send;
 

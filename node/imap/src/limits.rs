@@ -95,6 +95,12 @@ pub const KEYWORD_BYTES_MAX: usize = 128;
 /// Patterns of one LIST, each of which is matched with every mailbox.
 pub const LIST_PATTERNS_MAX: usize = 32;
 
+/// Resources in one SETQUOTA; there are four (RFC 9208 section 5).
+pub const QUOTA_RESOURCES_MAX: usize = 16;
+
+/// Entries in one GETMETADATA, SETMETADATA or METADATA of LIST: as many as a mailbox can have.
+pub const METADATA_ENTRIES_MAX: usize = mailbox::limits::METADATA_ENTRIES_MAX;
+
 /// Field and value pairs in ID (RFC 2971 section 3.3).
 pub const ID_PAIRS_MAX: usize = 30;
 

@@ -172,6 +172,8 @@ impl From<Rejection> for Stop {
             Rejection::UploadLimit => (Code::Limit, "Too much is being uploaded"),
             Rejection::KeywordLimit => (Code::Limit, "Too many keywords, or one is too long"),
             Rejection::MailboxLimit => (Code::Limit, "Too many mailboxes"),
+            Rejection::GrantLimit => (Code::Limit, "Too many have rights on this mailbox"),
+            Rejection::MetadataLimit => (Code::MetadataTooMany, "Too many or too long annotations"),
             Rejection::MailboxFull => (Code::Limit, "The mailbox cannot take more messages"),
             Rejection::SequenceUsed | Rejection::Invalid => {
                 (Code::ServerBug, "Internal error, please report it")

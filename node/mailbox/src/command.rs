@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::limits;
 use crate::types::{
-    AccountId, BodySource, Flags, MailboxId, Millis, ModSeq, NewBody, SpecialUse, Stamp, Uid,
-    UidRanges, UidValidity, UploadId,
+    AccountId, BodySource, Flags, MailboxId, Millis, ModSeq, NewBody, Rights, SpecialUse, Stamp,
+    Uid, UidRanges, UidValidity, UploadId,
 };
 
 /// A command as it stands in the log. A body that it brings rides beside it.
@@ -202,6 +202,37 @@ pub enum Command {
         /// Messages from this UID on.
         from: Uid,
     },
+    /// Sets what an account may have. What it has already stays.
+    SetQuota {
+        /// Whose.
+        account: AccountId,
+        /// Bytes that its messages may have together; `None` for no limit.
+        bytes: Option<u64>,
+        /// Messages in all its mailboxes; `None` for no limit.
+        messages: Option<u64>,
+    },
+    /// SETMETADATA (RFC 5464 section 4.3): all or nothing.
+    SetMetadata {
+        /// Whose.
+        account: AccountId,
+        /// Of which mailbox; `None` for the account as a whole.
+        mailbox: Option<MailboxId>,
+        /// Whose private entries are meant.
+        user: AccountId,
+        /// What to set, in this order.
+        entries: Vec<NewMetadata>,
+        /// What the mailbox shall be for (RFC 6154 section 4); `None` leaves that as it is.
+        special_use: Option<Option<SpecialUse>>,
+    },
+    /// SETACL and DELETEACL (RFC 4314).
+    SetGrant {
+        /// Whose.
+        account: AccountId,
+        /// Which mailbox.
+        mailbox: MailboxId,
+        /// Who gets rights there, or loses them.
+        grant: NewGrant,
+    },
     /// Lets log time expire what is due, a bounded number of rows. Proposed by the leader when
     /// [`crate::next_due`] has come.
     Tick,
@@ -221,6 +252,7 @@ impl Command {
             | Self::Undelete { .. } => true,
             Self::Deliver(deliver) => is_new(&deliver.body),
             Self::Append { body, .. } => is_new(body),
+            Self::SetMetadata { entries, .. } => entries.iter().any(|entry| entry.value.is_some()),
             Self::CreateAccount { .. }
             | Self::DeleteAccount { .. }
             | Self::DeleteMailbox { .. }
@@ -232,6 +264,8 @@ impl Command {
             | Self::Expunge { .. }
             | Self::SetRetention { .. }
             | Self::SetDefaultRetention { .. }
+            | Self::SetQuota { .. }
+            | Self::SetGrant { .. }
             | Self::RestoreMailbox { .. }
             | Self::Purge { .. }
             | Self::Tick => false,
@@ -246,6 +280,30 @@ pub struct NewFolder {
     pub name: String,
     /// What it is for.
     pub special_use: Option<SpecialUse>,
+}
+
+/// Rights that somebody gets or loses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewGrant {
+    /// The account of the user; 0 for anyone. Never the owner.
+    pub user: AccountId,
+    /// The name of the user as it is shown; empty for anyone.
+    pub name: String,
+    /// Whether these are rights that he has not, whoever gives them.
+    pub denies: bool,
+    /// Whether the rights are more, fewer, or all.
+    pub mode: StoreMode,
+    /// The rights.
+    pub rights: Rights,
+}
+
+/// An annotation that is set or removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMetadata {
+    /// Its name as [`crate::metadata::is_valid`] wants it.
+    pub name: String,
+    /// Its value, which may be empty; `None` removes it.
+    pub value: Option<Bytes>,
 }
 
 /// An LMTP transaction's part at one partition: one body for all its recipients there.
@@ -463,6 +521,12 @@ pub enum Rejection {
     /// The lane used this sequence for another command.
     #[error("sequence used before")]
     SequenceUsed,
+    /// Too many annotations, or too large ones.
+    #[error("annotation limit reached")]
+    MetadataLimit,
+    /// Too many users have rights on the mailbox.
+    #[error("too many have rights")]
+    GrantLimit,
     /// The command does not fit the limits or the entry that it came in: its origin is at fault.
     #[error("invalid command")]
     Invalid,

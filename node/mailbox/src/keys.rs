@@ -18,6 +18,9 @@
 //!   7 account 4 mailbox modseq part    what one command changed in it
 //!   7 account 5 mailbox uid            a message
 //!   7 account 6 name                   a name that a deleted mailbox left, and nobody has
+//!   7 account 16 mailbox user name     an annotation; of mailbox 0, the account as a whole; of
+//!                                      user 0, a shared one
+//!   7 account 17 mailbox user          rights of a user on a mailbox; of user 0, of anyone
 //! ```
 
 use bytes::Bytes;
@@ -40,6 +43,11 @@ const KEYWORD: u8 = 3;
 const CHANGE: u8 = 4;
 const MESSAGE: u8 = 5;
 const VACANT: u8 = 6;
+const METADATA: u8 = 16;
+const GRANT: u8 = 17;
+
+/// The first kind that no row of an account has.
+const BEYOND: u8 = GRANT + 1;
 
 /// The key of a row. Its order is the order of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +100,11 @@ pub enum AccountKey {
     Message(MailboxId, Uid),
     /// A name that a deleted mailbox left, and that no other one had since.
     Vacant(String),
+    /// An annotation: of which mailbox (0 for the account as a whole), whose (0 for a shared one),
+    /// and its name.
+    Metadata(MailboxId, AccountId, String),
+    /// The rights of a user on a mailbox; of user 0, those of anyone.
+    Grant(MailboxId, AccountId),
 }
 
 impl Key {
@@ -137,6 +150,14 @@ impl Key {
                 message_key(*account, *mailbox, *uid)
             }
             Key::Of(account, AccountKey::Vacant(name)) => vacant_key(*account, name),
+            Key::Of(account, AccountKey::Metadata(mailbox, user, name)) => account_key(
+                *account,
+                METADATA,
+                &[&be(mailbox.0), &be(user.0), name.as_bytes()],
+            ),
+            Key::Of(account, AccountKey::Grant(mailbox, user)) => {
+                account_key(*account, GRANT, &[&be(mailbox.0), &be(user.0)])
+            }
         }
     }
 
@@ -214,7 +235,7 @@ pub(crate) fn due() -> Span {
 pub(crate) fn inside(account: AccountId) -> Span {
     (
         account_key(account, NAME, &[]),
-        account_key(account, VACANT + 1, &[]),
+        account_key(account, BEYOND, &[]),
     )
 }
 
@@ -242,8 +263,26 @@ pub(crate) fn folders(account: AccountId, first: MailboxId) -> Span {
 
 /// All rows of the accounts after one.
 pub(crate) fn accounts_after(account: AccountId) -> Span {
-    let from = account_key(account, VACANT + 1, &[]);
+    let from = account_key(account, BEYOND, &[]);
     (from, Bytes::from_static(&[ACCOUNT + 1]))
+}
+
+/// All annotations of a mailbox; of mailbox 0, those of the account as a whole.
+pub(crate) fn metadata(account: AccountId, mailbox: MailboxId) -> Span {
+    of_mailbox(account, METADATA, mailbox)
+}
+
+/// All grants of a mailbox.
+pub(crate) fn grants(account: AccountId, mailbox: MailboxId) -> Span {
+    of_mailbox(account, GRANT, mailbox)
+}
+
+/// All annotations of an account.
+pub(crate) fn all_metadata(account: AccountId) -> Span {
+    (
+        account_key(account, METADATA, &[]),
+        account_key(account, METADATA + 1, &[]),
+    )
 }
 
 /// All keywords of a mailbox.
@@ -354,6 +393,10 @@ impl Reader<'_> {
             CHANGE => AccountKey::Change(MailboxId(self.u64()?), ModSeq(self.u64()?), self.u32()?),
             MESSAGE => AccountKey::Message(MailboxId(self.u64()?), Uid(self.u32()?)),
             VACANT => AccountKey::Vacant(self.text()?),
+            METADATA => {
+                AccountKey::Metadata(MailboxId(self.u64()?), AccountId(self.u64()?), self.text()?)
+            }
+            GRANT => AccountKey::Grant(MailboxId(self.u64()?), AccountId(self.u64()?)),
             _ => return None,
         })
     }

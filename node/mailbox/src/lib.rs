@@ -59,6 +59,7 @@ pub mod keys;
 mod keywords;
 mod layer;
 pub mod limits;
+pub mod metadata;
 pub mod query;
 mod recount;
 mod referred;
@@ -68,13 +69,13 @@ pub mod types;
 
 pub use apply::{Applied, EntryAt, apply, next_due};
 pub use command::{
-    Command, Confirmed, Deliver, Delivered, Envelope, NewFolder, Outcome, Recipient, Rejection,
-    Reply, StoreMode,
+    Command, Confirmed, Deliver, Delivered, Envelope, NewFolder, NewGrant, NewMetadata, Outcome,
+    Recipient, Rejection, Reply, StoreMode,
 };
 pub use event::{BodyChange, Event, EventKind};
 pub use query::{
-    Answer, Changes, Deleted, DeletedFolder, DeletedFolders, DeletedMessage, Digest, Folder,
-    Message, Messages, Opened, Query, QueryError, Usage, query,
+    Annotation, Answer, Changes, Deleted, DeletedFolder, DeletedFolders, DeletedMessage, Digest,
+    Folder, Grant, Message, Messages, Opened, Query, QueryError, Quota, Usage, effective, query,
 };
 pub use referred::{Referred, referred};
 pub use rows::Fault;

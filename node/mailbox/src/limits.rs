@@ -27,6 +27,27 @@ pub const KEYWORDS_PER_MESSAGE_MAX: usize = 32;
 /// Bytes of a keyword.
 pub const KEYWORD_BYTES_MAX: usize = 100;
 
+/// Bytes of an annotation's name: it is part of a row's key.
+pub const METADATA_NAME_BYTES_MAX: usize = 256;
+
+/// Bytes of an annotation's value: colours and comments, and some clients keep settings there.
+pub const METADATA_VALUE_BYTES_MAX: usize = 64 << 10;
+
+/// Annotations of one mailbox, or of an account as a whole, of all users: they are counted and read
+/// at once.
+pub const METADATA_ENTRIES_MAX: usize = 100;
+
+/// What all annotations of an account weigh: their names and values, and
+/// [`METADATA_ROW_BYTES`] for each. LIST may ask for all of them.
+pub const METADATA_BYTES_PER_ACCOUNT_MAX: u64 = 1 << 20;
+
+/// What a row of an annotation costs beside its name and value.
+pub const METADATA_ROW_BYTES: u64 = 64;
+
+/// Users who have rights on one mailbox: all are read to decide, and copied to each mailbox that is
+/// made below it.
+pub const GRANTS_PER_MAILBOX_MAX: usize = 100;
+
 /// Folders that CREATE ACCOUNT makes beside INBOX.
 pub const NEW_FOLDERS_MAX: usize = 64;
 

@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proto::v1::{
-    MailAccountRow, MailChunkRow, MailDuplicateRow, MailFolderRow, MailKeywordRow, MailLaneRow,
-    MailMetaRow, MailNameRow, MailUploadRow, MailVacantRow, mail_account_row::State,
+    MailAccountRow, MailChunkRow, MailDuplicateRow, MailFolderRow, MailGrantRow, MailKeywordRow,
+    MailLaneRow, MailMetaRow, MailMetadataRow, MailNameRow, MailUploadRow, MailVacantRow,
+    mail_account_row::State,
 };
 use rows::Fault;
 
 use crate::codec::decode_outcome;
 use crate::keys::{AccountKey, Due, Key};
+use crate::limits;
+use crate::metadata;
+use crate::query::rights_of;
 use crate::stored::{MessageState, StoredChange, StoredMessage, decode};
 use crate::types::{
     AccountId, BodyAt, MailboxId, Millis, ModSeq, SystemFlags, Uid, UidRanges, UploadId,
@@ -42,6 +46,10 @@ struct Account {
     names: BTreeMap<String, MailNameRow>,
     folders: BTreeMap<MailboxId, Folder>,
     vacant: BTreeMap<String, MailboxId>,
+    /// Of each mailbox: how many annotations, and what they weigh.
+    metadata: BTreeMap<MailboxId, (usize, u64)>,
+    /// Of each mailbox, how many have rights on it.
+    grants: BTreeMap<MailboxId, usize>,
 }
 
 #[derive(Default)]
@@ -123,6 +131,26 @@ impl Recount {
             AccountKey::Vacant(name) => {
                 let row: MailVacantRow = decode(key, value)?;
                 account.vacant.insert(name, MailboxId(row.mailbox));
+            }
+            AccountKey::Metadata(mailbox, owner, name) => {
+                let row: MailMetadataRow = decode(key, value)?;
+                let counted = account.metadata.entry(mailbox).or_default();
+                counted.0 += 1;
+                counted.1 += metadata::weight(&name, &row.value);
+                let named = metadata::is_valid(&name) && metadata::owner(&name, owner) == owner;
+                if !named {
+                    self.problems.push(format!("{key:?}: no annotation"));
+                }
+            }
+            AccountKey::Grant(mailbox, user) => {
+                let row: MailGrantRow = decode(key, value)?;
+                rights_of(key, row.given)?;
+                rights_of(key, row.denied)?;
+                *account.grants.entry(mailbox).or_default() += 1;
+                let is_empty = row.given == 0 && row.denied == 0;
+                if user == id || is_empty || row.name.is_empty() != (user == AccountId(0)) {
+                    self.problems.push(format!("{key:?}: no grant"));
+                }
             }
             AccountKey::Folder(mailbox) => {
                 account.folders.entry(mailbox).or_default().row = decode(key, value)?;
@@ -248,6 +276,7 @@ impl Recount {
                 what(&format!("{name:?} was not left by mailbox {mailbox}"))
             });
         }
+        self.annexes(id, account);
         let held = account.row.held_messages;
         self.compare(&what("held messages (M5)"), held, held_messages);
         let held = account.row.held_bytes;
@@ -270,6 +299,30 @@ impl Recount {
                 what(&format!("{name:?} is idle"))
             });
         }
+    }
+
+    fn annexes(&mut self, id: AccountId, account: &Account) {
+        let what = |part: &str| format!("account {id}: {part}");
+        let mut weight = 0;
+        for (mailbox, (entries, bytes)) in &account.metadata {
+            let folder = account.folders.get(mailbox);
+            let is_there = *mailbox == MailboxId(0) || folder.is_some();
+            self.expect(is_there, || what("an annotation of no mailbox"));
+            self.expect(*entries <= limits::METADATA_ENTRIES_MAX, || {
+                what("too many annotations of one mailbox")
+            });
+            if folder.is_none_or(|folder| !folder.row.going) {
+                weight += bytes;
+            }
+        }
+        for (mailbox, users) in &account.grants {
+            let is_there = account.folders.contains_key(mailbox);
+            self.expect(is_there && *users <= limits::GRANTS_PER_MAILBOX_MAX, || {
+                what("grants on no mailbox, or too many")
+            });
+        }
+        let kept = account.row.metadata_bytes;
+        self.compare(&what("weight of annotations (M5)"), kept, weight);
     }
 
     fn folder(&mut self, id: AccountId, mailbox: MailboxId, account: &Account, folder: &Folder) {

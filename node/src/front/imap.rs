@@ -420,6 +420,14 @@ impl Backend for Mail {
         self.account.id()
     }
 
+    async fn user(&self) -> Result<String, BackendError> {
+        self.account.name().ok_or(BackendError::Gone)
+    }
+
+    async fn find_user(&self, name: &str) -> Result<Option<(AccountId, String)>, BackendError> {
+        self.account.find(name).await.map_err(failed)
+    }
+
     async fn read(&self, query: Query) -> Result<Answer, BackendError> {
         self.account.read(query).await.map_err(failed)
     }

@@ -46,6 +46,28 @@ impl Account {
         self.id
     }
 
+    /// Its name, as long as it is there.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        let view = self.service.view().read();
+        let account = view.account_by_id(directory::AccountId(self.id.0))?;
+        Some(account.name.to_string())
+    }
+
+    /// The account of a user who takes mail, and his name.
+    ///
+    /// # Errors
+    ///
+    /// When this node does not know him and the directory's leader cannot be asked.
+    pub async fn find(&self, user: &str) -> Result<Option<(AccountId, String)>, Failure> {
+        let Some(found) = self.service.resolve(user, self.wait).await? else {
+            return Ok(None);
+        };
+        let view = self.service.view().read();
+        let account = view.account_by_id(directory::AccountId(found.account.0));
+        Ok(account.map(|account| (found.account, account.name.to_string())))
+    }
+
     /// Reads, linearizably.
     ///
     /// # Errors

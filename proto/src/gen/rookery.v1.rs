@@ -29,7 +29,7 @@ pub struct MailboxStamp {
 pub struct MailboxCommand {
     #[prost(
         oneof = "mailbox_command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 31, 32"
     )]
     pub kind: ::core::option::Option<mailbox_command::Kind>,
 }
@@ -77,6 +77,12 @@ pub mod mailbox_command {
         Restore(super::MailboxRestore),
         #[prost(message, tag = "20")]
         Purge(super::MailboxPurge),
+        #[prost(message, tag = "30")]
+        SetQuota(super::MailboxSetQuota),
+        #[prost(message, tag = "31")]
+        SetMetadata(super::MailboxSetMetadata),
+        #[prost(message, tag = "32")]
+        SetGrant(super::MailboxSetGrant),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -350,6 +356,63 @@ pub struct MailboxPurge {
     #[prost(uint32, tag = "3")]
     pub from: u32,
 }
+/// What an account may have. Absent: no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxSetQuota {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    #[prost(uint64, optional, tag = "2")]
+    pub bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub messages: ::core::option::Option<u64>,
+}
+/// Annotations of a mailbox.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MailboxSetMetadata {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    /// 0: of the account as a whole.
+    #[prost(uint64, tag = "2")]
+    pub mailbox: u64,
+    /// The account whose private entries are meant.
+    #[prost(uint64, tag = "3")]
+    pub user: u64,
+    #[prost(message, repeated, tag = "4")]
+    pub entries: ::prost::alloc::vec::Vec<MailboxMetadataEntry>,
+    /// Absent: it stays as it is.
+    #[prost(enumeration = "MailboxUse", optional, tag = "5")]
+    pub special_use: ::core::option::Option<i32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxMetadataEntry {
+    /// In lower case.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Absent: the entry is removed.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub value: ::core::option::Option<::prost::bytes::Bytes>,
+}
+/// Rights of a user on a mailbox.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxSetGrant {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    #[prost(uint64, tag = "2")]
+    pub mailbox: u64,
+    /// 0: anyone, who has no name.
+    #[prost(uint64, tag = "3")]
+    pub user: u64,
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+    /// Rights that he has not.
+    #[prost(bool, tag = "5")]
+    pub denies: bool,
+    #[prost(enumeration = "mailbox_store::Mode", tag = "6")]
+    pub mode: i32,
+    /// Bits: 1 l, 2 r, 4 s, 8 w, 16 i, 32 p, 64 k, 128 x, 256 t, 512 e, 1024 a.
+    #[prost(uint32, tag = "7")]
+    pub rights: u32,
+}
 /// What became of a command. A lane keeps these bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxOutcome {
@@ -559,6 +622,8 @@ pub mod mailbox_rejection {
         MailboxFull = 12,
         SequenceUsed = 13,
         Invalid = 14,
+        MetadataLimit = 30,
+        GrantLimit = 31,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -582,6 +647,8 @@ pub mod mailbox_rejection {
                 Self::MailboxFull => "MAILBOX_FULL",
                 Self::SequenceUsed => "SEQUENCE_USED",
                 Self::Invalid => "INVALID",
+                Self::MetadataLimit => "METADATA_LIMIT",
+                Self::GrantLimit => "GRANT_LIMIT",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -602,6 +669,8 @@ pub mod mailbox_rejection {
                 "MAILBOX_FULL" => Some(Self::MailboxFull),
                 "SEQUENCE_USED" => Some(Self::SequenceUsed),
                 "INVALID" => Some(Self::Invalid),
+                "METADATA_LIMIT" => Some(Self::MetadataLimit),
+                "GRANT_LIMIT" => Some(Self::GrantLimit),
                 _ => None,
             }
         }
@@ -763,6 +832,11 @@ pub struct MailAccountRow {
     pub held_messages: u64,
     #[prost(uint64, tag = "15")]
     pub held_bytes: u64,
+    #[prost(uint64, optional, tag = "30")]
+    pub quota_messages: ::core::option::Option<u64>,
+    /// What its annotations weigh; those of mailboxes that are going do not count.
+    #[prost(uint64, tag = "31")]
+    pub metadata_bytes: u64,
 }
 /// Nested message and enum types in `MailAccountRow`.
 pub mod mail_account_row {
@@ -913,6 +987,24 @@ pub struct MailChangeRow {
 pub struct MailKeywordRow {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+}
+/// An annotation. The key has its mailbox, whose it is, and its name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailMetadataRow {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub value: ::prost::bytes::Bytes,
+}
+/// The rights of a user on a mailbox. The key has the mailbox and the user, 0 for anyone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailGrantRow {
+    /// As it was given.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Bits as in MailboxSetGrant.
+    #[prost(uint32, tag = "2")]
+    pub given: u32,
+    #[prost(uint32, tag = "3")]
+    pub denied: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailUploadRow {
@@ -3235,7 +3327,10 @@ pub struct StoreHint {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxQuery {
-    #[prost(oneof = "mailbox_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(
+        oneof = "mailbox_query::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 31, 32, 33"
+    )]
     pub kind: ::core::option::Option<mailbox_query::Kind>,
 }
 /// Nested message and enum types in `MailboxQuery`.
@@ -3262,6 +3357,14 @@ pub mod mailbox_query {
         Deleted(super::MailboxQueryDeleted),
         #[prost(message, tag = "10")]
         DeletedFolders(super::MailboxQueryDeletedFolders),
+        #[prost(message, tag = "30")]
+        Quota(super::MailboxQueryAccount),
+        #[prost(message, tag = "31")]
+        Reclaimable(super::MailboxQueryMailbox),
+        #[prost(message, tag = "32")]
+        Metadata(super::MailboxQueryMetadata),
+        #[prost(message, tag = "33")]
+        Grants(super::MailboxQueryMailbox),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3335,9 +3438,23 @@ pub struct MailboxQueryDeletedFolders {
     #[prost(uint64, tag = "2")]
     pub from: u64,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxQueryMetadata {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    /// 0: of the account as a whole. Absent: of all mailboxes.
+    #[prost(uint64, optional, tag = "2")]
+    pub mailbox: ::core::option::Option<u64>,
+    /// Whose private entries are told beside the shared ones.
+    #[prost(uint64, tag = "3")]
+    pub user: u64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MailboxAnswer {
-    #[prost(oneof = "mailbox_answer::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(
+        oneof = "mailbox_answer::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 30, 31, 32, 33"
+    )]
     pub kind: ::core::option::Option<mailbox_answer::Kind>,
 }
 /// Nested message and enum types in `MailboxAnswer`.
@@ -3367,6 +3484,15 @@ pub mod mailbox_answer {
         Deleted(super::MailboxDeletedMessages),
         #[prost(message, tag = "11")]
         DeletedFolders(super::MailboxDeletedFolders),
+        #[prost(message, tag = "30")]
+        Quota(super::MailboxQuota),
+        /// Bytes.
+        #[prost(uint64, tag = "31")]
+        Reclaimable(u64),
+        #[prost(message, tag = "32")]
+        Metadata(super::MailboxMetadata),
+        #[prost(message, tag = "33")]
+        Grants(super::MailboxGrants),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3565,6 +3691,51 @@ pub struct MailboxUsage {
     /// Whether the retention is the account's own.
     #[prost(bool, tag = "7")]
     pub own_retention: bool,
+}
+/// What an account uses, and what it may.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxQuota {
+    #[prost(uint64, tag = "1")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "2")]
+    pub messages: u64,
+    #[prost(uint64, tag = "3")]
+    pub mailboxes: u64,
+    #[prost(uint64, optional, tag = "4")]
+    pub bytes_max: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub messages_max: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MailboxMetadata {
+    #[prost(message, repeated, tag = "1")]
+    pub annotations: ::prost::alloc::vec::Vec<MailboxAnnotation>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxAnnotation {
+    #[prost(uint64, tag = "1")]
+    pub mailbox: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub value: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MailboxGrants {
+    #[prost(message, repeated, tag = "1")]
+    pub grants: ::prost::alloc::vec::Vec<MailboxGrant>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxGrant {
+    #[prost(uint64, tag = "1")]
+    pub user: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Bits as in MailboxSetGrant.
+    #[prost(uint32, tag = "3")]
+    pub given: u32,
+    #[prost(uint32, tag = "4")]
+    pub denied: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MailboxDeletedMessages {
@@ -4527,6 +4698,30 @@ pub struct AdminRetentionRequest {
     pub days: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminQuotaRequest {
+    #[prost(string, tag = "1")]
+    pub account: ::prost::alloc::string::String,
+    /// Absent: it stays as it is. 0: no limit.
+    #[prost(uint64, optional, tag = "2")]
+    pub bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub messages: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminQuota {
+    #[prost(uint64, tag = "1")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "2")]
+    pub messages: u64,
+    #[prost(uint64, tag = "3")]
+    pub mailboxes: u64,
+    /// Absent: no limit.
+    #[prost(uint64, optional, tag = "4")]
+    pub bytes_max: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub messages_max: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminVerifyRequest {
     /// Groups to verify; empty for all.
     #[prost(uint64, repeated, tag = "1")]
@@ -5077,6 +5272,25 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("rookery.v1.Admin", "SetRetention"));
             self.inner.unary(req, path, codec).await
         }
+        /// Sets what an account may have, as far as that is given, and tells what it uses and may.
+        pub async fn quota(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdminQuotaRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminQuota>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/rookery.v1.Admin/Quota");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("rookery.v1.Admin", "Quota"));
+            self.inner.unary(req, path, codec).await
+        }
         /// All that a group holds, while it serves; from a node with a replica of it.
         pub async fn backup(
             &mut self,
@@ -5233,6 +5447,11 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::AdminRetentionRequest>,
         ) -> std::result::Result<tonic::Response<super::AdminDone>, tonic::Status>;
+        /// Sets what an account may have, as far as that is given, and tells what it uses and may.
+        async fn quota(
+            &self,
+            request: tonic::Request<super::AdminQuotaRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdminQuota>, tonic::Status>;
         /// Server streaming response type for the Backup method.
         type BackupStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::BackupFrame, tonic::Status>,
@@ -6158,6 +6377,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetRetentionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rookery.v1.Admin/Quota" => {
+                    #[allow(non_camel_case_types)]
+                    struct QuotaSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::AdminQuotaRequest>
+                    for QuotaSvc<T> {
+                        type Response = super::AdminQuota;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdminQuotaRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::quota(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QuotaSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

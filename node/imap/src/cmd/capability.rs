@@ -44,6 +44,12 @@ const LOGGED_IN: &[&str] = &[
     "UIDBATCHES",
     "UNAUTHENTICATE",
     "INPROGRESS",
+    "QUOTA",
+    "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
+    "QUOTA=RES-MAILBOX",
+    "METADATA",
+    "LIST-METADATA",
 ];
 
 /// How somebody may log in wherever a password may travel.

@@ -15,16 +15,19 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let name = names::decode_new(&create.mailbox, false)?;
         let special_use = match create.special_use.as_slice() {
             [] => None,
+            [Some(one)] if one.is_virtual() => {
+                return Err(Stop::no(Code::UseAttr, "There are no virtual mailboxes"));
+            }
             [Some(one)] => Some(machine_use(*one)),
             _ => return Err(Stop::no(Code::UseAttr, "One known attribute at most")),
         };
         let account = self.backend.account();
-        let command = Command::CreateMailbox {
+        let create = Command::CreateMailbox {
             account,
             name,
             special_use,
         };
-        let Reply::Created { mailbox, .. } = self.change(command).await? else {
+        let Reply::Created { mailbox, .. } = self.change(create).await.map_err(over_quota)? else {
             return Err(BackendError::Broken.into());
         };
         Ok(Done {
@@ -58,8 +61,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<Done> {
         let (from, to) = (existing(from)?, names::decode_new(to, false)?);
         let account = self.backend.account();
-        self.change(Command::RenameMailbox { account, from, to })
-            .await?;
+        let rename = Command::RenameMailbox { account, from, to };
+        self.change(rename).await.map_err(over_quota)?;
         Ok(Done::text("RENAME completed"))
     }
 
@@ -73,5 +76,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         } else {
             "UNSUBSCRIBE completed"
         }))
+    }
+}
+
+/// The number of mailboxes is a quota of its own (RFC 9208 section 5.3).
+fn over_quota(stop: Stop) -> Stop {
+    match stop {
+        Stop::No(Some(Code::Limit), text) => Stop::No(Some(Code::OverQuota), text),
+        stop => stop,
     }
 }

@@ -1,4 +1,5 @@
-//! LIST and LSUB (RFC 3501 sections 6.3.8 and 6.3.9; RFC 3348, RFC 5258, RFC 5819, RFC 6154).
+//! LIST and LSUB (RFC 3501 sections 6.3.8 and 6.3.9; RFC 3348, RFC 5258, RFC 5819, RFC 6154,
+//! RFC 9590).
 //!
 //! All names of the account are read at once and put into a tree in their order. A name that is
 //! only a superior of others has no mailbox: it is listed with `\NonExistent`.
@@ -11,7 +12,7 @@ use crate::backend::{Backend, Transport};
 use crate::grammar::{List, ListReturn, ListSelection, Lsub, SpecialUse, StatusItem};
 use crate::names::{self, Pattern};
 use crate::respond::ListAttribute;
-use crate::state::{Done, Result, Session};
+use crate::state::{Done, Result, Session, Stop};
 
 /// What is known of a name.
 #[derive(Default)]
@@ -20,7 +21,8 @@ struct Node {
     folder: Option<Folder>,
     has_children: bool,
     has_subscribed_below: bool,
-    has_special_below: bool,
+    /// A name below that all selection options of the LIST select.
+    has_selected_below: bool,
 }
 
 impl Node {
@@ -39,14 +41,15 @@ impl Node {
 }
 
 /// All names of an account with their superiors.
-fn tree(folders: Vec<Folder>) -> BTreeMap<String, Node> {
+fn tree(folders: Vec<Folder>, wanted: &Wanted<'_>) -> BTreeMap<String, Node> {
     let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
     for folder in folders {
+        let is_selected = wanted.selects(&folder);
         for parent in names::parents(&folder.name) {
             let node = nodes.entry(parent.to_owned()).or_default();
             node.has_children |= folder.exists;
             node.has_subscribed_below |= folder.subscribed;
-            node.has_special_below |= folder.exists && folder.special_use.is_some();
+            node.has_selected_below |= is_selected;
         }
         let node = nodes.entry(folder.name.clone()).or_default();
         node.folder = Some(folder);
@@ -62,6 +65,8 @@ struct Wanted<'l> {
     recursive: bool,
     tell_subscribed: bool,
     status: Option<&'l [StatusItem]>,
+    metadata: Option<&'l [String]>,
+    my_rights: bool,
 }
 
 impl<'l> Wanted<'l> {
@@ -73,11 +78,15 @@ impl<'l> Wanted<'l> {
             recursive: has(ListSelection::RecursiveMatch),
             tell_subscribed: has(ListSelection::Subscribed),
             status: None,
+            metadata: None,
+            my_rights: false,
         };
         for option in &list.returns {
             match option {
                 ListReturn::Subscribed => wanted.tell_subscribed = true,
                 ListReturn::Status(items) => wanted.status = Some(items),
+                ListReturn::MyRights => wanted.my_rights = true,
+                ListReturn::Metadata(entries) => wanted.metadata = Some(entries),
                 // Told in any case.
                 ListReturn::Children | ListReturn::SpecialUse => {}
             }
@@ -85,18 +94,40 @@ impl<'l> Wanted<'l> {
         wanted
     }
 
-    /// Whether a name is listed, and whether with CHILDINFO.
-    fn selects(&self, node: &Node) -> Option<bool> {
-        let is_selected = match (self.subscribed, self.special) {
-            (false, false) => node.exists() || node.has_children,
-            (true, special) => node.is_subscribed() && (!special || node.special_use().is_some()),
-            (false, true) => node.special_use().is_some(),
-        };
-        let below = (self.subscribed && node.has_subscribed_below)
-            || (self.special && !self.subscribed && node.has_special_below);
-        let with_info = self.recursive && self.subscribed && node.has_subscribed_below;
-        (is_selected || (self.recursive && below)).then_some(with_info)
+    /// Whether the selection options select a name for its own sake; all of them must.
+    fn selects(&self, folder: &Folder) -> bool {
+        let is_special = folder.exists && folder.special_use.is_some();
+        (!self.subscribed || folder.subscribed) && (!self.special || is_special)
     }
+
+    /// Whether and why a name is listed.
+    fn lists(&self, node: &Node) -> Option<Listed> {
+        let is_plain = !self.subscribed && !self.special;
+        let itself = match &node.folder {
+            Some(folder) if !is_plain => self.selects(folder),
+            _ => is_plain && (node.exists() || node.has_children),
+        };
+        let below = self.recursive && node.has_selected_below;
+        (itself || below).then_some(Listed { itself, below })
+    }
+
+    /// The selection options that CHILDINFO names.
+    fn child_info(&self) -> Vec<&'static str> {
+        let options = [
+            (self.subscribed, "SUBSCRIBED"),
+            (self.special, "SPECIAL-USE"),
+        ];
+        let given = options.into_iter().filter(|(is_given, _)| *is_given);
+        given.map(|(_, name)| name).collect()
+    }
+}
+
+/// Why a name is listed.
+struct Listed {
+    /// It was selected itself.
+    itself: bool,
+    /// RECURSIVEMATCH was asked for, and a name below it was selected.
+    below: bool,
 }
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
@@ -123,23 +154,47 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             .filter(|pattern| !pattern.is_empty())
             .filter_map(|pattern| Pattern::new(&list.reference, pattern, false).ok())
             .collect();
-        for (name, node) in tree(self.folders().await?) {
+        let mut annotations = match wanted.metadata {
+            Some(_) => self.all_annotations().await?,
+            None => BTreeMap::new(),
+        };
+        for (name, node) in tree(self.folders().await?, &wanted) {
             if !patterns.iter().any(|pattern| pattern.matches(&name)) {
                 continue;
             }
-            let Some(with_info) = wanted.selects(&node) else {
+            let Some(listed) = wanted.lists(&node) else {
                 continue;
             };
-            self.conn
-                .out
-                .list(&attributes(&node, &wanted), &name, with_info);
-            let folder = node.folder.as_ref().filter(|folder| folder.exists);
+            let child_info = match listed.below {
+                true => wanted.child_info(),
+                false => Vec::new(),
+            };
+            let attributes = attributes(&node, &wanted);
+            self.conn.out.list(&attributes, &name, &child_info);
+            let folder = node.folder.as_ref();
+            let folder = folder.filter(|folder| folder.exists && listed.itself);
             if let (Some(items), Some(folder)) = (wanted.status, folder) {
-                self.tell_status(folder, items).await?;
+                self.list_status(folder, items).await?;
+            }
+            if let (true, Some(folder)) = (wanted.my_rights, folder) {
+                self.tell_my_rights(folder);
+            }
+            if let (Some(entries), Some(folder)) = (wanted.metadata, folder) {
+                let found = annotations.remove(&folder.id).unwrap_or_default();
+                self.tell_metadata(folder, found, entries);
             }
             self.conn.relieve().await?;
         }
         Ok(done)
+    }
+
+    /// STATUS along with LIST. One that cannot be had is left out (RFC 5819 section 2): the mailbox
+    /// may be gone by now.
+    async fn list_status(&mut self, folder: &Folder, items: &[StatusItem]) -> Result<()> {
+        match self.tell_status(folder, items).await {
+            Err(Stop::No(..)) => Ok(()),
+            told => told,
+        }
     }
 
     /// A superior of subscribed names that matches where they do not is told as `\Noselect`
@@ -154,7 +209,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             return Ok(done);
         };
         let is_level = lsub.pattern.ends_with(b"%");
-        for (name, node) in tree(self.folders().await?) {
+        for (name, node) in tree(self.folders().await?, &Wanted::default()) {
             if !pattern.matches(&name) {
                 continue;
             }
@@ -199,7 +254,7 @@ fn attributes(node: &Node, wanted: &Wanted<'_>) -> Vec<ListAttribute> {
 }
 
 /// A special use as the grammar has it.
-fn grammar_use(special: mailbox::SpecialUse) -> SpecialUse {
+pub(crate) fn grammar_use(special: mailbox::SpecialUse) -> SpecialUse {
     match special {
         mailbox::SpecialUse::All => SpecialUse::All,
         mailbox::SpecialUse::Archive => SpecialUse::Archive,

@@ -5,6 +5,8 @@
 //!   capability            CAPABILITY ID ENABLE NAMESPACE
 //!   select  resync        SELECT EXAMINE CLOSE UNSELECT; what changed while a client was away
 //!   folder  list  status  CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE; LIST LSUB; STATUS
+//!   quota  metadata       GETQUOTA GETQUOTAROOT SETQUOTA; GETMETADATA SETMETADATA
+//!   acl                   SETACL DELETEACL GETACL LISTRIGHTS MYRIGHTS
 //!   append                APPEND
 //!   compress              COMPRESS
 //!   progress              INPROGRESS, of whatever takes long
@@ -28,11 +30,14 @@ mod sasl;
 pub(crate) mod capability;
 pub(crate) mod progress;
 
+mod acl;
 mod append;
 mod compress;
 mod folder;
 mod idle;
 mod list;
+mod metadata;
+mod quota;
 mod resync;
 mod select;
 mod status;

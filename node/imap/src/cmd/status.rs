@@ -1,4 +1,4 @@
-//! STATUS (RFC 3501 section 6.3.10, RFC 7162 section 3.1.7, RFC 8438).
+//! STATUS (RFC 3501 section 6.3.10, RFC 7162 section 3.1.7, RFC 8438, RFC 9208).
 
 use mailbox::{Answer, Folder, Query, Uid, UidRanges};
 
@@ -32,6 +32,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 StatusItem::UidValidity => u64::from(folder.uid_validity.0),
                 StatusItem::Unseen => u64::from(folder.unseen),
                 StatusItem::Deleted => u64::from(folder.deleted),
+                StatusItem::DeletedStorage => self.reclaimable(folder).await?,
                 StatusItem::Size => folder.bytes,
                 StatusItem::HighestModSeq => folder.highest_modseq.0,
                 StatusItem::MailboxId => {
@@ -45,6 +46,22 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             .out
             .mailbox_status_with_id(&folder.name, &values, id.as_deref());
         Ok(())
+    }
+
+    /// What EXPUNGE would free, in bytes (RFC 9208 section 4.1.4).
+    async fn reclaimable(&mut self, folder: &Folder) -> Result<u64> {
+        if folder.deleted == 0 {
+            return Ok(0);
+        }
+        let query = Query::Reclaimable {
+            account: self.backend.account(),
+            mailbox: folder.id,
+        };
+        let bytes = self.ask(query, |answer| match answer {
+            Answer::Reclaimable(bytes) => Some(bytes),
+            _ => None,
+        });
+        bytes.await
     }
 
     /// How many messages would be recent for a session that opened the mailbox now.

@@ -4,13 +4,16 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::acl::{self, OfIdentifier, SetAcl};
 use super::esearch::{self, MultiSearch};
 use super::fetch::{self, Fetch};
 use super::flag::{self, Flag};
 use super::framer::Bad;
 use super::lexer::{Cursor, ascii};
 use super::list::{self, List, Lsub, SpecialUse, Status};
+use super::metadata::{self, GetMetadata, SetMetadata};
 use super::qresync::{self, QResync};
+use super::quota::{self, SetQuota};
 use super::search::{self, Search};
 use super::sequence::{self, SequenceSet};
 use super::sort::{self, Sort, Thread};
@@ -142,6 +145,38 @@ pub enum CommandBody {
     Status(Status),
     /// NAMESPACE (RFC 2342)
     Namespace,
+    /// GETQUOTA (RFC 9208)
+    GetQuota {
+        /// The quota root.
+        root: Bytes,
+    },
+    /// GETQUOTAROOT (RFC 9208)
+    GetQuotaRoot {
+        /// The mailbox, which need not exist.
+        mailbox: Bytes,
+    },
+    /// SETQUOTA (RFC 9208)
+    SetQuota(SetQuota),
+    /// SETACL (RFC 4314)
+    SetAcl(SetAcl),
+    /// DELETEACL (RFC 4314)
+    DeleteAcl(OfIdentifier),
+    /// GETACL (RFC 4314)
+    GetAcl {
+        /// The mailbox.
+        mailbox: Bytes,
+    },
+    /// LISTRIGHTS (RFC 4314)
+    ListRights(OfIdentifier),
+    /// MYRIGHTS (RFC 4314)
+    MyRights {
+        /// The mailbox.
+        mailbox: Bytes,
+    },
+    /// GETMETADATA (RFC 5464)
+    GetMetadata(GetMetadata),
+    /// SETMETADATA (RFC 5464)
+    SetMetadata(SetMetadata),
     /// ENABLE (RFC 5161): capability names in upper case, known or not.
     Enable {
         /// At least one.
@@ -313,6 +348,24 @@ fn body(cursor: &mut Cursor) -> Result<CommandBody> {
         "CANCELUPDATE" => esearch::cancel_update(cursor).map(CommandBody::CancelUpdate),
         "UIDBATCHES" => uid_batches::uid_batches(cursor).map(CommandBody::UidBatches),
         "COMPRESS" => compress(cursor),
+        "SETACL" => acl::set_acl(cursor).map(CommandBody::SetAcl),
+        "DELETEACL" => acl::of_identifier(cursor).map(CommandBody::DeleteAcl),
+        "GETACL" => Ok(CommandBody::GetAcl {
+            mailbox: last_argument(cursor)?,
+        }),
+        "LISTRIGHTS" => acl::of_identifier(cursor).map(CommandBody::ListRights),
+        "MYRIGHTS" => Ok(CommandBody::MyRights {
+            mailbox: last_argument(cursor)?,
+        }),
+        "GETQUOTA" => Ok(CommandBody::GetQuota {
+            root: last_argument(cursor)?,
+        }),
+        "GETQUOTAROOT" => Ok(CommandBody::GetQuotaRoot {
+            mailbox: last_argument(cursor)?,
+        }),
+        "SETQUOTA" => quota::set_quota(cursor).map(CommandBody::SetQuota),
+        "GETMETADATA" => metadata::get_metadata(cursor).map(CommandBody::GetMetadata),
+        "SETMETADATA" => metadata::set_metadata(cursor).map(CommandBody::SetMetadata),
         "UID" => {
             cursor.space()?;
             let name = cursor.word();

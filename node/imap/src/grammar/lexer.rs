@@ -151,6 +151,14 @@ impl Cursor {
         }
     }
 
+    /// `nstring` or `literal8`, which may hold NUL (RFC 5464 section 5).
+    pub(super) fn binary_nstring(&mut self) -> Result<Option<Bytes>> {
+        if self.eat(b'~') {
+            return self.any_literal().map(Some);
+        }
+        self.nstring()
+    }
+
     fn quoted(&mut self) -> Result<Bytes> {
         self.expect(b'"', "a quote expected")?;
         let plain = self.take_while(is_quoted_plain);
@@ -187,6 +195,15 @@ impl Cursor {
     }
 
     fn literal(&mut self) -> Result<Bytes> {
+        let content = self.any_literal()?;
+        if content.contains(&0) {
+            Err(Error::Syntax("NUL in a literal"))
+        } else {
+            Ok(content)
+        }
+    }
+
+    fn any_literal(&mut self) -> Result<Bytes> {
         self.expect(b'{', "a literal expected")?;
         let size = self.number64()?;
         self.eat(b'+');
@@ -201,11 +218,7 @@ impl Cursor {
         };
         let content = self.text.slice(self.at..end);
         self.at = end;
-        if content.contains(&0) {
-            Err(Error::Syntax("NUL in a literal"))
-        } else {
-            Ok(content)
-        }
+        Ok(content)
     }
 
     /// `number`: 32 bits.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::lexer::Cursor;
+use super::metadata;
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -47,6 +48,10 @@ pub enum ListReturn {
     SpecialUse,
     /// `STATUS (..)`: a STATUS response for each (RFC 5819).
     Status(Vec<StatusItem>),
+    /// `MYRIGHTS`: a MYRIGHTS response for each (RFC 8440).
+    MyRights,
+    /// `METADATA (..)`: a METADATA response with these entries for each (RFC 9590).
+    Metadata(Vec<String>),
 }
 
 /// An LSUB.
@@ -82,6 +87,8 @@ pub enum StatusItem {
     Unseen,
     /// The number of messages with `\Deleted` (RFC 9051).
     Deleted,
+    /// The bytes of the messages with `\Deleted` (RFC 9208).
+    DeletedStorage,
     /// The bytes of all messages (RFC 8438).
     Size,
     /// The highest mod-sequence (RFC 7162); it enables CONDSTORE.
@@ -100,19 +107,21 @@ impl StatusItem {
             StatusItem::UidValidity => "UIDVALIDITY",
             StatusItem::Unseen => "UNSEEN",
             StatusItem::Deleted => "DELETED",
+            StatusItem::DeletedStorage => "DELETED-STORAGE",
             StatusItem::Size => "SIZE",
             StatusItem::HighestModSeq => "HIGHESTMODSEQ",
             StatusItem::MailboxId => "MAILBOXID",
         }
     }
 
-    const ALL: [StatusItem; 9] = [
+    const ALL: [StatusItem; 10] = [
         StatusItem::Messages,
         StatusItem::Recent,
         StatusItem::UidNext,
         StatusItem::UidValidity,
         StatusItem::Unseen,
         StatusItem::Deleted,
+        StatusItem::DeletedStorage,
         StatusItem::Size,
         StatusItem::HighestModSeq,
         StatusItem::MailboxId,
@@ -153,6 +162,11 @@ impl SpecialUse {
             SpecialUse::Sent => "\\Sent",
             SpecialUse::Trash => "\\Trash",
         }
+    }
+
+    /// Whether such a mailbox shows messages that are in others (RFC 6154 section 2). We have none.
+    pub fn is_virtual(self) -> bool {
+        matches!(self, SpecialUse::All | SpecialUse::Flagged)
     }
 
     /// The inverse of [`SpecialUse::as_str`], without regard to case.
@@ -246,6 +260,11 @@ fn return_options(cursor: &mut Cursor) -> Result<Vec<ListReturn>> {
             "STATUS" => {
                 cursor.space()?;
                 status_items(cursor).map(ListReturn::Status)
+            }
+            "MYRIGHTS" => Ok(ListReturn::MyRights),
+            "METADATA" => {
+                cursor.space()?;
+                metadata::entries(cursor).map(ListReturn::Metadata)
             }
             _ => Err(Error::Syntax("unknown return option")),
         }

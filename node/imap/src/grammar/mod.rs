@@ -28,6 +28,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+mod acl;
 mod append;
 mod command;
 pub mod date;
@@ -37,7 +38,9 @@ pub mod flag;
 mod framer;
 mod lexer;
 mod list;
+mod metadata;
 mod qresync;
+mod quota;
 mod returns;
 mod saved;
 mod search;
@@ -46,6 +49,7 @@ mod sort;
 mod table;
 mod uid_batches;
 
+pub use acl::{OfIdentifier, SetAcl};
 pub use append::AppendStart;
 pub use command::{
     Command, CommandBody, Copy, Create, Id, Secret, Select, Store, StoreMode, Tag, parse,
@@ -57,7 +61,9 @@ pub use flag::{Flag, Keyword};
 pub use framer::{Bad, Framer, Item};
 pub(crate) use lexer::{is_astring_char, is_atom_char};
 pub use list::{List, ListReturn, ListSelection, Lsub, SpecialUse, Status, StatusItem};
+pub use metadata::{Depth, GetMetadata, SetMetadata};
 pub use qresync::{QResync, SequenceMatch};
+pub use quota::SetQuota;
 pub use returns::{PartialRange, SearchReturn};
 pub use saved::SavedKey;
 pub use search::{CHARSETS, Charset, Search, SearchKey};

@@ -74,6 +74,12 @@ pub enum Code {
     MailboxId(String),
     /// More messages than one command may save, and how many it may (RFC 9738).
     MessageLimit(u32),
+    /// The largest value that MAXSIZE has left out (RFC 5464).
+    MetadataLongEntries(u64),
+    /// The most bytes that a value may have (RFC 5464).
+    MetadataMaxSize(u64),
+    /// No more entries, or no more bytes of entries, can be set (RFC 5464).
+    MetadataTooMany,
     /// Messages that failed UNCHANGEDSINCE: UIDs or sequence numbers as in the command (RFC 7162).
     Modified(Vec<IdRange>),
     /// The mailbox has no mod-sequences (RFC 7162).
@@ -174,6 +180,7 @@ impl Code {
                 }
                 .expect("a buffer in memory takes all");
             }
+            Code::MetadataLongEntries(bytes) | Code::MetadataMaxSize(bytes) => put(out, &[bytes]),
             Code::Modified(set) => {
                 out.extend_from_slice(b" ");
                 id_set(out, set);
@@ -218,6 +225,9 @@ impl Code {
             Code::Limit => "LIMIT",
             Code::MailboxId(_) => "MAILBOXID",
             Code::MessageLimit(_) => "MESSAGELIMIT",
+            Code::MetadataLongEntries(_) => "METADATA LONGENTRIES",
+            Code::MetadataMaxSize(_) => "METADATA MAXSIZE",
+            Code::MetadataTooMany => "METADATA TOOMANY",
             Code::Modified(_) => "MODIFIED",
             Code::NoModSeq => "NOMODSEQ",
             Code::NonExistent => "NONEXISTENT",

@@ -78,13 +78,15 @@ impl Writer {
         self.end_line();
     }
 
-    /// LIST: one mailbox, its name in UTF-8. `subscribed_children` adds the CHILDINFO of a name
-    /// that RECURSIVEMATCH has selected (RFC 5258 section 3.5).
-    pub fn list(&mut self, attributes: &[ListAttribute], name: &str, subscribed_children: bool) {
+    /// LIST: one mailbox, its name in UTF-8. `child_info` names the selection options that names
+    /// below it meet, if RECURSIVEMATCH was asked for (RFC 5258 section 3.5).
+    pub fn list(&mut self, attributes: &[ListAttribute], name: &str, child_info: &[&str]) {
         self.mailbox_line("* LIST ", attributes, name);
-        if subscribed_children {
-            self.put(" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+        for (at, option) in child_info.iter().enumerate() {
+            self.put(if at > 0 { " " } else { " (\"CHILDINFO\" (" });
+            string::quoted(&mut self.out, option);
         }
+        self.put(if child_info.is_empty() { "" } else { "))" });
         self.end_line();
     }
 

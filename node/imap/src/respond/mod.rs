@@ -22,13 +22,17 @@
 //! client or a message cannot end a line and forge a response.
 //!
 //! `string` holds the encoders, `code` the response codes, `data` the untagged data, `fetch` the
-//! pieces of FETCH, `search` what was found.
+//! pieces of FETCH, `search` what was found, `quota`, `metadata` and `acl` what their commands are
+//! answered.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+mod acl;
 mod code;
 mod data;
 mod fetch;
+mod metadata;
+mod quota;
 mod search;
 mod string;
 
@@ -41,6 +45,7 @@ use crate::grammar::{Bad, Tag};
 
 pub use code::Code;
 pub use data::ListAttribute;
+pub use quota::Resource;
 pub use search::{SearchData, SearchScope, ThreadPart};
 pub use string::{astring, id_set, nstring, quoted, string};
 

@@ -39,6 +39,15 @@ pub fn string(out: &mut BytesMut, bytes: &[u8]) {
     );
 }
 
+/// Like [`string`], but with NUL it becomes a `literal8` (RFC 5464 section 5).
+pub(super) fn binary(out: &mut BytesMut, bytes: &[u8]) {
+    if !bytes.contains(&0) {
+        return string(out, bytes);
+    }
+    write!(out, "~{{{}}}\r\n", bytes.len()).expect("a buffer in memory takes all");
+    out.extend_from_slice(bytes);
+}
+
 /// `nstring`: NIL for `None`, else like [`string`].
 pub fn nstring(out: &mut BytesMut, bytes: Option<&[u8]>) {
     match bytes {

@@ -170,6 +170,12 @@ fn the_table_is_whole() {
         "UID EXPUNGE" => " 1",
         "UIDBATCHES" => " 500",
         "COMPRESS" => " DEFLATE",
+        "GETQUOTA" | "GETQUOTAROOT" | "GETACL" | "MYRIGHTS" => " a",
+        "SETQUOTA" => " a ()",
+        "DELETEACL" | "LISTRIGHTS" => " a b",
+        "SETACL" => " a b lr",
+        "GETMETADATA" => " a /shared/comment",
+        "SETMETADATA" => " a (/shared/comment NIL)",
         "APPEND" => " a {1+}",
         _ => "",
     };

@@ -246,7 +246,7 @@ fn lists() {
         w.list(
             &[ListAttribute::NoSelect, ListAttribute::HasChildren],
             "foo",
-            false,
+            &[],
         );
     });
     let sent = [
@@ -256,16 +256,16 @@ fn lists() {
     writes(
         "* LIST (\\HasNoChildren \\Sent) \"/\" Entw&APw-rfe\r\n",
         |w| {
-            w.list(&sent, "Entwürfe", false);
+            w.list(&sent, "Entwürfe", &[]);
         },
     );
     writes("* LIST () \"/\" \"a \\\"b\\\\\"\r\n", |w| {
-        w.list(&[], "a \"b\\", false)
+        w.list(&[], "a \"b\\", &[])
     });
-    writes("* LIST () \"/\" \"NIL\"\r\n", |w| w.list(&[], "NIL", false));
+    writes("* LIST () \"/\" \"NIL\"\r\n", |w| w.list(&[], "NIL", &[]));
     writes("* LIST (\\Noselect) \"/\" \"\"\r\n", Writer::list_separator);
     writes("* LSUB () \"/\" foo/bar\r\n", |w| w.lsub(&[], "foo/bar"));
-    let info = written(|w| w.list(&[ListAttribute::NonExistent], "foo", true));
+    let info = written(|w| w.list(&[ListAttribute::NonExistent], "foo", &["SUBSCRIBED"]));
     assert_eq!(
         info,
         "* LIST (\\NonExistent) \"/\" foo (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"
@@ -400,7 +400,7 @@ proptest! {
             written(|w| w.untagged_ok(None, &text)),
             written(|w| w.no(&tag(), Some(&Code::Limit), &text)),
             written(|w| w.flags(flags)),
-            written(|w| { w.set_utf8(utf8); w.list(&[], text.get(..9).unwrap_or(""), false); }),
+            written(|w| { w.set_utf8(utf8); w.list(&[], text.get(..9).unwrap_or(""), &[]); }),
         ] {
             prop_assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 1);
             prop_assert!(bytes.ends_with(b"\r\n"));

@@ -25,7 +25,7 @@ pub(super) fn run<R: Rows>(
     let mut mailbox = Mailbox::load(entry, account.id, mailbox)?;
     flags::check(flags)?;
     let body = uploads::admit(entry, body)?.ok_or(Rejection::NoUpload)?;
-    if account.lacks_room(body.length) {
+    if account.lacks_room(1, body.length) {
         return Err(Rejection::OverQuota.into());
     }
     if !mailbox.has_uids(1) {

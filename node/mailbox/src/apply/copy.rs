@@ -28,7 +28,7 @@ pub(super) fn copy<R: Rows>(
     for one in &found {
         bytes += one.decode()?.size();
     }
-    if !found.is_empty() && account.lacks_room(bytes) {
+    if account.lacks_room(found.len(), bytes) {
         return Err(Rejection::OverQuota.into());
     }
     let nothing = SystemFlags::NONE;

@@ -82,7 +82,7 @@ fn to_recipient<R: Rows>(
     };
     let mailbox = choose(entry, &account, recipient.folder.as_deref())?;
     let mut mailbox = Mailbox::load(entry, account.id, mailbox)?;
-    if account.lacks_room(recipient.prefix.len() as u64 + body.length) {
+    if account.lacks_room(1, recipient.prefix.len() as u64 + body.length) {
         return Ok(Delivered::OverQuota);
     }
     if !mailbox.has_uids(1) {

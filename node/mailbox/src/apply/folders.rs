@@ -7,7 +7,7 @@ use proto::v1::{MailFolderRow, MailNameRow, MailVacantRow};
 use rows::{Fault, Rows};
 
 use super::state::{Account, Mailbox, add_long, signed, vacated_by};
-use super::{Entry, Stop};
+use super::{Entry, Stop, grants};
 use crate::codec::use_number;
 use crate::command::{Rejection, Reply};
 use crate::event::EventKind;
@@ -117,10 +117,11 @@ pub(super) fn make<R: Rows>(
     special_use: Option<SpecialUse>,
     subscribe: bool,
 ) -> Result<Mailbox, Stop> {
+    let mut above = None;
     for superior in names::superiors(name) {
-        make_one(entry, account, superior, None, false)?;
+        above = Some(make_one(entry, account, superior, None, false, above)?.id);
     }
-    make_one(entry, account, name, special_use, subscribe)
+    make_one(entry, account, name, special_use, subscribe, above)
 }
 
 fn make_one<R: Rows>(
@@ -129,6 +130,7 @@ fn make_one<R: Rows>(
     name: &str,
     special_use: Option<SpecialUse>,
     subscribe: bool,
+    above: Option<MailboxId>,
 ) -> Result<Mailbox, Stop> {
     let mut row = name_row(entry, account.id, name)?;
     if row.mailbox != 0 {
@@ -158,6 +160,9 @@ fn make_one<R: Rows>(
     row.subscribed |= subscribe;
     set_name(entry, account, name, &row)?;
     mailbox.save(entry.rows);
+    if let Some(above) = above {
+        grants::inherit(entry, account.id, above, mailbox.id)?;
+    }
     Ok(mailbox)
 }
 

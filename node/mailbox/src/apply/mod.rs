@@ -3,7 +3,8 @@
 //! ```text
 //!   apply -> lanes::admit      was it run before?
 //!         -> a command's file  accounts folders rename deliver append flags copy expunge uploads
-//!                              undelete restore retention
+//!                              undelete restore retention quota metadata
+//!                              grants
 //!         -> lanes::record     what became of it
 //! ```
 //!
@@ -19,7 +20,10 @@ mod deliver;
 mod expunge;
 mod flags;
 mod folders;
+mod grants;
 mod lanes;
+mod metadata;
+mod quota;
 mod rename;
 mod restore;
 mod retention;
@@ -226,7 +230,34 @@ fn run<R: Rows>(entry: &mut Entry<'_, '_, R>, command: &Command) -> Result<Reply
             mailbox,
             from,
         } => undelete::purge(entry, *account, *mailbox, *from),
+        Command::SetQuota { .. } | Command::SetMetadata { .. } | Command::SetGrant { .. } => {
+            run_granted(entry, command)
+        }
         Command::Tick => Err(Fault::invariant("a tick is no command of a lane").into()),
+    }
+}
+
+/// What concerns quota, annotations and rights.
+fn run_granted<R: Rows>(entry: &mut Entry<'_, '_, R>, command: &Command) -> Result<Reply, Stop> {
+    match command {
+        Command::SetQuota {
+            account,
+            bytes,
+            messages,
+        } => quota::set(entry, *account, *bytes, *messages),
+        Command::SetMetadata {
+            account,
+            mailbox,
+            user,
+            entries,
+            special_use,
+        } => metadata::set(entry, (*account, *mailbox), *user, entries, *special_use),
+        Command::SetGrant {
+            account,
+            mailbox,
+            grant,
+        } => grants::set(entry, *account, *mailbox, grant),
+        _ => Err(Fault::invariant("another command").into()),
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn run<R: Rows>(
     if name_row(entry, account.id, &name)?.mailbox != 0 {
         return Err(Rejection::Exists.into());
     }
-    if mailbox.row.messages > 0 && account.lacks_room(mailbox.row.bytes) {
+    if account.lacks_room(mailbox.row.messages as usize, mailbox.row.bytes) {
         return Err(Rejection::OverQuota.into());
     }
     let modseq = account.next_modseq();

@@ -6,7 +6,7 @@ use proto::v1::{
 };
 use rows::{Fault, Rows};
 
-use super::{Entry, Stop};
+use super::{Entry, Stop, metadata};
 use crate::command::Rejection;
 use crate::keys::{self, AccountKey, Due, Key};
 use crate::layer::Layer;
@@ -76,11 +76,15 @@ impl Account {
         add_long(&mut self.row.held_bytes, bytes)
     }
 
-    /// Whether `bytes` more would be too many.
-    pub fn lacks_room(&self, bytes: u64) -> bool {
-        self.row
-            .quota_bytes
-            .is_some_and(|quota| self.row.bytes.saturating_add(bytes) > quota)
+    /// Whether so much more would be too much. Nothing more never is.
+    pub fn lacks_room(&self, messages: usize, bytes: u64) -> bool {
+        let is_over = |quota: Option<u64>, has: u64, more: u64| {
+            quota.is_some_and(|quota| has.saturating_add(more) > quota)
+        };
+        let row = &self.row;
+        messages > 0
+            && (is_over(row.quota_bytes, row.bytes, bytes)
+                || is_over(row.quota_messages, row.messages, messages as u64))
     }
 }
 
@@ -199,6 +203,8 @@ impl Mailbox {
         let messages = u64::from(self.row.messages) + u64::from(self.row.held_messages);
         let bytes = self.row.bytes + self.row.held_bytes;
         account.hold(-signed(messages)?, -signed(bytes)?)?;
+        let weight = metadata::weight_of(rows, account.id, self.id)?;
+        add_long(&mut account.row.metadata_bytes, -signed(weight)?)?;
         if vacated_by(rows, account.id, &self.row.name)? == Some(self.id) {
             rows.delete(keys::vacant_key(account.id, &self.row.name));
         }

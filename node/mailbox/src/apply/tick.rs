@@ -205,6 +205,8 @@ impl<R: Rows> Tick<'_, '_, R> {
             keys::messages(account, id, Uid(0), Uid::MAX),
             keys::changes(account, id, ModSeq(0)),
             keys::keywords(account, id),
+            keys::metadata(account, id),
+            keys::grants(account, id),
         ] {
             left = self.remove_all(&span)?;
             if left {

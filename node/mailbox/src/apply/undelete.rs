@@ -45,7 +45,7 @@ pub(super) fn messages<R: Rows>(
             && expunged.after(retention) > now
     };
     let Taken { found, bytes, next } = take(entry, &source, uids, wanted)?;
-    if !found.is_empty() && account.lacks_room(bytes) {
+    if account.lacks_room(found.len(), bytes) {
         return Err(Rejection::OverQuota.into());
     }
     // Everything that was expunged has it; the next EXPUNGE would take it again.

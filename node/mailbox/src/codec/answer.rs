@@ -7,8 +7,8 @@ use proto::v1::{self as wire};
 use rows::Fault;
 
 use super::{
-    bytes_of, exact, flags_in, flags_out, hash_of, malformed, pack_uids, required, retained,
-    unpack_uids, upload_bytes, upload_of, use_number, use_of,
+    bytes_of, exact, flags_in, flags_out, granted, hash_of, malformed, pack_uids, required,
+    retained, unpack_uids, upload_bytes, upload_of, use_number, use_of,
 };
 use crate::query::{Answer, Changes, Digest, Folder, Message, Messages, Opened, QueryError, Usage};
 use crate::types::{Body, BodyAt, MailboxId, Millis, ModSeq, Piece, Uid, UidValidity};
@@ -72,6 +72,10 @@ pub fn decode_answer(bytes: &Bytes) -> Result<Answer, QueryError> {
         }),
         Kind::Deleted(sent) => Answer::Deleted(retained::deleted_in(&sent)),
         Kind::DeletedFolders(sent) => Answer::DeletedFolders(retained::folders_in(sent)),
+        Kind::Quota(sent) => Answer::Quota(granted::quota_in(&sent)),
+        Kind::Reclaimable(bytes) => Answer::Reclaimable(bytes),
+        Kind::Metadata(sent) => Answer::Metadata(granted::metadata_in(sent)),
+        Kind::Grants(sent) => Answer::Grants(granted::grants_in(sent)?),
         Kind::Digest(sent) => Answer::Digest(Digest {
             applied_index: sent.applied_index,
             digest: hash_of(&sent.digest)?.0,
@@ -121,6 +125,10 @@ fn kind_out(answer: &Answer) -> Kind {
         }),
         Answer::Deleted(page) => Kind::Deleted(retained::deleted_out(page)),
         Answer::DeletedFolders(page) => Kind::DeletedFolders(retained::folders_out(page)),
+        Answer::Quota(quota) => Kind::Quota(granted::quota_out(quota)),
+        Answer::Reclaimable(bytes) => Kind::Reclaimable(*bytes),
+        Answer::Metadata(found) => Kind::Metadata(granted::metadata_out(found)),
+        Answer::Grants(grants) => Kind::Grants(granted::grants_out(grants)),
         Answer::Digest(digest) => Kind::Digest(wire::MailboxDigest {
             applied_index: digest.applied_index,
             digest: Bytes::copy_from_slice(&digest.digest),

@@ -2,22 +2,18 @@
 
 use bytes::Bytes;
 use proto::v1::mailbox_command::Kind;
-use proto::v1::{self as wire, mailbox_store};
+use proto::v1::{self as wire};
 use rows::Fault;
 
 use super::{
-    bytes_of, exact, flags_in, flags_out, hash_of, malformed, pack_uids, required, retained,
-    unpack_uids, upload_bytes, upload_of, use_number, use_of,
+    bytes_of, exact, flags_in, flags_out, granted, hash_of, mode_in, mode_out, pack_uids, required,
+    retained, unpack_uids, upload_bytes, upload_of, use_number, use_of,
 };
-use crate::command::{Command, Confirmed, Deliver, Envelope, NewFolder, Recipient, StoreMode};
+use crate::command::{Command, Confirmed, Deliver, Envelope, NewFolder, Recipient};
 use crate::types::{
     AccountId, BodySource, Flags, Lane, MailboxId, Millis, ModSeq, NewBody, Stamp, UidRanges,
     UploadId,
 };
-
-fn bad() -> Fault {
-    malformed("a command")
-}
 
 /// The bytes of a log entry.
 pub fn encode_envelope(envelope: &Envelope) -> Bytes {
@@ -141,6 +137,9 @@ fn kind_out(command: &Command) -> Kind {
         | Command::Undelete { .. }
         | Command::RestoreMailbox { .. }
         | Command::Purge { .. } => retained::kind_out(command),
+        Command::SetQuota { .. } | Command::SetMetadata { .. } | Command::SetGrant { .. } => {
+            granted::kind_out(command)
+        }
         Command::Tick => Kind::Tick(wire::MailboxTick {}),
     }
 }
@@ -204,16 +203,11 @@ fn store_out(command: &Command) -> Kind {
     else {
         unreachable!("called for STORE alone");
     };
-    let mode = match mode {
-        StoreMode::Add => mailbox_store::Mode::Add,
-        StoreMode::Remove => mailbox_store::Mode::Remove,
-        StoreMode::Replace => mailbox_store::Mode::Replace,
-    };
     Kind::Store(wire::MailboxStore {
         account: account.0,
         mailbox: mailbox.0,
         uids: pack_uids(uids),
-        mode: mode.into(),
+        mode: mode_out(*mode),
         flags: Some(flags_out(flags)),
         unchanged_since: unchanged_since.map(|modseq| modseq.0),
     })
@@ -340,6 +334,7 @@ fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault> {
         | Kind::Undelete(_)
         | Kind::Restore(_)
         | Kind::Purge(_) => retained::command_in(kind)?,
+        Kind::SetQuota(_) | Kind::SetMetadata(_) | Kind::SetGrant(_) => granted::command_in(kind)?,
         Kind::Tick(wire::MailboxTick {}) => Command::Tick,
     })
 }
@@ -359,11 +354,7 @@ fn store_in(sent: wire::MailboxStore) -> Result<Command, Fault> {
         account: AccountId(sent.account),
         mailbox: MailboxId(sent.mailbox),
         uids: unpack_uids(&sent.uids)?,
-        mode: match mailbox_store::Mode::try_from(sent.mode).map_err(|_| bad())? {
-            mailbox_store::Mode::Add => StoreMode::Add,
-            mailbox_store::Mode::Remove => StoreMode::Remove,
-            mailbox_store::Mode::Replace => StoreMode::Replace,
-        },
+        mode: mode_in(sent.mode)?,
         flags: flags_in(required(sent.flags, "the flags of STORE")?)?,
         unchanged_since: sent.unchanged_since.map(ModSeq),
     })

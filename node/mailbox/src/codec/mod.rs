@@ -12,10 +12,12 @@
 //!   query     Query
 //!   answer    Answer
 //!   retained  those of them that concern what was deleted
+//!   granted   those that concern quota, annotations and rights
 //! ```
 
 mod answer;
 mod command;
+mod granted;
 mod outcome;
 mod query;
 mod retained;
@@ -27,9 +29,10 @@ pub use outcome::{decode_outcome, encode_outcome};
 pub use query::{decode_query, encode_query};
 
 use bytes::Bytes;
-use proto::v1 as wire;
+use proto::v1::{self as wire, mailbox_store};
 use rows::Fault;
 
+use crate::command::StoreMode;
 use crate::types::{Flags, Hash16, SpecialUse, SystemFlags, Uid, UidRanges, UploadId};
 
 /// Bytes that are not `what` they should be, as this version writes it.
@@ -164,4 +167,24 @@ fn flags_in(flags: wire::MailboxFlags) -> Result<Flags, Fault> {
     } else {
         Err(bad())
     }
+}
+
+/// The wire's number of what is done with flags or rights.
+fn mode_out(mode: StoreMode) -> i32 {
+    let mode = match mode {
+        StoreMode::Add => mailbox_store::Mode::Add,
+        StoreMode::Remove => mailbox_store::Mode::Remove,
+        StoreMode::Replace => mailbox_store::Mode::Replace,
+    };
+    mode.into()
+}
+
+/// What is done with flags or rights.
+fn mode_in(number: i32) -> Result<StoreMode, Fault> {
+    let known = mailbox_store::Mode::try_from(number).map_err(|_| malformed("a command"))?;
+    Ok(match known {
+        mailbox_store::Mode::Add => StoreMode::Add,
+        mailbox_store::Mode::Remove => StoreMode::Remove,
+        mailbox_store::Mode::Replace => StoreMode::Replace,
+    })
 }

@@ -201,6 +201,8 @@ fn reason_out(rejection: Rejection) -> Reason {
         Rejection::MailboxFull => Reason::MailboxFull,
         Rejection::SequenceUsed => Reason::SequenceUsed,
         Rejection::Invalid => Reason::Invalid,
+        Rejection::MetadataLimit => Reason::MetadataLimit,
+        Rejection::GrantLimit => Reason::GrantLimit,
     }
 }
 
@@ -298,5 +300,7 @@ fn rejection_in(reason: i32) -> Result<Rejection, Fault> {
         Reason::MailboxFull => Rejection::MailboxFull,
         Reason::SequenceUsed => Rejection::SequenceUsed,
         Reason::Invalid => Rejection::Invalid,
+        Reason::MetadataLimit => Rejection::MetadataLimit,
+        Reason::GrantLimit => Rejection::GrantLimit,
     })
 }

@@ -68,9 +68,38 @@ pub fn encode_query(query: &Query) -> Bytes {
                 from: from.0,
             })
         }
+        Query::Quota { .. }
+        | Query::Reclaimable { .. }
+        | Query::Metadata { .. }
+        | Query::Grants { .. } => granted_out(query),
         Query::Digest => Kind::Digest(wire::MailboxQueryDigest {}),
     };
     bytes_of(&wire::MailboxQuery { kind: Some(kind) })
+}
+
+/// What concerns quota, annotations and rights.
+fn granted_out(query: &Query) -> Kind {
+    match query {
+        Query::Quota { account } => Kind::Quota(wire::MailboxQueryAccount { account: account.0 }),
+        Query::Reclaimable { account, mailbox } => Kind::Reclaimable(wire::MailboxQueryMailbox {
+            account: account.0,
+            mailbox: mailbox.0,
+        }),
+        Query::Metadata {
+            account,
+            mailbox,
+            user,
+        } => Kind::Metadata(wire::MailboxQueryMetadata {
+            account: account.0,
+            mailbox: mailbox.map(|mailbox| mailbox.0),
+            user: user.0,
+        }),
+        Query::Grants { account, mailbox } => Kind::Grants(wire::MailboxQueryMailbox {
+            account: account.0,
+            mailbox: mailbox.0,
+        }),
+        _ => unreachable!("called for these alone"),
+    }
 }
 
 /// The query with these bytes. [`Fault::Command`] if it is none that this version knows: the asker
@@ -117,6 +146,22 @@ pub fn decode_query(bytes: &Bytes) -> Result<Query, Fault> {
         Kind::DeletedFolders(sent) => Query::DeletedFolders {
             account: AccountId(sent.account),
             from: MailboxId(sent.from),
+        },
+        Kind::Quota(sent) => Query::Quota {
+            account: AccountId(sent.account),
+        },
+        Kind::Reclaimable(sent) => Query::Reclaimable {
+            account: AccountId(sent.account),
+            mailbox: MailboxId(sent.mailbox),
+        },
+        Kind::Metadata(sent) => Query::Metadata {
+            account: AccountId(sent.account),
+            mailbox: sent.mailbox.map(MailboxId),
+            user: AccountId(sent.user),
+        },
+        Kind::Grants(sent) => Query::Grants {
+            account: AccountId(sent.account),
+            mailbox: MailboxId(sent.mailbox),
         },
         Kind::Digest(_) => Query::Digest,
     })

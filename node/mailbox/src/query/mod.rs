@@ -8,12 +8,21 @@
 //!   changes    what changed after a MODSEQ: the log of changes, and arrivals by their UIDs
 //!   messages   rows of messages, and where a chunked body is
 //!   deleted    what can be restored
+//!   quota      what is used and what may be; what EXPUNGE would free
+//!   metadata   annotations
+//!   grants     who has which rights on a mailbox
 //! ```
 
 mod changes;
 mod deleted;
 mod folders;
+mod grants;
 mod messages;
+mod metadata;
+mod quota;
+
+pub use grants::effective;
+pub(crate) use grants::rights_of;
 
 use bytes::Bytes;
 use proto::v1::{MailAccountRow, MailFolderRow, MailMetaRow, mail_account_row::State};
@@ -22,8 +31,8 @@ use rows::{Fault, Rows};
 use crate::keys::{AccountKey, Key};
 use crate::stored::read;
 use crate::types::{
-    AccountId, Body, EmailId, Flags, MailboxId, Millis, ModSeq, Piece, SpecialUse, Uid, UidRanges,
-    UidValidity, UploadId,
+    AccountId, Body, EmailId, Flags, MailboxId, Millis, ModSeq, Piece, Rights, SpecialUse, Uid,
+    UidRanges, UidValidity, UploadId,
 };
 
 /// Answers a query from rows.
@@ -65,6 +74,18 @@ pub fn query(rows: &impl Rows, query: &Query) -> Result<Answer, QueryError> {
         } => Answer::Deleted(deleted::messages(rows, *account, *mailbox, *from, *limit)?),
         Query::DeletedFolders { account, from } => {
             Answer::DeletedFolders(deleted::folders(rows, *account, *from)?)
+        }
+        Query::Quota { account } => Answer::Quota(quota::of(rows, *account)?),
+        Query::Reclaimable { account, mailbox } => {
+            Answer::Reclaimable(quota::reclaimable(rows, *account, *mailbox)?)
+        }
+        Query::Metadata {
+            account,
+            mailbox,
+            user,
+        } => Answer::Metadata(metadata::all(rows, *account, *mailbox, *user)?),
+        Query::Grants { account, mailbox } => {
+            Answer::Grants(grants::all(rows, *account, *mailbox)?)
         }
         Query::Digest => {
             let meta: MailMetaRow = read(rows, &Key::Meta.encode())?.unwrap_or_default();
@@ -173,6 +194,34 @@ pub enum Query {
         /// From this one on.
         from: MailboxId,
     },
+    /// How much an account uses, and how much it may.
+    Quota {
+        /// Whose.
+        account: AccountId,
+    },
+    /// How many bytes the messages with `\Deleted` have.
+    Reclaimable {
+        /// Whose.
+        account: AccountId,
+        /// In which mailbox.
+        mailbox: MailboxId,
+    },
+    /// Annotations: all of a mailbox, of the account as a whole (mailbox 0), or of all mailboxes.
+    Metadata {
+        /// Whose.
+        account: AccountId,
+        /// Of which mailbox; `None` for all.
+        mailbox: Option<MailboxId>,
+        /// Whose private ones are told beside the shared ones.
+        user: AccountId,
+    },
+    /// Who has which rights on a mailbox.
+    Grants {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        mailbox: MailboxId,
+    },
     /// The digest of all rows.
     Digest,
 }
@@ -198,8 +247,56 @@ pub enum Answer {
     Deleted(Deleted),
     /// To [`Query::DeletedFolders`].
     DeletedFolders(DeletedFolders),
+    /// To [`Query::Quota`].
+    Quota(Quota),
+    /// To [`Query::Reclaimable`].
+    Reclaimable(u64),
+    /// To [`Query::Metadata`], sorted by mailbox; shared ones come first.
+    Metadata(Vec<Annotation>),
+    /// To [`Query::Grants`], in the order of users; anyone comes first.
+    Grants(Vec<Grant>),
     /// To [`Query::Digest`].
     Digest(Digest),
+}
+
+/// What an account uses, and what it may. Mailboxes have a limit that is the same for all,
+/// [`crate::limits::MAILBOXES_MAX`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Bytes of all messages, prefixes included.
+    pub bytes: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Mailboxes.
+    pub mailboxes: u64,
+    /// Bytes that it may have; `None` for no limit.
+    pub bytes_max: Option<u64>,
+    /// Messages that it may have; `None` for no limit.
+    pub messages_max: Option<u64>,
+}
+
+/// The rights of a user on a mailbox (RFC 4314).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Who; 0 for anyone.
+    pub user: AccountId,
+    /// His name when it was given; empty for anyone.
+    pub name: String,
+    /// What he may do.
+    pub given: Rights,
+    /// What he may not, whoever gives it.
+    pub denied: Rights,
+}
+
+/// An annotation (RFC 5464).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// Of which mailbox; 0 for the account as a whole.
+    pub mailbox: MailboxId,
+    /// Its name, in lower case.
+    pub name: String,
+    /// Its value.
+    pub value: Bytes,
 }
 
 /// A mailbox, or a subscribed name that has none (`exists` is false and every number 0).

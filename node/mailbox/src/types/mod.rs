@@ -9,6 +9,7 @@
 //!   uids    sets of UIDs as sorted ranges
 //!   flags   system flags and keywords
 //!   body    where the bytes of a message are
+//!   rights  what somebody may do with a mailbox
 //!   names   which mailbox names are allowed, and how they nest
 //! ```
 
@@ -16,6 +17,7 @@ mod body;
 mod flags;
 mod ids;
 pub mod names;
+mod rights;
 mod uids;
 
 pub use body::{Body, BodyAt, BodySource, NewBody, Piece};
@@ -25,4 +27,5 @@ pub use ids::{
     AccountId, EmailId, Hash16, Lane, MailboxId, Millis, ModSeq, SpecialUse, Stamp, Uid,
     UidValidity, UploadId,
 };
+pub use rights::Rights;
 pub use uids::UidRanges;

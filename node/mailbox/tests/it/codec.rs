@@ -7,8 +7,9 @@ use mailbox::codec::{
 };
 use mailbox::{
     AccountId, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags, Hash16, Lane,
-    MailboxId, Millis, ModSeq, NewBody, NewFolder, Outcome, Query, Recipient, Rejection, Reply,
-    SpecialUse, Stamp, StoreMode, SystemFlags, Uid, UidRanges, UidValidity, UploadId,
+    MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMetadata, Outcome, Query,
+    Recipient, Rejection, Reply, Rights, SpecialUse, Stamp, StoreMode, SystemFlags, Uid, UidRanges,
+    UidValidity, UploadId,
 };
 use proptest::prelude::*;
 
@@ -233,8 +234,72 @@ fn deleted_command() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn granted_command() -> impl Strategy<Value = Command> {
+    let value = proptest::option::of(any::<Vec<u8>>());
+    let entry = (name(), value).prop_map(|(name, value)| NewMetadata {
+        name,
+        value: value.map(Bytes::from),
+    });
+    let mailbox = proptest::option::of((1..=u64::MAX).prop_map(MailboxId));
+    prop_oneof![
+        (account(), any::<[Option<u64>; 2]>()).prop_map(|(account, [bytes, messages])| {
+            Command::SetQuota {
+                account,
+                bytes,
+                messages,
+            }
+        }),
+        (
+            account(),
+            mailbox,
+            account(),
+            proptest::collection::vec(entry, 0..3),
+            proptest::option::of(special_use())
+        )
+            .prop_map(|(account, mailbox, user, entries, special_use)| {
+                Command::SetMetadata {
+                    account,
+                    mailbox,
+                    user,
+                    entries,
+                    special_use,
+                }
+            }),
+    ]
+}
+
+fn grant_command() -> impl Strategy<Value = Command> {
+    let modes = vec![StoreMode::Add, StoreMode::Remove, StoreMode::Replace];
+    let rights = (0..2048u16).prop_map(|bits| Rights::from_bits(bits).expect("eleven bits"));
+    let grant = (
+        account(),
+        name(),
+        any::<bool>(),
+        proptest::sample::select(modes),
+        rights,
+    )
+        .prop_map(|(user, name, denies, mode, rights)| NewGrant {
+            user,
+            name,
+            denies,
+            mode,
+            rights,
+        });
+    (account(), mailbox(), grant).prop_map(|(account, mailbox, grant)| Command::SetGrant {
+        account,
+        mailbox,
+        grant,
+    })
+}
+
 fn command() -> impl Strategy<Value = Command> {
-    prop_oneof![name_command(), message_command(), deleted_command()]
+    prop_oneof![
+        grant_command(),
+        name_command(),
+        message_command(),
+        deleted_command(),
+        granted_command()
+    ]
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {
@@ -267,6 +332,8 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::MailboxFull,
         Rejection::SequenceUsed,
         Rejection::Invalid,
+        Rejection::MetadataLimit,
+        Rejection::GrantLimit,
     ])
 }
 
@@ -397,6 +464,17 @@ fn query() -> impl Strategy<Value = Query> {
             }
         ),
         (account(), mailbox()).prop_map(|(account, from)| Query::DeletedFolders { account, from }),
+        account().prop_map(|account| Query::Quota { account }),
+        (account(), mailbox()).prop_map(|(account, mailbox)| Query::Grants { account, mailbox }),
+        (account(), mailbox())
+            .prop_map(|(account, mailbox)| Query::Reclaimable { account, mailbox }),
+        (account(), proptest::option::of(mailbox()), account()).prop_map(
+            |(account, mailbox, user)| Query::Metadata {
+                account,
+                mailbox,
+                user,
+            }
+        ),
         Just(Query::Digest),
     ]
 }

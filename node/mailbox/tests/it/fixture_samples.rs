@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use mailbox::{
     AccountId, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags, Hash16, Lane,
-    MailboxId, Millis, ModSeq, NewBody, NewFolder, Outcome, Recipient, Rejection, Reply,
-    SpecialUse, Stamp, StoreMode, SystemFlags, Uid, UidRanges, UidValidity, UploadId, limits,
+    MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMetadata, Outcome, Recipient,
+    Rejection, Reply, Rights, SpecialUse, Stamp, StoreMode, SystemFlags, Uid, UidRanges,
+    UidValidity, UploadId, limits,
 };
 
 use crate::machine::{ALICE, BOB, Machine, START, uploaded};
@@ -153,6 +154,55 @@ fn commands() -> Vec<Command> {
             from: Uid(3),
         },
         Command::Tick,
+        Command::SetQuota {
+            account,
+            bytes: Some(1 << 30),
+            messages: Some(1_000),
+        },
+        Command::SetMetadata {
+            account,
+            mailbox: Some(mailbox),
+            user: AccountId(8),
+            entries: annotations(),
+            special_use: Some(special_use),
+        },
+        Command::SetMetadata {
+            account,
+            mailbox: None,
+            user: account,
+            entries: Vec::new(),
+            special_use: Some(None),
+        },
+        grant(account, mailbox, AccountId(8), StoreMode::Add),
+        grant(account, mailbox, AccountId(0), StoreMode::Replace),
+    ]
+}
+
+fn grant(account: AccountId, mailbox: MailboxId, user: AccountId, mode: StoreMode) -> Command {
+    let is_anyone = user == AccountId(0);
+    let name = if is_anyone { "" } else { "bob@example.org" };
+    Command::SetGrant {
+        account,
+        mailbox,
+        grant: NewGrant {
+            user,
+            name: name.to_owned(),
+            denies: is_anyone,
+            mode,
+            rights: Rights::READ.with(Rights::ADMINISTER),
+        },
+    }
+}
+
+fn annotations() -> Vec<NewMetadata> {
+    let entry = |name: &str, value: Option<&'static [u8]>| NewMetadata {
+        name: name.to_owned(),
+        value: value.map(Bytes::from_static),
+    };
+    vec![
+        entry("/private/comment", Some(b"mine\0")),
+        entry("/shared/comment", Some(b"")),
+        entry("/shared/vendor/v/color", None),
     ]
 }
 
@@ -251,6 +301,8 @@ pub fn outcomes() -> Vec<Outcome> {
         Rejection::MailboxFull,
         Rejection::SequenceUsed,
         Rejection::Invalid,
+        Rejection::MetadataLimit,
+        Rejection::GrantLimit,
     ];
     replies
         .into_iter()
@@ -333,6 +385,28 @@ pub fn machine() -> Machine {
         retention: Millis(2 * limits::RETENTION_MS_MIN),
     });
     machine.done(Command::DeleteAccount { account: CAROL });
+    machine.check();
+    machine
+}
+
+/// A machine that has rows of the kinds that came later.
+pub fn later_machine() -> Machine {
+    let mut machine = Machine::with_account(ALICE);
+    machine.done(Command::SetQuota {
+        account: ALICE,
+        bytes: None,
+        messages: Some(100),
+    });
+    machine.done(Command::SetMetadata {
+        account: ALICE,
+        mailbox: Some(MailboxId::INBOX),
+        user: ALICE,
+        entries: annotations(),
+        special_use: None,
+    });
+    for user in [AccountId(0), BOB] {
+        machine.done(grant(ALICE, MailboxId::INBOX, user, StoreMode::Add));
+    }
     machine.check();
     machine
 }

@@ -51,7 +51,8 @@ macro_rules! kinds {
 kinds! { commands: Command {
     CreateAccount DeleteAccount CreateMailbox DeleteMailbox RenameMailbox Subscribe Deliver Chunk
     DropUpload Append Store Copy Move Expunge SetRetention SetDefaultRetention Undelete
-    RestoreMailbox Purge Tick
+    RestoreMailbox Purge SetQuota SetMetadata SetGrant
+    Tick
 } }
 kinds! { outcomes: Outcome { Done Rejected Forgotten Moved } }
 kinds! { replies: Reply {
@@ -62,11 +63,13 @@ kinds! { deliveries: Delivered {
 } }
 kinds! { rejections: Rejection {
     NoAccount NoMailbox Exists NotPermitted NameInvalid OverQuota TooMany NoUpload UploadLimit
-    KeywordLimit MailboxLimit MailboxFull SequenceUsed Invalid
+    KeywordLimit MailboxLimit MailboxFull SequenceUsed Invalid MetadataLimit GrantLimit
 } }
 kinds! { keys: Key { Meta Lane Duplicate Upload Chunk Due Of } }
 kinds! { dues: Due { Folder Account Upload Retention Retentions } }
-kinds! { account_keys: AccountKey { State Name Folder Keyword Change Message Vacant } }
+kinds! { account_keys: AccountKey {
+    State Name Folder Keyword Change Message Vacant Metadata Grant
+} }
 
 /// The first byte of a message's row, as `row.proto` says.
 const MESSAGES: [(u8, &str); 4] = [
@@ -160,6 +163,8 @@ impl Reader {
             AccountKey::Keyword(..) => told::<v1::MailKeywordRow>(value),
             AccountKey::Change(..) => told::<v1::MailChangeRow>(value),
             AccountKey::Vacant(_) => told::<v1::MailVacantRow>(value),
+            AccountKey::Grant(..) => told::<v1::MailGrantRow>(value),
+            AccountKey::Metadata(..) => told::<v1::MailMetadataRow>(value),
             AccountKey::Message(..) => {
                 let (state, flags) = (value[0], value[1]);
                 let known = MESSAGES.iter().find(|(byte, _)| *byte == state);
@@ -238,7 +243,10 @@ fn outcomes_of_format_1() {
 
 #[test]
 fn rows_of_format_1() {
-    let reader = read("rows");
+    let mut reader = read("rows");
+    let later = read("rows_later");
+    check(&later.rows).expect("they add up");
+    reader.seen.extend(later.seen);
     let messages: Vec<&str> = MESSAGES.iter().map(|(_, kind)| *kind).collect();
     let bodies = ["body in an entry", "body in chunks"];
     let all = [keys::ALL, dues::ALL, account_keys::ALL, &messages, &bodies];
@@ -248,6 +256,18 @@ fn rows_of_format_1() {
         (key != DIGEST_KEY).then(|| mailbox::referred(key, value).expect("it is understood"))
     };
     assert!(reader.rows.iter().filter_map(referred).flatten().count() > 3);
+}
+
+fn rows_text(comment: &str, rows: &Memory) -> String {
+    let mut text = String::from(comment);
+    for (key, value) in rows.iter() {
+        let value = match hex(value) {
+            value if value.is_empty() => "\"\"".to_owned(),
+            value => value,
+        };
+        writeln!(text, "row {} {value}", hex(key)).expect("memory");
+    }
+    text
 }
 
 #[test]
@@ -261,16 +281,22 @@ fn write_fixtures() {
     for outcome in fixture_samples::outcomes() {
         writeln!(outcomes, "outcome {}", hex(&encode_outcome(&outcome))).expect("memory");
     }
-    let mut rows = String::from("# All rows of a machine.\n");
-    for (key, value) in fixture_samples::machine().rows.iter() {
-        let value = match hex(value) {
-            value if value.is_empty() => "\"\"".to_owned(),
-            value => value,
-        };
-        writeln!(rows, "row {} {value}", hex(key)).expect("memory");
-    }
+    let rows = rows_text(
+        "# All rows of a machine.\n",
+        &fixture_samples::machine().rows,
+    );
+    let later = rows_text(
+        "# All rows of a machine, with kinds that came later.\n",
+        &fixture_samples::later_machine().rows,
+    );
     std::fs::create_dir_all(folder("v1")).expect("a folder");
-    for (file, text) in [("entries", entries), ("outcomes", outcomes), ("rows", rows)] {
+    let files = [
+        ("entries", entries),
+        ("outcomes", outcomes),
+        ("rows", rows),
+        ("rows_later", later),
+    ];
+    for (file, text) in files {
         std::fs::write(folder("v1").join(file), text + "---\n").expect("a file");
     }
 }

@@ -23,6 +23,12 @@ fn account_key() -> impl Strategy<Value = AccountKey> {
         )),
         (mailbox(), any::<u32>()).prop_map(|(id, uid)| AccountKey::Message(id, Uid(uid))),
         "[ab/]{0,4}|\\PC{0,6}".prop_map(AccountKey::Vacant),
+        (mailbox(), number()).prop_map(|(id, user)| AccountKey::Grant(id, AccountId(user))),
+        (mailbox(), number(), "[ab/]{0,4}").prop_map(|(id, user, name)| AccountKey::Metadata(
+            id,
+            AccountId(user),
+            name
+        )),
     ]
 }
 

@@ -6,6 +6,7 @@ mod expiry;
 mod faults;
 mod fixture_samples;
 mod fixtures;
+mod granted_scripts;
 mod history;
 mod history_deleted;
 mod keys;

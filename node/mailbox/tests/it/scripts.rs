@@ -14,7 +14,7 @@
 //!   chunk ACCOUNT UPLOAD NUMBER SIZE               drop UPLOAD
 //!   again                                          the last command once more
 //!   lane N    advance 7d|2h|5s    tick
-//!   what was deleted: see `deleted_scripts`
+//!   what was deleted: see `deleted_scripts`; quota and annotations: see `granted_scripts`
 //!   list|usage ACCOUNT    status|open|fetch ACCOUNT/NAME    changes ACCOUNT/NAME MODSEQ
 //! ```
 
@@ -69,6 +69,9 @@ impl Runner {
             }
             "list" | "usage" | "status" | "open" | "fetch" | "changes" => self.ask(name, args),
             "deleted" | "deleted-mailboxes" => self.ask_deleted(name, args),
+            "quota" | "reclaimable" | "grants" | "annotations" | "all-annotations" => {
+                self.ask_granted(name, args)
+            }
             _ => {
                 let (command, length) = self.change(name, args)?;
                 let stamp = self.machine.stamp();
@@ -152,6 +155,7 @@ impl Runner {
             "undelete" | "restore" | "purge" | "purge-mailbox" | "retention" => {
                 self.change_deleted(name, args)?
             }
+            "limit" | "annotate" | "grant" | "deny" => self.change_granted(name, args)?,
             _ => self.on_messages(name, args)?,
         };
         Ok((command, length))
@@ -235,12 +239,7 @@ impl Runner {
         Ok(match name {
             "store" => {
                 let uids = uids(text(args)?)?;
-                let mode = match text(args)? {
-                    "add" => StoreMode::Add,
-                    "remove" => StoreMode::Remove,
-                    "replace" => StoreMode::Replace,
-                    other => return Err(format!("cannot {other} flags").into()),
-                };
+                let mode = mode(text(args)?)?;
                 let since = args.take_key("since").map(str::parse).transpose()?;
                 let flags = flags(std::iter::from_fn(|| args.next_pos()));
                 let unchanged_since = since.map(ModSeq);
@@ -413,6 +412,15 @@ fn number(args: &mut ArgumentConsumer<'_>, key: &str, otherwise: u64) -> Result<
         .unwrap_or(otherwise))
 }
 
+pub fn mode(text: &str) -> Result<StoreMode> {
+    Ok(match text {
+        "add" => StoreMode::Add,
+        "remove" => StoreMode::Remove,
+        "replace" => StoreMode::Replace,
+        other => return Err(format!("cannot {other} anything").into()),
+    })
+}
+
 pub fn span(text: &str) -> Result<u64> {
     let (number, unit) = text.split_at(text.len() - 1);
     let unit = match unit {
@@ -448,7 +456,7 @@ fn flags<'a>(words: impl Iterator<Item = &'a str>) -> Flags {
     Flags::new(system, keywords)
 }
 
-fn special_use(word: &str) -> Result<SpecialUse> {
+pub fn special_use(word: &str) -> Result<SpecialUse> {
     let found = SpecialUse::ALL
         .into_iter()
         .find(|known| known.to_string()[1..] == *word);

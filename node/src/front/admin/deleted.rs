@@ -13,7 +13,7 @@ use crate::service::deleted::{DAY_MS, DeletedError, From, RETENTION_SETTING, Tar
 
 impl AdminServer {
     /// The account of a name, whether or not it may log in.
-    async fn account_of(&self, name: &str) -> Result<Account, Status> {
+    pub(super) async fn account_of(&self, name: &str) -> Result<Account, Status> {
         self.service().refresh(ADMIN_WAIT).await.map_err(status)?;
         let found = {
             let view = self.service().view().read();

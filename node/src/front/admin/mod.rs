@@ -12,6 +12,7 @@ mod backup;
 mod deleted;
 mod lead;
 mod members;
+mod quota;
 mod status;
 mod storage;
 mod verify;
@@ -407,6 +408,15 @@ impl v1::admin_server::Admin for AdminServer {
         let who = operator(&request)?;
         self.keep_for(&who, request.into_inner()).await?;
         Ok(Response::new(v1::AdminDone {}))
+    }
+
+    async fn quota(
+        &self,
+        request: Request<v1::AdminQuotaRequest>,
+    ) -> Result<Response<v1::AdminQuota>, Status> {
+        let who = operator(&request)?;
+        let quota = self.quota_of(&who, request.into_inner()).await?;
+        Ok(Response::new(quota))
     }
 
     type BackupStream = backup::Frames;

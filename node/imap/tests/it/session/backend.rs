@@ -37,8 +37,8 @@ struct State {
     wakers: Vec<Waker>,
     /// What the next proposals come to instead.
     failures: Vec<BackendError>,
-    /// What the next reads come to instead.
-    read_failures: Vec<BackendError>,
+    /// What the next reads come to instead, if anything; the next one last.
+    read_failures: Vec<Option<BackendError>>,
     /// Proposals and reads of bodies wait.
     is_stalled: bool,
     /// Ranges of bodies that were read.
@@ -202,9 +202,11 @@ impl Partition {
         self.0.lock().unwrap().failures.push(error);
     }
 
-    /// Lets the next read fail.
-    pub fn fail_read(&self, error: BackendError) {
-        self.0.lock().unwrap().read_failures.push(error);
+    /// Lets a read fail, after so many that do not.
+    pub fn fail_read(&self, error: BackendError, after: usize) {
+        let failures = &mut self.0.lock().unwrap().read_failures;
+        failures.push(Some(error));
+        failures.extend(vec![None; after]);
     }
 
     /// Lets proposals and reads of bodies wait, or go on.
@@ -323,9 +325,23 @@ impl Backend for Account {
         self.id
     }
 
+    async fn user(&self) -> Result<String, BackendError> {
+        let state = self.partition.0.lock().unwrap();
+        let found = state.users.iter().find(|(_, id)| **id == self.id);
+        Ok(found.unwrap().0.clone())
+    }
+
+    async fn find_user(&self, name: &str) -> Result<Option<(AccountId, String)>, BackendError> {
+        let state = self.partition.0.lock().unwrap();
+        Ok(state
+            .users
+            .get_key_value(name)
+            .map(|(name, id)| (*id, name.clone())))
+    }
+
     async fn read(&self, query: Query) -> Result<Answer, BackendError> {
         let mut state = self.partition.0.lock().unwrap();
-        if let Some(error) = state.read_failures.pop() {
+        if let Some(Some(error)) = state.read_failures.pop() {
             return Err(error);
         }
         mailbox::query(&state.rows, &query).map_err(|error| match error {

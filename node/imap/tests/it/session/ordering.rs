@@ -152,7 +152,7 @@ fn failures() {
     let mut dialogue = selected(["Subject: a\r\n\r\n".to_owned()]);
     dialogue
         .partition
-        .fail_read(imap::backend::BackendError::Unavailable);
+        .fail_read(imap::backend::BackendError::Unavailable, 0);
     assert!(say(&mut dialogue, "a THREAD REFS UTF-8 ALL").starts_with("a NO [UNAVAILABLE]"));
     assert_eq!(
         say(&mut dialogue, "b THREAD REFS UTF-8 ALL"),

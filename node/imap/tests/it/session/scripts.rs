@@ -14,7 +14,9 @@
 //!   deliver alice "text" [folder=F] [n=3]
 //!   message alice NAME          delivers `tests/messages/NAME`, line ends made CRLF
 //!   forget                      so much time passes that expunges until now are not remembered
-//!   fail ERROR, fail-read ERROR the next proposal or read is Unavailable, Unknown ..
+//!   limit alice [bytes=N] [messages=N]
+//!   fail ERROR                  the next proposal is Unavailable, Unknown ..
+//!   fail-read ERROR [after=1]   the next read is, or a later one
 //! ```
 
 use std::collections::BTreeMap;
@@ -134,18 +136,13 @@ impl Dialogue {
         heard
     }
 
-    fn fail(&self, name: &str, is_read: bool) {
-        let error = match name {
+    fn error(name: &str) -> BackendError {
+        match name {
             "Unavailable" => BackendError::Unavailable,
             "Unknown" => BackendError::Unknown,
             "NoSpace" => BackendError::NoSpace,
             "Gone" => BackendError::Gone,
             _ => BackendError::Broken,
-        };
-        if is_read {
-            self.partition.fail_read(error)
-        } else {
-            self.partition.fail(error)
         }
     }
 
@@ -174,8 +171,23 @@ impl Dialogue {
             "forget" => self.partition.forget_expunged(),
             "stall" => self.partition.stall(true),
             "go" => self.partition.stall(false),
-            "fail" => self.fail(args.next_pos().ok_or("how?")?, false),
-            "fail-read" => self.fail(args.next_pos().ok_or("how?")?, true),
+            "limit" => {
+                let account = self.partition.account(args.next_pos().ok_or("whose?")?);
+                self.partition.apply(mailbox::Command::SetQuota {
+                    account,
+                    bytes: args.take_key("bytes").map(str::parse).transpose()?,
+                    messages: args.take_key("messages").map(str::parse).transpose()?,
+                });
+            }
+            "fail" => {
+                let error = Self::error(args.next_pos().ok_or("how?")?);
+                self.partition.fail(error);
+            }
+            "fail-read" => {
+                let error = Self::error(args.next_pos().ok_or("how?")?);
+                let after = args.take_key("after").unwrap_or("0").parse()?;
+                self.partition.fail_read(error, after);
+            }
             name => return Err(format!("unknown command {name}").into()),
         }
         args.reject_next()?;

@@ -1,0 +1,76 @@
+//! GETQUOTA, GETQUOTAROOT and SETQUOTA (RFC 9208).
+//!
+//! All mailboxes of an account are under one quota root, which has the empty name.
+
+use mailbox::{Answer, Query, Quota};
+
+use crate::backend::{Backend, Transport};
+use crate::names;
+use crate::respond::{Code, Resource};
+use crate::state::{Done, Result, Session, Stop};
+
+/// The quota root of an account.
+const ROOT: &str = "";
+
+/// Bytes in a unit of STORAGE (RFC 9208 section 5.1).
+const STORAGE_UNIT: u64 = 1024;
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    pub(crate) async fn get_quota(&mut self, root: &[u8]) -> Result<Done> {
+        if root != ROOT.as_bytes() {
+            return Err(Stop::no(Code::NonExistent, "There is no such quota root"));
+        }
+        let quota = self.quota().await?;
+        self.conn.out.quota(ROOT, &quota);
+        Ok(Done::text("GETQUOTA completed"))
+    }
+
+    /// The mailbox need not exist: it is told what would hold for it (RFC 9208 section 4.1.2).
+    pub(crate) async fn get_quota_root(&mut self, raw: &[u8]) -> Result<Done> {
+        let name = names::decode(raw, false)?;
+        let quota = self.quota().await?;
+        self.conn.out.quota_root(&name, &[ROOT]);
+        self.conn.out.quota(ROOT, &quota);
+        Ok(Done::text("GETQUOTAROOT completed"))
+    }
+
+    /// Limits are set by administrators, by another door.
+    pub(crate) fn set_quota(&mut self) -> Result<Done> {
+        Err(Stop::no(Code::NoPerm, "Only an administrator sets quotas"))
+    }
+
+    async fn quota(&mut self) -> Result<Vec<Resource>> {
+        let query = Query::Quota {
+            account: self.backend.account(),
+        };
+        let quota = self.ask(query, |answer| match answer {
+            Answer::Quota(quota) => Some(quota),
+            _ => None,
+        });
+        Ok(resources(&quota.await?))
+    }
+}
+
+/// What has a limit. Bytes are rounded up, used ones and those that may be.
+fn resources(quota: &Quota) -> Vec<Resource> {
+    let storage = quota.bytes_max.map(|limit| Resource {
+        name: "STORAGE",
+        usage: quota.bytes.div_ceil(STORAGE_UNIT),
+        limit: limit.div_ceil(STORAGE_UNIT),
+    });
+    let messages = quota.messages_max.map(|limit| Resource {
+        name: "MESSAGE",
+        usage: quota.messages,
+        limit,
+    });
+    let mailboxes = Resource {
+        name: "MAILBOX",
+        usage: quota.mailboxes,
+        limit: mailbox::limits::MAILBOXES_MAX,
+    };
+    storage
+        .into_iter()
+        .chain(messages)
+        .chain([mailboxes])
+        .collect()
+}
