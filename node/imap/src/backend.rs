@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mailbox::{
-    AccountId, Answer, Body, Command, Flags, MailboxId, Millis, Outcome, Query, Rejection, Uid,
+    AccountId, Answer, Body, Command, MailboxId, Millis, NewBody, Outcome, Query, Rejection, Uid,
 };
 
 /// One client's connection.
@@ -195,6 +195,9 @@ pub trait Backend: Send + Sync {
     /// A message that is on its way in.
     type Upload: Send;
 
+    /// A message that is whole and not appended yet.
+    type Arrived: Send + Sync;
+
     /// Whose mail it is.
     fn account(&self) -> AccountId;
 
@@ -224,9 +227,9 @@ pub trait Backend: Send + Sync {
         range: Range<u64>,
     ) -> impl Future<Output = Result<Bytes, BackendError>> + Send;
 
-    /// Begins a message of `size` bytes for APPEND; an error refuses it before it is sent. Dropping
-    /// it gives the message up.
-    fn upload(&self, size: u64) -> Result<Self::Upload, BackendError>;
+    /// Begins a message for APPEND; an error refuses it before it is sent. Dropping it gives the
+    /// message up.
+    fn upload(&self) -> Result<Self::Upload, BackendError>;
 
     /// The next bytes of the message.
     fn upload_put(
@@ -235,13 +238,23 @@ pub trait Backend: Send + Sync {
         bytes: Bytes,
     ) -> impl Future<Output = Result<(), BackendError>> + Send;
 
-    /// Appends the message, all of whose bytes were put.
-    fn append(
+    /// All bytes of the message were put. `apart` says that they must go ahead of the command,
+    /// because others may ride with it. Dropping it gives the message up.
+    fn upload_end(
         &self,
         upload: Self::Upload,
-        mailbox: MailboxId,
-        flags: Flags,
-        date: Millis,
+        apart: bool,
+    ) -> impl Future<Output = Result<Self::Arrived, BackendError>> + Send;
+
+    /// How a command names the message.
+    fn arrived_body(&self, arrived: &Self::Arrived) -> NewBody;
+
+    /// Like [`Backend::propose`], with the messages that the command names; all but one at most
+    /// went ahead.
+    fn append(
+        &self,
+        command: Command,
+        arrived: Vec<Self::Arrived>,
     ) -> impl Future<Output = Result<Outcome, BackendError>> + Send;
 
     /// From which UID on messages are recent for a session that asks now. From then on, those below

@@ -66,7 +66,12 @@ impl<'a, T: Transport> Connection<'a, T> {
                 Item::Append(start) => return Ok(Request::Append(start)),
                 Item::Bad(bad) => return Ok(Request::Bad(bad)),
                 Item::Continue => self.out.continuation("Ready for the literal"),
-                Item::Body(_) | Item::BodyEnd | Item::Line(_) => {}
+                Item::Message(_)
+                | Item::Url(_)
+                | Item::Literal(_)
+                | Item::Body(_)
+                | Item::AppendEnd
+                | Item::Line(_) => {}
             }
         }
     }
@@ -119,7 +124,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// Sends all that was written, and lets its buffer go: what follows is a wait.
     pub(crate) async fn flush(&mut self) -> Result<(), Stop> {
         if !self.out.is_empty() {
-            let bytes = std::mem::take(&mut self.out).take();
+            let bytes = self.out.take_all();
             self.transport.write(bytes).await?;
             self.transport.flush().await?;
         }

@@ -221,3 +221,23 @@ pub const REFERENCES_MAX: usize = 1_000;
 
 /// Things that are ordered before others get their turn: about a millisecond.
 pub const TURN_ORDERED: usize = 2_048;
+/// Bytes at the beginning of a message in which PREVIEW looks for a text: it is nearly always the
+/// first part, and a list of many messages must not cost a pass over each.
+pub const PREVIEW_SCAN_BYTES: u64 = PIECE_BYTES;
+
+/// Bytes of one part that PREVIEW decodes: a page of HTML has some KiB of styles before its text.
+pub const PREVIEW_PART_BYTES: u64 = 64 * 1024;
+
+/// Parts of one message that PREVIEW tries, should the first have no text.
+pub const PREVIEW_PARTS_MAX: usize = 4;
+
+/// Characters of a preview (RFC 8970 section 3.2).
+pub const PREVIEW_CHARS_MAX: usize = 200;
+
+/// URLs and literals of one message that is put together by CATENATE: each URL is a question to the
+/// store. A message with 100 attachments has 201.
+pub const CATENATE_PARTS_MAX: usize = 256;
+
+/// Bytes of all messages of one APPEND: they are uploads until the last one has come, of which an
+/// account may have twice as many.
+pub const APPEND_BYTES_MAX: u64 = 256 << 20;

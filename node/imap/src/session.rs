@@ -263,7 +263,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
 
     /// Whether a set of UIDs may name messages that arrived after the view was read. The client
     /// may know of them from elsewhere, so they must be found.
-    fn is_beyond(&self, set: &SequenceSet) -> bool {
+    pub(crate) fn is_beyond(&self, set: &SequenceSet) -> bool {
         let next = self
             .selected
             .as_ref()

@@ -145,6 +145,14 @@ impl<'b, B: Backend> Source<'b, B> {
         Ok(structure)
     }
 
+    /// The structure, or that of the first `max` bytes, as if the message ended there.
+    pub(crate) async fn structure_within(&mut self, max: u64) -> Result<Arc<Structure>> {
+        if self.structure.is_some() || self.size() <= max {
+            return self.structure().await;
+        }
+        self.scan(0..max).await.map(Arc::new)
+    }
+
     /// The structure of the header alone, for the envelope.
     pub(crate) async fn header_structure(&mut self) -> Result<Arc<Structure>> {
         if let Some(structure) = &self.structure {

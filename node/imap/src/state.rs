@@ -163,6 +163,7 @@ impl From<Rejection> for Stop {
         let (code, text) = match rejection {
             Rejection::NoAccount => return BackendError::Gone.into(),
             Rejection::NoMailbox => (Code::NonExistent, "There is no such mailbox"),
+            Rejection::NoMessage => (Code::ExpungeIssued, "The message is gone"),
             Rejection::Exists => (Code::AlreadyExists, "There is such a mailbox already"),
             Rejection::NotPermitted => (Code::Cannot, "This mailbox cannot be changed so"),
             Rejection::NameInvalid => (Code::Cannot, "No mailbox can have this name"),

@@ -108,6 +108,18 @@ pub enum Command {
         /// Its bytes.
         body: NewBody,
     },
+    /// MULTIAPPEND (RFC 3502) and REPLACE (RFC 8508): all or nothing. At most one body rides in the
+    /// entry. Answer: [`Reply::Appended`] with the first UID; the others follow without a gap.
+    AppendMany {
+        /// Whose.
+        account: AccountId,
+        /// Into which mailbox.
+        mailbox: MailboxId,
+        /// What, in order; 1 to [`limits::APPEND_MESSAGES_MAX`].
+        messages: Vec<NewMessage>,
+        /// A message that is expunged at the same time, whatever its flags.
+        replaced: Option<Replaced>,
+    },
     /// STORE. A message whose flags are already so is not changed. Answer: [`Reply::Stored`].
     Store {
         /// Whose.
@@ -253,6 +265,7 @@ impl Command {
             Self::Deliver(deliver) => is_new(&deliver.body),
             Self::Append { body, .. } => is_new(body),
             Self::SetMetadata { entries, .. } => entries.iter().any(|entry| entry.value.is_some()),
+            Self::AppendMany { messages, .. } => messages.iter().any(|new| is_new(&new.body)),
             Self::CreateAccount { .. }
             | Self::DeleteAccount { .. }
             | Self::DeleteMailbox { .. }
@@ -271,6 +284,26 @@ impl Command {
             | Self::Tick => false,
         }
     }
+}
+
+/// A message that is appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Its flags.
+    pub flags: Flags,
+    /// Its INTERNALDATE.
+    pub date: Millis,
+    /// Its bytes.
+    pub body: NewBody,
+}
+
+/// A message that another one replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// In which mailbox it is.
+    pub mailbox: MailboxId,
+    /// Under which UID.
+    pub uid: Uid,
 }
 
 /// A mailbox that is made with the account.
@@ -383,13 +416,13 @@ pub enum Reply {
     },
     /// What became of each recipient, in the order of the command.
     Delivered(Vec<Delivered>),
-    /// A message was appended.
+    /// A message was appended, or several.
     Appended {
         /// The mailbox's UIDVALIDITY.
         uid_validity: UidValidity,
-        /// Its UID.
+        /// Its UID; of several, that of the first.
         uid: Uid,
-        /// Its MODSEQ.
+        /// Its MODSEQ, and theirs.
         modseq: ModSeq,
     },
     /// Flags were stored.
@@ -488,6 +521,9 @@ pub enum Rejection {
     /// There is no such mailbox.
     #[error("no such mailbox")]
     NoMailbox,
+    /// There is no such message any more.
+    #[error("no such message")]
+    NoMessage,
     /// There is such a mailbox already.
     #[error("mailbox exists")]
     Exists,

@@ -69,8 +69,8 @@ pub mod types;
 
 pub use apply::{Applied, EntryAt, apply, next_due};
 pub use command::{
-    Command, Confirmed, Deliver, Delivered, Envelope, NewFolder, NewGrant, NewMetadata, Outcome,
-    Recipient, Rejection, Reply, StoreMode,
+    Command, Confirmed, Deliver, Delivered, Envelope, NewFolder, NewGrant, NewMessage, NewMetadata,
+    Outcome, Recipient, Rejection, Replaced, Reply, StoreMode,
 };
 pub use event::{BodyChange, Event, EventKind};
 pub use query::{

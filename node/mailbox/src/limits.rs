@@ -6,6 +6,10 @@
 /// Messages that one command touches at most: a longer one would stop its group for too long.
 pub const MESSAGES_PER_COMMAND_MAX: usize = 10_000;
 
+/// Messages that one command appends. All but one came before it as uploads, of which an account
+/// may have [`UPLOADS_PER_ACCOUNT_MAX`].
+pub const APPEND_MESSAGES_MAX: usize = 50;
+
 /// Mailboxes of an account: LIST reads them all.
 pub const MAILBOXES_MAX: u64 = 10_000;
 

@@ -12,7 +12,7 @@ use imap::TokenService;
 use imap::backend::{
     Auth, Backend, BackendError, ChannelBinding, LoginError, ScramVerifier, TokenError, Transport,
 };
-use mailbox::{AccountId, Answer, Body, Command, Flags, MailboxId, Millis, Outcome, Query, Uid};
+use mailbox::{AccountId, Answer, Body, Command, MailboxId, Millis, NewBody, Outcome, Query, Uid};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -26,7 +26,7 @@ use super::penalty::{Attempt, Penalties};
 use super::stream::{Reader, Stream};
 use super::tokens::Tokens;
 use crate::config::Config;
-use crate::service::body::Incoming;
+use crate::service::body::{Arrived, Incoming};
 use crate::service::login::LoginError as ServiceLoginError;
 use crate::service::{Account, Failure, Service, now_ms};
 use crate::tls::{Tls, email_of};
@@ -394,6 +394,27 @@ impl Drop for Upload {
     }
 }
 
+/// A message that is whole; what was uploaded of it is freed if it is dropped before it was
+/// appended.
+struct Whole {
+    body: NewBody,
+    arrived: Option<Arrived>,
+}
+
+impl Whole {
+    fn keep(mut self) {
+        self.arrived = None;
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        if let Some(arrived) = self.arrived.take() {
+            tokio::spawn(arrived.abandon());
+        }
+    }
+}
+
 /// What a session is told. "Not done" only when nothing was done.
 fn failed(failure: Failure) -> BackendError {
     match failure {
@@ -415,6 +436,7 @@ fn failed(failure: Failure) -> BackendError {
 
 impl Backend for Mail {
     type Upload = Upload;
+    type Arrived = Whole;
 
     fn account(&self) -> AccountId {
         self.account.id()
@@ -464,7 +486,7 @@ impl Backend for Mail {
         Ok(bytes.freeze())
     }
 
-    fn upload(&self, _size: u64) -> Result<Upload, BackendError> {
+    fn upload(&self) -> Result<Upload, BackendError> {
         let upload = self.account.upload().map_err(failed)?;
         Ok(Upload(Some(upload)))
     }
@@ -476,27 +498,31 @@ impl Backend for Mail {
         }
     }
 
-    async fn append(
-        &self,
-        mut upload: Upload,
-        mailbox: MailboxId,
-        flags: Flags,
-        date: Millis,
-    ) -> Result<Outcome, BackendError> {
+    async fn upload_end(&self, mut upload: Upload, apart: bool) -> Result<Whole, BackendError> {
         let incoming = upload.0.take().ok_or(BackendError::Broken)?;
-        let arrived = incoming.finish().await.map_err(failed)?;
-        let account = self.account.id();
-        let append = |body| Command::Append {
-            account,
-            mailbox,
-            flags,
-            date,
-            body,
+        let arrived = if apart {
+            incoming.finish_apart().await
+        } else {
+            incoming.finish().await
         };
-        self.account
-            .propose_arrived(&arrived, append)
-            .await
-            .map_err(failed)
+        let arrived = arrived.map_err(failed)?;
+        let body = self.account.arrived_body(&arrived);
+        let arrived = Some(arrived);
+        Ok(Whole { body, arrived })
+    }
+
+    fn arrived_body(&self, arrived: &Whole) -> NewBody {
+        arrived.body
+    }
+
+    async fn append(&self, command: Command, whole: Vec<Whole>) -> Result<Outcome, BackendError> {
+        let arrived = whole.iter().filter_map(|whole| whole.arrived.as_ref());
+        let outcome = self.account.propose_arrived(command, arrived).await;
+        if let Ok(Outcome::Done(_)) = outcome {
+            // The messages refer to what was uploaded.
+            whole.into_iter().for_each(Whole::keep);
+        }
+        outcome.map_err(failed)
     }
 
     async fn recent_from(&self, mailbox: MailboxId, claim_below: Uid) -> Result<Uid, BackendError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use mailbox::{AccountId, Body, Command, MailboxId, Outcome, Query, Uid};
+use mailbox::{AccountId, Body, Command, MailboxId, NewBody, Outcome, Query, Uid};
 use tokio::sync::Mutex;
 
 use super::Service;
@@ -124,18 +124,26 @@ impl Account {
         Ok(Incoming::new(&self.service, targets, self.wait))
     }
 
-    /// Runs a command that brings a body; `command` is given how it names it.
+    /// How a command names a body that has arrived.
+    #[must_use]
+    pub fn arrived_body(&self, arrived: &Arrived) -> NewBody {
+        arrived.for_group(self.group).0
+    }
+
+    /// Runs a command that brings bodies, of which at most one rides with it.
     ///
     /// # Errors
     ///
     /// As [`Account::propose`].
-    pub async fn propose_arrived(
+    pub async fn propose_arrived<'a>(
         &self,
-        arrived: &Arrived,
-        command: impl FnOnce(mailbox::NewBody) -> Command,
+        command: Command,
+        arrived: impl Iterator<Item = &'a Arrived>,
     ) -> Result<Outcome, Failure> {
-        let (body, bytes) = arrived.for_group(self.group);
-        self.propose_with(command(body), bytes).await
+        let riding = arrived.map(|arrived| arrived.for_group(self.group).1);
+        let riding = riding.filter(|bytes| !bytes.is_empty());
+        let bytes = riding.last().unwrap_or_default();
+        self.propose_with(command, bytes).await
     }
 
     /// From which UID on messages are recent for a session that opens the mailbox now; all below

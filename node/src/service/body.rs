@@ -63,7 +63,8 @@ pub struct Arrived {
     pub length: u64,
     /// The bytes, if they shall ride in the entry.
     pub inline: Bytes,
-    uploads: Vec<(GroupId, UploadId)>,
+    service: Service,
+    uploads: Vec<(GroupId, Upload)>,
     _permits: Vec<Permit>,
 }
 
@@ -73,7 +74,7 @@ impl Arrived {
     pub fn for_group(&self, group: GroupId) -> (NewBody, Bytes) {
         let upload = self.uploads.iter().find(|(target, _)| *target == group);
         let (source, bytes) = match upload {
-            Some((_, id)) => (BodySource::Upload(*id), Bytes::new()),
+            Some((_, upload)) => (BodySource::Upload(upload.id), Bytes::new()),
             None => (BodySource::Inline, self.inline.clone()),
         };
         (
@@ -84,6 +85,25 @@ impl Arrived {
             },
             bytes,
         )
+    }
+
+    /// No message will refer to it: frees what was uploaded. Should this fail, log time does it.
+    pub async fn abandon(self) {
+        free(&self.service, self.uploads).await;
+    }
+}
+
+/// Frees uploads. One that a message refers to by now stays.
+async fn free(service: &Service, uploads: impl IntoIterator<Item = (GroupId, Upload)>) {
+    for (group, Upload { id, mut lane, .. }) in uploads {
+        let command = Command::DropUpload { upload: id };
+        let wait = std::time::Duration::from_secs(5);
+        let dropped = service
+            .propose(group, &mut lane, command, Bytes::new(), wait)
+            .await;
+        if let Err(failure) = dropped {
+            tracing::info!(%failure, "an abandoned upload stays until it expires");
+        }
     }
 }
 
@@ -228,9 +248,22 @@ impl Incoming {
     /// # Errors
     ///
     /// As [`Incoming::put`].
-    pub async fn finish(mut self) -> Result<Arrived, Failure> {
+    pub async fn finish(self) -> Result<Arrived, Failure> {
+        self.end(false).await
+    }
+
+    /// The whole body has arrived, and shall not ride in the entry of its command: another one may.
+    ///
+    /// # Errors
+    ///
+    /// As [`Incoming::put`].
+    pub async fn finish_apart(self) -> Result<Arrived, Failure> {
+        self.end(true).await
+    }
+
+    async fn end(mut self, apart: bool) -> Result<Arrived, Failure> {
         let uploading = self.targets.iter().any(|target| target.upload.is_some());
-        if uploading && self.held > 0 {
+        if (uploading || apart) && self.held > 0 {
             self.send_chunk().await?;
         }
         let inline = self.take();
@@ -238,33 +271,30 @@ impl Incoming {
         hash.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
         let uploads = self
             .targets
-            .iter()
-            .filter_map(|target| Some((target.group, target.upload.as_ref()?.id)))
+            .into_iter()
+            .filter_map(|target| Some((target.group, target.upload?)))
             .collect();
+        // Of what went ahead nothing is held any more.
+        let permits = if inline.is_empty() {
+            Vec::new()
+        } else {
+            self.permits
+        };
         Ok(Arrived {
             hash: Hash16(hash),
             length: self.length,
             inline,
+            service: self.service,
             uploads,
-            _permits: self.permits,
+            _permits: permits,
         })
     }
 
     /// The rest will not come: frees what was uploaded. Should this fail, log time does it.
     pub async fn abandon(self) {
-        for target in self.targets {
-            if let Some(Upload { id, mut lane, .. }) = target.upload {
-                let command = Command::DropUpload { upload: id };
-                let wait = std::time::Duration::from_secs(5);
-                let dropped = self
-                    .service
-                    .propose(target.group, &mut lane, command, Bytes::new(), wait)
-                    .await;
-                if let Err(failure) = dropped {
-                    tracing::info!(%failure, "an abandoned upload stays until it expires");
-                }
-            }
-        }
+        let uploads = self.targets.into_iter();
+        let uploads = uploads.filter_map(|target| Some((target.group, target.upload?)));
+        free(&self.service, uploads).await;
     }
 }
 

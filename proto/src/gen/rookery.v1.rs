@@ -29,7 +29,7 @@ pub struct MailboxStamp {
 pub struct MailboxCommand {
     #[prost(
         oneof = "mailbox_command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 31, 32"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 31, 32, 33"
     )]
     pub kind: ::core::option::Option<mailbox_command::Kind>,
 }
@@ -83,6 +83,8 @@ pub mod mailbox_command {
         SetMetadata(super::MailboxSetMetadata),
         #[prost(message, tag = "32")]
         SetGrant(super::MailboxSetGrant),
+        #[prost(message, tag = "33")]
+        AppendMany(super::MailboxAppendMany),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -225,6 +227,34 @@ pub struct MailboxAppend {
     pub date_ms: u64,
     #[prost(message, optional, tag = "5")]
     pub body: ::core::option::Option<MailboxNewBody>,
+}
+/// Messages that are appended together, and perhaps one that they replace.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MailboxAppendMany {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    #[prost(uint64, tag = "2")]
+    pub mailbox: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub messages: ::prost::alloc::vec::Vec<MailboxNewMessage>,
+    #[prost(message, optional, tag = "4")]
+    pub replaced: ::core::option::Option<MailboxReplaced>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxNewMessage {
+    #[prost(message, optional, tag = "1")]
+    pub flags: ::core::option::Option<MailboxFlags>,
+    #[prost(uint64, tag = "2")]
+    pub date_ms: u64,
+    #[prost(message, optional, tag = "3")]
+    pub body: ::core::option::Option<MailboxNewBody>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxReplaced {
+    #[prost(uint64, tag = "1")]
+    pub mailbox: u64,
+    #[prost(uint32, tag = "2")]
+    pub uid: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxStore {
@@ -532,6 +562,7 @@ pub mod mailbox_delivered {
 pub struct MailboxAppended {
     #[prost(uint32, tag = "1")]
     pub uid_validity: u32,
+    /// Of the first; the others follow without a gap.
     #[prost(uint32, tag = "2")]
     pub uid: u32,
     #[prost(uint64, tag = "3")]
@@ -624,6 +655,7 @@ pub mod mailbox_rejection {
         Invalid = 14,
         MetadataLimit = 30,
         GrantLimit = 31,
+        NoMessage = 20,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -649,6 +681,7 @@ pub mod mailbox_rejection {
                 Self::Invalid => "INVALID",
                 Self::MetadataLimit => "METADATA_LIMIT",
                 Self::GrantLimit => "GRANT_LIMIT",
+                Self::NoMessage => "NO_MESSAGE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -671,6 +704,7 @@ pub mod mailbox_rejection {
                 "INVALID" => Some(Self::Invalid),
                 "METADATA_LIMIT" => Some(Self::MetadataLimit),
                 "GRANT_LIMIT" => Some(Self::GrantLimit),
+                "NO_MESSAGE" => Some(Self::NoMessage),
                 _ => None,
             }
         }

@@ -50,12 +50,20 @@ const LOGGED_IN: &[&str] = &[
     "QUOTA=RES-MAILBOX",
     "METADATA",
     "LIST-METADATA",
+    "PREVIEW",
+    "BINARY",
+    "MULTIAPPEND",
+    "CATENATE",
+    "URL-PARTIAL",
+    "REPLACE",
+    "UTF8=ACCEPT",
 ];
 
 /// How somebody may log in wherever a password may travel.
 const PASSWORDS: &[&str] = &["AUTH=PLAIN", "AUTH=LOGIN", "AUTH=SCRAM-SHA-256"];
 
-/// The capabilities of this connection now.
+/// The capabilities of this connection now. LITERAL- (RFC 7888 section 5) is not among them: a
+/// server must not offer it beside LITERAL+, which allows all that it allows.
 pub(crate) fn names<T: Transport>(
     transport: &T,
     config: &Config,
@@ -74,6 +82,8 @@ pub(crate) fn names<T: Transport>(
     let external = may_log_in && transport.certified_user().is_some();
     let tokens = may_log_in && config.tokens.is_some();
     let compress = is_logged_in && !transport.is_compressed();
+    // One value for all mailboxes (RFC 7889 section 3.1).
+    let append_limit = is_logged_in.then(|| format!("APPENDLIMIT={}", config.append_limit));
     ALWAYS
         .iter()
         .copied()
@@ -86,6 +96,7 @@ pub(crate) fn names<T: Transport>(
         .chain(compress.then_some("COMPRESS=DEFLATE"))
         .map(str::to_owned)
         .chain(is_logged_in.then(|| format!("SAVELIMIT={}", limits::SAVED_MESSAGES_MAX)))
+        .chain(append_limit)
         .collect()
 }
 
@@ -127,10 +138,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let condstore = asks("CONDSTORE") && !self.condstore;
         let qresync = asks("QRESYNC") && !self.qresync;
         let uid_only = asks("UIDONLY") && !self.uid_only;
+        let utf8 = asks("UTF8=ACCEPT");
         let new = [
             (condstore, "CONDSTORE"),
             (qresync, "QRESYNC"),
             (uid_only, "UIDONLY"),
+            (utf8 && !self.conn.out.is_utf8(), "UTF8=ACCEPT"),
         ];
         let new = new.into_iter().filter(|(is_new, _)| *is_new);
         self.conn.out.enabled(new.map(|(_, name)| name));
@@ -139,6 +152,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         // QRESYNC switches CONDSTORE on as well (RFC 7162 section 3.2.3).
         if condstore || qresync {
             self.enable_condstore();
+        }
+        if utf8 {
+            // Names of mailboxes go both ways in UTF-8 from now on (RFC 6855 section 3).
+            self.conn.out.set_utf8(true);
         }
         Ok(Done::text("ENABLE completed"))
     }

@@ -12,7 +12,7 @@ use crate::state::{Done, Result, Session, Stop};
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn create(&mut self, create: &Create) -> Result<Done> {
-        let name = names::decode_new(&create.mailbox, false)?;
+        let name = names::decode_new(&create.mailbox, self.conn.out.is_utf8())?;
         let special_use = match create.special_use.as_slice() {
             [] => None,
             [Some(one)] if one.is_virtual() => {
@@ -38,7 +38,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Deleting the mailbox that is selected closes it.
     pub(crate) async fn delete(&mut self, raw: &[u8]) -> Result<Done> {
-        let (account, name) = (self.backend.account(), existing(raw)?);
+        let utf8 = self.conn.out.is_utf8();
+        let (account, name) = (self.backend.account(), existing(raw, utf8)?);
         let id = match &self.selected {
             Some(_) => Some(self.folder(raw).await?.id),
             None => None,
@@ -59,7 +60,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     pub(crate) async fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<Done> {
-        let (from, to) = (existing(from)?, names::decode_new(to, false)?);
+        let utf8 = self.conn.out.is_utf8();
+        let (from, to) = (existing(from, utf8)?, names::decode_new(to, utf8)?);
         let account = self.backend.account();
         let rename = Command::RenameMailbox { account, from, to };
         self.change(rename).await.map_err(over_quota)?;
@@ -68,7 +70,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// A name without a mailbox can be subscribed to: it may have had one, or get one.
     pub(crate) async fn subscribe(&mut self, raw: &[u8], on: bool) -> Result<Done> {
-        let (account, name) = (self.backend.account(), names::decode(raw, false)?);
+        let utf8 = self.conn.out.is_utf8();
+        let (account, name) = (self.backend.account(), names::decode(raw, utf8)?);
         self.change(Command::Subscribe { account, name, on })
             .await?;
         Ok(Done::text(if on {

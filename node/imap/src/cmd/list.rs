@@ -148,11 +148,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.enable_condstore();
         }
         // A pattern that is in no encoding matches nothing.
+        let utf8 = self.conn.out.is_utf8();
         let patterns: Vec<Pattern> = list
             .patterns
             .iter()
             .filter(|pattern| !pattern.is_empty())
-            .filter_map(|pattern| Pattern::new(&list.reference, pattern, false).ok())
+            .filter_map(|pattern| Pattern::new(&list.reference, pattern, utf8).ok())
             .collect();
         let mut annotations = match wanted.metadata {
             Some(_) => self.all_annotations().await?,
@@ -205,7 +206,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.conn.out.lsub(&[ListAttribute::NoSelect], "");
             return Ok(done);
         }
-        let Ok(pattern) = Pattern::new(&lsub.reference, &lsub.pattern, false) else {
+        let utf8 = self.conn.out.is_utf8();
+        let Ok(pattern) = Pattern::new(&lsub.reference, &lsub.pattern, utf8) else {
             return Ok(done);
         };
         let is_level = lsub.pattern.ends_with(b"%");

@@ -50,7 +50,7 @@ impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
                     Err(stop) => Err((command.tag, stop)),
                 },
                 Request::Append(start) => {
-                    self.conn.framer.refuse_literal();
+                    self.conn.framer.refuse_append();
                     Err((start.tag, Stop::Bad("Log in first")))
                 }
                 Request::Bad(bad) => {

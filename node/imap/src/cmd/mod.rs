@@ -7,7 +7,7 @@
 //!   folder  list  status  CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE; LIST LSUB; STATUS
 //!   quota  metadata       GETQUOTA GETQUOTAROOT SETQUOTA; GETMETADATA SETMETADATA
 //!   acl                   SETACL DELETEACL GETACL LISTRIGHTS MYRIGHTS
-//!   append                APPEND
+//!   append                APPEND REPLACE, and with UID
 //!   compress              COMPRESS
 //!   progress              INPROGRESS, of whatever takes long
 //!   idle                  IDLE
@@ -59,9 +59,10 @@ use crate::names;
 use crate::respond::Code;
 use crate::state::{Result, Session, Stop};
 
-/// Reads the name of a mailbox that is to exist: what is no name cannot be found.
-pub(crate) fn existing(raw: &[u8]) -> Result<String> {
-    names::decode(raw, false).map_err(|_| no_mailbox())
+/// Reads the name of a mailbox that is to exist: what is no name cannot be found. `utf8` says
+/// whether the client has enabled UTF-8.
+pub(crate) fn existing(raw: &[u8], utf8: bool) -> Result<String> {
+    names::decode(raw, utf8).map_err(|_| no_mailbox())
 }
 
 pub(crate) fn no_mailbox() -> Stop {
@@ -73,7 +74,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn folder(&mut self, raw: &[u8]) -> Result<Folder> {
         let query = Query::Folder {
             account: self.backend.account(),
-            name: existing(raw)?,
+            name: existing(raw, self.conn.out.is_utf8())?,
         };
         let folder = self.ask(query, |answer| match answer {
             Answer::Folder(folder) => Some(folder),

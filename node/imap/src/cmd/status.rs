@@ -1,4 +1,4 @@
-//! STATUS (RFC 3501 section 6.3.10, RFC 7162 section 3.1.7, RFC 8438, RFC 9208).
+//! STATUS (RFC 3501 section 6.3.10, RFC 7162 section 3.1.7, RFC 7889, RFC 8438, RFC 9208).
 
 use mailbox::{Answer, Folder, Query, Uid, UidRanges};
 
@@ -39,6 +39,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                     id = Some(folder.id.object_id(self.backend.account()));
                     continue;
                 }
+                StatusItem::AppendLimit => self.conn.config.append_limit,
             };
             values.push((item, value));
         }

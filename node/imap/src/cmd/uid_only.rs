@@ -57,7 +57,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Refuses a command that takes or answers sequence numbers, if the client has said that it
     /// uses none (RFC 9586 section 3).
     pub(crate) fn takes(&self, body: &CommandBody) -> Result<()> {
-        if self.uid_only && uses_numbers(body) {
+        self.takes_numbers(uses_numbers(body))
+    }
+
+    /// The same of a command that uses them or not.
+    pub(crate) fn takes_numbers(&self, uses_numbers: bool) -> Result<()> {
+        if self.uid_only && uses_numbers {
             return Err(Stop::BadCode(
                 Code::UidRequired,
                 "UIDONLY is enabled: use UIDs",

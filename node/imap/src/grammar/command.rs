@@ -81,8 +81,8 @@ pub struct Command {
     pub body: CommandBody,
 }
 
-/// Every command but APPEND, which comes as [`super::Item::Append`]. Mailbox names are as sent:
-/// [`crate::names::decode`] reads them.
+/// Every command but those that append, which come as [`super::Item::Append`]. Mailbox names are
+/// as sent: [`crate::names::decode`] reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandBody {
     /// CAPABILITY
@@ -408,8 +408,6 @@ fn by_messages(cursor: &mut Cursor, name: &str, uid: bool) -> Result<CommandBody
             cursor.end()?;
             Ok(CommandBody::UidExpunge { set })
         }
-        // The framer takes every well-formed APPEND out before.
-        "APPEND" if !uid => Err(Error::Syntax("APPEND ends with its message, a literal")),
         _ => Err(Error::Syntax("unknown command")),
     }
 }

@@ -45,6 +45,20 @@ pub enum FetchItem {
         /// Whether `\Seen` stays as it is.
         peek: bool,
     },
+    /// `BINARY[part]<partial>`, or `BINARY.PEEK[..]` (RFC 3516): a part, decoded.
+    Binary {
+        /// Part numbers, as in [`Section::part`].
+        part: Vec<u32>,
+        /// Which of the decoded bytes, all if `None`.
+        partial: Option<Partial>,
+        /// Whether `\Seen` stays as it is.
+        peek: bool,
+    },
+    /// `BINARY.SIZE[part]`: how many bytes `BINARY[part]` has.
+    BinarySize {
+        /// Part numbers, as in [`Section::part`].
+        part: Vec<u32>,
+    },
     /// `ENVELOPE`
     Envelope,
     /// `FLAGS`
@@ -69,13 +83,18 @@ pub enum FetchItem {
     ThreadId,
     /// `SAVEDATE` (RFC 8514 section 4.2)
     SaveDate,
+    /// `PREVIEW` (RFC 8970).
+    Preview {
+        /// `(LAZY)`: only if it costs little.
+        lazy: bool,
+    },
 }
 
 impl FetchItem {
     /// Whether fetching this sets `\Seen`.
     pub fn sets_seen(&self) -> bool {
         match self {
-            FetchItem::Section { peek, .. } => !peek,
+            FetchItem::Section { peek, .. } | FetchItem::Binary { peek, .. } => !peek,
             FetchItem::Rfc822 | FetchItem::Rfc822Text => true,
             _ => false,
         }
@@ -168,7 +187,12 @@ fn item(cursor: &mut Cursor) -> Result<FetchItem> {
         return match word.as_str() {
             "BODY" => section_item(cursor, false),
             "BODY.PEEK" => section_item(cursor, true),
-            _ => Err(Error::Syntax("only BODY and BODY.PEEK have a section")),
+            "BINARY" => binary_item(cursor, false),
+            "BINARY.PEEK" => binary_item(cursor, true),
+            "BINARY.SIZE" => Ok(FetchItem::BinarySize {
+                part: binary_part(cursor)?,
+            }),
+            _ => Err(Error::Syntax("only BODY and BINARY have a section")),
         };
     }
     Ok(match word.as_str() {
@@ -178,6 +202,9 @@ fn item(cursor: &mut Cursor) -> Result<FetchItem> {
         "FLAGS" => FetchItem::Flags,
         "INTERNALDATE" => FetchItem::InternalDate,
         "MODSEQ" => FetchItem::ModSeq,
+        "PREVIEW" => FetchItem::Preview {
+            lazy: cursor.eat_text(b" (LAZY)"),
+        },
         "RFC822" => FetchItem::Rfc822,
         "RFC822.HEADER" => FetchItem::Rfc822Header,
         "RFC822.SIZE" => FetchItem::Rfc822Size,
@@ -194,19 +221,47 @@ fn section_item(cursor: &mut Cursor, peek: bool) -> Result<FetchItem> {
     cursor.expect(b'[', "a section expected")?;
     let section = section(cursor)?;
     cursor.expect(b']', "a section does not end")?;
-    let partial = if cursor.peek() == Some(b'<') {
-        Some(partial(cursor)?)
-    } else {
-        None
-    };
     Ok(FetchItem::Section {
         section,
-        partial,
+        partial: optional_partial(cursor)?,
         peek,
     })
 }
 
-fn section(cursor: &mut Cursor) -> Result<Section> {
+fn binary_item(cursor: &mut Cursor, peek: bool) -> Result<FetchItem> {
+    Ok(FetchItem::Binary {
+        part: binary_part(cursor)?,
+        partial: optional_partial(cursor)?,
+        peek,
+    })
+}
+
+/// `section-binary` (RFC 3516 section 7): part numbers and no text.
+fn binary_part(cursor: &mut Cursor) -> Result<Vec<u32>> {
+    cursor.expect(b'[', "a section expected")?;
+    let mut part = Vec::new();
+    while cursor.peek() != Some(b']') {
+        if !part.is_empty() {
+            cursor.expect(b'.', "a section of BINARY has part numbers alone")?;
+        }
+        if part.len() == limits::SECTION_DEPTH_MAX {
+            return Err(Error::Syntax("a section is nested too deeply"));
+        }
+        part.push(cursor.nz_number()?);
+    }
+    cursor.expect(b']', "a section does not end")?;
+    Ok(part)
+}
+
+fn optional_partial(cursor: &mut Cursor) -> Result<Option<Partial>> {
+    match cursor.peek() {
+        Some(b'<') => partial(cursor).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// What stands between the brackets, up to the closing one.
+pub(super) fn section(cursor: &mut Cursor) -> Result<Section> {
     if cursor.peek() == Some(b']') {
         return Ok(Section::default());
     }

@@ -2,9 +2,9 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::append::{self, AppendStart, Before};
+use super::append::{self, AppendStart, Appending, LiteralStart, MessageStart, Next};
 use super::command::{self, Command, Tag};
-use super::lexer::number_of;
+use super::literal::{ANNOUNCED_BYTES_MAX, Announced, announced};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
@@ -15,16 +15,22 @@ pub enum Item {
     Command(Command),
     /// The client waits with a literal: answer a `+` line. The command itself comes later.
     Continue,
-    /// An APPEND up to its message. Nothing more comes until [`Framer::accept_literal`] or
-    /// [`Framer::refuse_literal`] is called.
+    /// An APPEND or REPLACE up to its first message.
     Append(AppendStart),
-    /// The next bytes of the accepted message, at least one.
+    /// The next message of an APPEND begins, and the one before it was whole.
+    Message(MessageStart),
+    /// A part of the message is what this URL names (RFC 4469).
+    Url(Bytes),
+    /// Bytes of the message are about to come. Nothing more comes until
+    /// [`Framer::accept_literal`] or [`Framer::refuse_append`] is called.
+    Literal(LiteralStart),
+    /// The next bytes of the accepted literal, at least one.
     Body(Bytes),
-    /// The accepted message is whole and the command has ended.
-    BodyEnd,
+    /// The last message is whole and the command has ended.
+    AppendEnd,
     /// The raw line that [`Framer::expect_line`] asked for, without its line end.
     Line(Bytes),
-    /// Not a command: answer BAD. Instead of [`Item::BodyEnd`] it says that the message must be
+    /// Not a command: answer BAD. After [`Item::Append`] it says that all of its messages must be
     /// thrown away; instead of [`Item::Line`] that the line was too long.
     Bad(Bad),
 }
@@ -56,8 +62,10 @@ pub struct Framer {
     start: usize,
     /// Up to where there is no line end.
     scanned: usize,
-    /// Bytes of all literals so far.
+    /// Bytes of all literals so far that are in the buffer.
     literals: usize,
+    /// The APPEND that is being read.
+    append: Option<Box<Appending>>,
 }
 
 /// What the next bytes are.
@@ -69,26 +77,18 @@ enum State {
     Raw,
     /// The rest of a literal that ends at this place in the buffer.
     Literal { end: usize },
-    /// The caller decides about a message.
-    Asked { tag: Tag, size: u64, sync: bool },
-    /// A message, so many bytes of it still to come.
-    Body { tag: Tag, left: u64 },
+    /// Text of an APPEND that was received and is being given out.
+    Append,
+    /// The caller decides about a literal.
+    Asked { size: u64, sync: bool },
+    /// A literal of a message, so many bytes of it still to come.
+    Body { left: u64 },
     /// Refused: bytes of a literal are thrown away, then text. `budget` bounds both together.
     SkipLiteral { left: u64, budget: u64 },
     /// Refused: text is thrown away up to the end of the command.
     SkipText { budget: u64 },
     /// The stream cannot be read on.
     Dead(Error),
-}
-
-/// A literal as announced at the end of a line.
-#[derive(Clone, Copy)]
-struct Announced {
-    /// Where its `{` stands.
-    brace: usize,
-    /// `None` beyond 63 bits.
-    size: Option<u64>,
-    sync: bool,
 }
 
 const SKIPPED_TOO_MUCH: Error = Error::Fatal("a refused command is too long to be skipped");
@@ -105,6 +105,7 @@ impl Framer {
             start: 0,
             scanned: 0,
             literals: 0,
+            append: None,
         }
     }
 
@@ -135,7 +136,7 @@ impl Framer {
     }
 
     /// The next item; `None` until more bytes are pushed, or until the caller has decided about an
-    /// [`Item::Append`].
+    /// [`Item::Literal`].
     ///
     /// # Errors
     /// Only [`Error::Fatal`], and then always again: answer BYE and close.
@@ -152,6 +153,7 @@ impl Framer {
                     let end = *end;
                     self.literal(end)
                 }
+                State::Append => self.append(),
                 State::Asked { .. } => Step::Wait,
                 State::Body { .. } => self.body(),
                 State::SkipLiteral { .. } => self.skip_literal(),
@@ -172,34 +174,39 @@ impl Framer {
     /// Makes the next line an [`Item::Line`], whatever it holds: for SASL responses and IDLE's
     /// DONE. To be called between commands, once for each line.
     pub fn expect_line(&mut self) {
-        if matches!(self.state, State::Text) {
+        if matches!(self.state, State::Text) && self.append.is_none() {
             self.state = State::Raw;
         }
     }
 
-    /// Accepts the message of the [`Item::Append`] that was just returned. If it is `sync`, the
-    /// caller writes a `+` line.
+    /// Accepts the [`Item::Literal`] that was just returned. If it is `sync`, the caller writes a
+    /// `+` line.
     pub fn accept_literal(&mut self) {
-        if let State::Asked { tag, size, .. } = &self.state {
-            self.state = State::Body {
-                tag: tag.clone(),
-                left: *size,
-            };
+        if let State::Asked { size, .. } = self.state {
+            self.state = State::Body { left: size };
         }
     }
 
-    /// Refuses the message of the [`Item::Append`] that was just returned: the caller writes the
-    /// tagged NO. Bytes that come without being asked for are thrown away; if there are too many
-    /// of them, [`Framer::next`] fails.
-    pub fn refuse_literal(&mut self) {
-        if let State::Asked { size, sync, .. } = self.state {
-            let budget = self.limits.append_skip_bytes_max;
-            self.state = if sync {
-                State::Text
-            } else {
-                skip(size, budget)
-            };
-        }
+    /// Refuses the APPEND that is being read, at whatever item of it: the caller writes the tagged
+    /// NO. A client that waits for `+` has ended its command with that. What else belongs to the
+    /// command is thrown away; if that is too much, [`Framer::next`] fails.
+    pub fn refuse_append(&mut self) {
+        let Some(append) = self.append.take() else {
+            return;
+        };
+        let budget = self.limits.append_skip_bytes_max;
+        self.state = match self.state {
+            State::Asked { size, sync: false } => skip(size, budget),
+            State::Append => match append.literal() {
+                Some(literal) if !literal.sync => skip(literal.size.unwrap_or(u64::MAX), budget),
+                _ => State::Text,
+            },
+            State::Body { left } => skip(left, budget),
+            State::Text => State::SkipText { budget },
+            // The client waits with a literal, and will not send it.
+            _ => State::Text,
+        };
+        self.restart();
     }
 
     /// Throws away all that was received and not yet returned, and says how many bytes it was: for
@@ -207,6 +214,7 @@ impl Framer {
     pub fn discard_buffered(&mut self) -> usize {
         let discarded = self.buf.len();
         self.buf = BytesMut::new();
+        self.append = None;
         self.restart();
         if !matches!(self.state, State::Dead(_)) {
             self.state = State::Text;
@@ -216,7 +224,9 @@ impl Framer {
 
     /// Whether the stream is between two commands and nothing was received of the next one.
     pub fn is_idle(&self) -> bool {
-        self.buf.is_empty() && matches!(self.state, State::Text | State::Raw)
+        self.buf.is_empty()
+            && self.append.is_none()
+            && matches!(self.state, State::Text | State::Raw)
     }
 
     /// Gathers text up to a line end.
@@ -228,8 +238,23 @@ impl Framer {
             return step;
         }
         let line = self.buf.get(self.start..end).unwrap_or_default();
-        match announced(line, self.start) {
-            Some(literal) => self.announced(literal, end),
+        let literal = announced(line, self.start);
+        let has_return = line.last() == Some(&b'\r');
+        let text_end = literal.map_or(end - usize::from(has_return), |literal| literal.brace);
+        let text = self.buf.get(..text_end).unwrap_or_default();
+        if let Some(append) = &mut self.append {
+            append.resume(Bytes::copy_from_slice(text), literal);
+            self.buf.advance(end + 1);
+            self.restart();
+            self.state = State::Append;
+            return Step::Again;
+        }
+        if append::is_append(text) {
+            let text = Bytes::copy_from_slice(text);
+            return self.begin_append(text, literal, end);
+        }
+        match literal {
+            Some(literal) => self.argument(literal, end),
             None => self.command(end),
         }
     }
@@ -247,19 +272,82 @@ impl Framer {
         })
     }
 
-    /// The line that ends at `end` announces a literal.
-    fn announced(&mut self, literal: Announced, end: usize) -> Step {
-        let text = self.buf.get(..literal.brace).unwrap_or_default();
-        if append::is_append(text) {
-            match append::before_literal(Bytes::copy_from_slice(text)) {
-                Ok(Before::Argument) => {}
-                Ok(Before::Message(start)) => return self.ask(start, literal, end),
-                Err(error) => {
-                    let budget = self.limits.append_skip_bytes_max;
-                    return self.refuse_announced(error, literal, end, budget);
-                }
+    /// The text of an APPEND up to its first literal or its end; the line ends at `end`.
+    fn begin_append(&mut self, text: Bytes, literal: Option<Announced>, end: usize) -> Step {
+        let tag = Tag::at_start_of(&text);
+        match (append::begin(text, literal), literal) {
+            (Ok(Some((start, append))), _) => {
+                self.buf.advance(end + 1);
+                self.restart();
+                self.append = Some(Box::new(append));
+                self.state = State::Append;
+                Step::Yield(Item::Append(start))
+            }
+            (Ok(None), Some(literal)) => self.argument(literal, end),
+            (Ok(None), None) => self.command(end),
+            (Err(error), Some(literal)) => {
+                let budget = self.limits.append_skip_bytes_max;
+                self.refuse_announced(error, literal, end, budget)
+            }
+            (Err(error), None) => {
+                self.buf.advance(end + 1);
+                self.restart();
+                Step::Yield(Item::Bad(Bad { tag, error }))
             }
         }
+    }
+
+    /// What stands next in the APPEND.
+    fn append(&mut self) -> Step {
+        let Some(append) = &mut self.append else {
+            self.state = State::Text;
+            return Step::Again;
+        };
+        match (append.next(), append.literal()) {
+            (Ok(Next::Message(start)), _) => Step::Yield(Item::Message(start)),
+            (Ok(Next::Url(url)), _) => Step::Yield(Item::Url(url)),
+            (Ok(Next::Literal { binary }), Some(literal)) => match literal.size {
+                Some(size) => {
+                    let sync = literal.sync;
+                    self.state = State::Asked { size, sync };
+                    Step::Yield(Item::Literal(LiteralStart { size, sync, binary }))
+                }
+                None => self.fail_append(LITERAL_TOO_BIG),
+            },
+            (Ok(Next::Argument), Some(literal)) => self.append_argument(literal),
+            (Ok(_), _) => {
+                self.append = None;
+                self.state = State::Text;
+                Step::Yield(Item::AppendEnd)
+            }
+            (Err(error), _) => self.fail_append(error),
+        }
+    }
+
+    /// Gathers a literal that is an argument in the middle of an APPEND.
+    fn append_argument(&mut self, literal: Announced) -> Step {
+        let size = literal.size.and_then(|size| usize::try_from(size).ok());
+        let Some(size) = size.filter(|&size| size <= self.limits.literal_bytes_max) else {
+            return self.fail_append(LITERAL_TOO_BIG);
+        };
+        self.literals = size;
+        self.state = State::Literal { end: size };
+        if literal.sync {
+            Step::Yield(Item::Continue)
+        } else {
+            Step::Again
+        }
+    }
+
+    /// Gives the APPEND up in the middle.
+    fn fail_append(&mut self, error: Error) -> Step {
+        let tag = self.append.as_ref().map(|append| append.tag().clone());
+        self.refuse_append();
+        Step::Yield(Item::Bad(Bad { tag, error }))
+    }
+
+    /// The line that ends at `end` announces a literal that is an argument.
+    fn argument(&mut self, literal: Announced, end: usize) -> Step {
         let left = self.limits.literal_bytes_max.saturating_sub(self.literals);
         let size = literal.size.and_then(|size| usize::try_from(size).ok());
         let Some(size) = size.filter(|&size| size <= left) else {
@@ -275,26 +363,6 @@ impl Framer {
         } else {
             Step::Again
         }
-    }
-
-    /// Asks the caller about the message of an APPEND.
-    fn ask(&mut self, start: AppendStart, literal: Announced, end: usize) -> Step {
-        let Some(size) = literal.size else {
-            return self.refuse_announced(LITERAL_TOO_BIG, literal, end, 0);
-        };
-        self.buf.advance(end + 1);
-        self.restart();
-        let sync = literal.sync;
-        self.state = State::Asked {
-            tag: start.tag.clone(),
-            size,
-            sync,
-        };
-        Step::Yield(Item::Append(AppendStart {
-            size,
-            sync,
-            ..start
-        }))
     }
 
     /// Refuses the command because of a literal: a client that waits for `+` will not send it.
@@ -322,6 +390,7 @@ impl Framer {
         }
         // However much of the line has come, the tag is looked for in the same bytes.
         let tag = self.tag(end.min(self.limits.line_bytes_max + 1));
+        self.append = None;
         self.buf.advance(self.start);
         self.restart();
         self.state = State::SkipText {
@@ -335,6 +404,9 @@ impl Framer {
 
     /// The tag of the command being gathered, if it can be told from its text up to `end`.
     fn tag(&self, end: usize) -> Option<Tag> {
+        if let Some(append) = &self.append {
+            return Some(append.tag().clone());
+        }
         self.buf.get(..end).and_then(Tag::at_start_of)
     }
 
@@ -367,49 +439,26 @@ impl Framer {
         Step::Yield(Item::Line(line))
     }
 
-    /// Passes a message on, then reads the end of its command.
+    /// Passes a literal of a message on, then reads what follows it.
     fn body(&mut self) -> Step {
-        let State::Body { tag, left } = &mut self.state else {
+        let State::Body { left } = &mut self.state else {
             return Step::Wait;
         };
-        if *left > 0 {
-            let here = usize::try_from(*left)
-                .unwrap_or(usize::MAX)
-                .min(self.buf.len());
-            if here == 0 {
-                return Step::Wait;
-            }
-            *left -= here as u64;
-            let bytes = self.buf.split_to(here).freeze();
-            self.release();
-            return Step::Yield(Item::Body(bytes));
+        let here = usize::try_from(*left)
+            .unwrap_or(usize::MAX)
+            .min(self.buf.len());
+        *left -= here as u64;
+        if *left == 0 && here == 0 {
+            self.restart();
+            self.state = State::Text;
+            return Step::Again;
         }
-        let line_end = match (self.buf.first(), self.buf.get(1)) {
-            (None, _) | (Some(b'\r'), None) => return Step::Wait,
-            (Some(b'\n'), _) => Ok(1),
-            (Some(b'\r'), Some(b'\n')) => Ok(2),
-            (Some(b' '), _) => Err("only one message may be appended at once"),
-            _ => Err("a message is longer than announced"),
-        };
-        match line_end {
-            Ok(bytes) => {
-                self.buf.advance(bytes);
-                self.restart();
-                self.state = State::Text;
-                Step::Yield(Item::BodyEnd)
-            }
-            Err(reason) => {
-                let bad = Bad {
-                    tag: Some(tag.clone()),
-                    error: Error::Syntax(reason),
-                };
-                self.restart();
-                self.state = State::SkipText {
-                    budget: self.limits.append_skip_bytes_max,
-                };
-                Step::Yield(Item::Bad(bad))
-            }
+        if here == 0 {
+            return Step::Wait;
         }
+        let bytes = self.buf.split_to(here).freeze();
+        self.release();
+        Step::Yield(Item::Body(bytes))
     }
 
     fn skip_literal(&mut self) -> Step {
@@ -510,40 +559,10 @@ enum Step {
     Yield(Item),
 }
 
-/// Bytes of the longest `{n+}` and CR that is kept to be recognised, digits beyond 64 bits
-/// included.
-const ANNOUNCED_BYTES_MAX: usize = 64;
-
 /// The state that throws away a literal of `size` bytes.
 fn skip(size: u64, budget: u64) -> State {
     match budget.checked_sub(size) {
         Some(budget) => State::SkipLiteral { left: size, budget },
         None => State::Dead(SKIPPED_TOO_MUCH),
     }
-}
-
-/// The literal that a line, without its line feed, announces at its end. `offset` is where the line
-/// begins.
-fn announced(line: &[u8], offset: usize) -> Option<Announced> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let line = line.strip_suffix(b"}")?;
-    let (line, sync) = match line.strip_suffix(b"+") {
-        Some(line) => (line, false),
-        None => (line, true),
-    };
-    let digits = line
-        .iter()
-        .rev()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let (line, digits) = line.split_at(line.len() - digits);
-    let line = line.strip_suffix(b"{")?;
-    if digits.is_empty() {
-        return None;
-    }
-    Some(Announced {
-        brace: offset + line.len(),
-        size: number_of(digits),
-        sync,
-    })
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 
 /// A place in a command that lies in one piece, literals inline. What it returns shares the bytes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Cursor {
     text: Bytes,
     at: usize,
@@ -56,6 +56,12 @@ impl Cursor {
         self.peek() == Some(b' ') && self.peek_second().is_some_and(|byte| byte != b' ')
     }
 
+    /// Whether nothing but spaces is left.
+    pub(super) fn has_only_spaces(&self) -> bool {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        rest.iter().all(|&byte| byte == b' ')
+    }
+
     /// The end of the command. Trailing spaces are forgiven, for some clients send them.
     pub(super) fn end(&mut self) -> Result<()> {
         while self.eat(b' ') {}
@@ -92,6 +98,25 @@ impl Cursor {
         if !is_next {
             self.at = start;
         }
+        is_next
+    }
+
+    /// The next `size` bytes, whatever they are; `None` if there are fewer.
+    pub(super) fn take(&mut self, size: u64) -> Option<Bytes> {
+        let end = usize::try_from(size)
+            .ok()
+            .and_then(|size| self.at.checked_add(size))
+            .filter(|&end| end <= self.text.len())?;
+        let taken = self.text.slice(self.at..end);
+        self.at = end;
+        Some(taken)
+    }
+
+    /// Whether these bytes are next, letters in any case; consumes them then.
+    pub(super) fn eat_text(&mut self, text: &[u8]) -> bool {
+        let next = self.text.get(self.at..self.at + text.len());
+        let is_next = next.is_some_and(|next| next.eq_ignore_ascii_case(text));
+        self.at += if is_next { text.len() } else { 0 };
         is_next
     }
 
@@ -210,15 +235,8 @@ impl Cursor {
         self.expect(b'}', "a literal's size does not end")?;
         self.eat(b'\r');
         self.expect(b'\n', "a literal's size does not end its line")?;
-        let end = usize::try_from(size)
-            .ok()
-            .and_then(|size| self.at.checked_add(size));
-        let Some(end) = end.filter(|&end| end <= self.text.len()) else {
-            return Err(Error::Syntax("a literal is shorter than announced"));
-        };
-        let content = self.text.slice(self.at..end);
-        self.at = end;
-        Ok(content)
+        self.take(size)
+            .ok_or(Error::Syntax("a literal is shorter than announced"))
     }
 
     /// `number`: 32 bits.

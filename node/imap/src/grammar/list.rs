@@ -95,6 +95,8 @@ pub enum StatusItem {
     HighestModSeq,
     /// The mailbox's id, which is no number (RFC 8474 section 4.3).
     MailboxId,
+    /// Bytes that a message may have which is appended (RFC 7889 section 3.2).
+    AppendLimit,
 }
 
 impl StatusItem {
@@ -111,10 +113,11 @@ impl StatusItem {
             StatusItem::Size => "SIZE",
             StatusItem::HighestModSeq => "HIGHESTMODSEQ",
             StatusItem::MailboxId => "MAILBOXID",
+            StatusItem::AppendLimit => "APPENDLIMIT",
         }
     }
 
-    const ALL: [StatusItem; 10] = [
+    const ALL: [StatusItem; 11] = [
         StatusItem::Messages,
         StatusItem::Recent,
         StatusItem::UidNext,
@@ -125,6 +128,7 @@ impl StatusItem {
         StatusItem::Size,
         StatusItem::HighestModSeq,
         StatusItem::MailboxId,
+        StatusItem::AppendLimit,
     ];
 }
 

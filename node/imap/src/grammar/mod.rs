@@ -2,14 +2,15 @@
 //!
 //! Two steps, kept apart. The [`Framer`] finds where a command ends: a line, and as many literals
 //! as its line announces, each followed by more line. It knows nothing of commands but one: it must
-//! see that a literal is the message of an APPEND, for that one is streamed and never held. Then
+//! see that a literal is a message of an APPEND, for that one is streamed and never held. Then
 //! [`parse`] reads the whole command, which lies in one piece, with a cursor that shares its bytes.
 //!
 //! ```text
 //!   a1 LOGIN {5+}CRLF alice SP "secret" CRLF            ─► Item::Command(a1 Login)
-//!   a2 APPEND INBOX (\Seen) {310}CRLF                   ─► Item::Append(a2, size 310, sync)
+//!   a2 APPEND INBOX (\Seen) {310}CRLF                   ─► Item::Append(a2), Item::Message(\Seen),
+//!                                                          Item::Literal(310)
 //!      the caller accepts, writes "+ OK", reads on      ─► Item::Body(..) Item::Body(..)
-//!   CRLF                                                ─► Item::BodyEnd
+//!   CRLF                                                ─► Item::AppendEnd
 //!   a3 SEARCH SUBJECT {99999999999}CRLF                 ─► Item::Bad(a3, too big): no "+" is sent
 //!   a4 IDLE CRLF                                        ─► Item::Command(a4 Idle)
 //!      the caller asks for a raw line                   ─► Item::Line("DONE")
@@ -22,9 +23,6 @@
 //!
 //! `table` lists every command with the states in which it is valid, for the session's gate and for
 //! tests that must not forget one. The types of a command's arguments live beside their parsers.
-//!
-//! Left out until it is advertised: `~{n}` (BINARY), a second message in one APPEND (MULTIAPPEND).
-//! Both are BAD.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
@@ -38,6 +36,7 @@ pub mod flag;
 mod framer;
 mod lexer;
 mod list;
+mod literal;
 mod metadata;
 mod qresync;
 mod quota;
@@ -48,9 +47,10 @@ pub mod sequence;
 mod sort;
 mod table;
 mod uid_batches;
+mod url;
 
 pub use acl::{OfIdentifier, SetAcl};
-pub use append::AppendStart;
+pub use append::{AppendStart, AppendVerb, LiteralStart, MessageForm, MessageStart};
 pub use command::{
     Command, CommandBody, Copy, Create, Id, Secret, Select, Store, StoreMode, Tag, parse,
 };
@@ -71,3 +71,4 @@ pub use sequence::{IdRange, SequenceSet};
 pub use sort::{Sort, SortCriterion, SortKey, Thread, ThreadAlgorithm};
 pub use table::{COMMANDS, CommandInfo, ValidIn};
 pub use uid_batches::UidBatches;
+pub use url::MessageUrl;

@@ -205,6 +205,12 @@ pub(super) fn set(cursor: &mut Cursor) -> Result<SequenceSet> {
     }
 }
 
+/// `seq-number`: one number, or `*`.
+pub(super) fn single(cursor: &mut Cursor) -> Result<SequenceSet> {
+    let number = end(cursor)?;
+    Ok(SequenceSet(vec![(number, number)]))
+}
+
 fn end(cursor: &mut Cursor) -> Result<End> {
     match cursor.peek() {
         Some(b'*') => {

@@ -34,12 +34,7 @@ enum Target<'a> {
 /// A message that is no multipart has one part, its body. A part that is a message/rfc822 has the
 /// parts of the message inside, and its HEADER and TEXT are those of that message.
 pub fn section(structure: &Structure, part: &[u32], text: PartText) -> Option<Range<u64>> {
-    let message = Target::Message(structure.root());
-    let target = part.iter().try_fold(message, |target, &number| {
-        let index = usize::try_from(number).ok()?.checked_sub(1)?;
-        child(structure, target, index)
-    })?;
-    match target {
+    match target(structure, part)? {
         Target::Message(message) => match text {
             PartText::Whole => Some(0..structure.size()),
             PartText::Header => Some(message.header.clone()),
@@ -53,6 +48,22 @@ pub fn section(structure: &Structure, part: &[u32], text: PartText) -> Option<Ra
             PartText::Text => inside(structure, part).map(|message| message.body.clone()),
         },
     }
+}
+
+/// The part that part numbers lead to, at least one; `None` if there is none.
+pub fn part_of<'a>(structure: &'a Structure, part: &[u32]) -> Option<&'a Part> {
+    match target(structure, part)? {
+        Target::Message(_) => None,
+        Target::Part(part) => Some(part),
+    }
+}
+
+fn target<'a>(structure: &'a Structure, part: &[u32]) -> Option<Target<'a>> {
+    let message = Target::Message(structure.root());
+    part.iter().try_fold(message, |target, &number| {
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        child(structure, target, index)
+    })
 }
 
 fn child<'a>(structure: &'a Structure, target: Target<'a>, index: usize) -> Option<Target<'a>> {

@@ -1,5 +1,47 @@
 //! Content transfer encodings (RFC 2045 section 6), undone chunk by chunk. Nothing is an error:
-//! what is not in the alphabet is passed over or passed on, since this only feeds SEARCH.
+//! what is not in the alphabet is passed over or passed on (RFC 2045 section 6.8 asks for that).
+
+use super::structure::{Kind, Part};
+
+/// Undoes the transfer encoding of a part that comes in chunks, for BINARY (RFC 3516).
+#[derive(Debug)]
+pub struct PartDecoder(Transfer);
+
+impl PartDecoder {
+    /// At the beginning of this part's body; `None` if we do not know how it is encoded.
+    ///
+    /// The encoding of a multipart or of a message/rfc822 is always the identity, whatever its
+    /// header says: others are not allowed there (RFC 2045 section 6.4).
+    pub fn new(part: &Part) -> Option<PartDecoder> {
+        const KNOWN: [&[u8]; 5] = [b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"];
+        if part.kind != Kind::Leaf {
+            return Some(PartDecoder(Transfer::Identity));
+        }
+        let name = part.encoding.as_deref().unwrap_or(b"7bit");
+        let is_known = KNOWN.iter().any(|known| known.eq_ignore_ascii_case(name));
+        is_known.then(|| PartDecoder(Transfer::by_name(name)))
+    }
+
+    /// One that changes nothing.
+    pub fn identity() -> PartDecoder {
+        PartDecoder(Transfer::Identity)
+    }
+
+    /// Whether nothing is changed.
+    pub fn is_identity(&self) -> bool {
+        matches!(self.0, Transfer::Identity)
+    }
+
+    /// Decodes the next chunk; at most as many bytes as it has, and three more.
+    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        self.0.push(chunk, out);
+    }
+
+    /// What was held back, the part having ended.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.0.finish(out);
+    }
+}
 
 /// The state of a decoder between two chunks.
 #[derive(Debug)]

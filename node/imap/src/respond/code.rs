@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::data::flag_list;
 use super::string::{id_set, string};
@@ -19,8 +19,9 @@ pub enum Code {
     AppendUid {
         /// UIDVALIDITY of the mailbox.
         uid_validity: u32,
-        /// The message's UID.
-        uid: u32,
+        /// The messages' UIDs, in their order (RFC 4315 section 3); of one command they follow
+        /// each other.
+        uids: IdRange,
     },
     /// Login failed and says no more.
     AuthenticationFailed,
@@ -28,6 +29,9 @@ pub enum Code {
     AuthorizationFailed,
     /// SEARCH's charset is unknown; those that are known are named.
     BadCharset,
+    /// A URL of CATENATE that names nothing that can be had (RFC 4469 section 4.1). It is echoed,
+    /// what may not stand there as `?`.
+    BadUrl(Bytes),
     /// Never possible here, such as renaming to an invalid name.
     Cannot,
     /// The capabilities, so that the client need not ask.
@@ -127,6 +131,8 @@ pub enum Code {
     UidValidity(u32),
     /// Not now: a part of the service is down.
     Unavailable,
+    /// A part's transfer encoding is not known, or bytes cannot be stored (RFC 3516 section 4).
+    UnknownCte,
     /// The sequence number of the first message without `\Seen`.
     Unseen(u32),
     /// An attribute of CREATE's USE is unknown or cannot be given (RFC 6154).
@@ -138,11 +144,22 @@ impl Code {
     pub(super) fn write(&self, out: &mut BytesMut) {
         out.extend_from_slice(self.name().as_bytes());
         match self {
-            Code::AppendUid { uid_validity, uid } => put(out, &[uid_validity, uid]),
+            Code::AppendUid { uid_validity, uids } => {
+                put(out, &[uid_validity]);
+                out.extend_from_slice(b" ");
+                id_set(out, &[*uids]);
+            }
             Code::BadCharset => {
                 out.extend_from_slice(b" (");
                 out.extend_from_slice(CHARSETS.join(" ").as_bytes());
                 out.extend_from_slice(b")");
+            }
+            Code::BadUrl(url) => {
+                out.extend_from_slice(b" ");
+                out.extend(url.iter().map(|&byte| match byte {
+                    b' '..=b'~' if byte != b']' => byte,
+                    _ => b'?',
+                }));
             }
             Code::Capability(names) => {
                 for name in names {
@@ -208,6 +225,7 @@ impl Code {
             Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
             Code::BadCharset => "BADCHARSET",
+            Code::BadUrl(_) => "BADURL",
             Code::Cannot => "CANNOT",
             Code::Capability(_) => "CAPABILITY",
             Code::ClientBug => "CLIENTBUG",
@@ -249,6 +267,7 @@ impl Code {
             Code::UidRequired => "UIDREQUIRED",
             Code::UidValidity(_) => "UIDVALIDITY",
             Code::Unavailable => "UNAVAILABLE",
+            Code::UnknownCte => "UNKNOWN-CTE",
             Code::Unseen(_) => "UNSEEN",
             Code::UseAttr => "USEATTR",
         }

@@ -217,10 +217,10 @@ impl Writer {
 
     /// A mailbox name. Quoted if it is not an atom: clients are known to fail at other forms.
     pub(super) fn put_mailbox(&mut self, name: &str) {
-        if self.utf8 && !name.is_ascii() {
-            string::quoted(&mut self.out, name);
-        } else {
-            string::astring(&mut self.out, names::encode(name).as_bytes());
+        match (self.utf8, name.is_ascii()) {
+            (true, false) => string::quoted(&mut self.out, name),
+            (true, true) => string::astring(&mut self.out, name.as_bytes()),
+            (false, _) => string::astring(&mut self.out, names::encode(name).as_bytes()),
         }
     }
 

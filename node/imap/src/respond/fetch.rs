@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::data::flag_list;
 use super::{Writer, string};
-use crate::grammar::{DateTime, FetchItem, Section, SectionText};
+use crate::grammar::{DateTime, FetchItem, Partial, Section, SectionText};
 
 impl Writer {
     /// Opens the FETCH of the message with this sequence number. At least one item must follow,
@@ -54,6 +54,12 @@ impl Writer {
         self.put_number(bytes);
     }
 
+    /// BINARY.SIZE.
+    pub fn fetch_binary_size(&mut self, item: &FetchItem, bytes: u64) {
+        self.item(item);
+        self.put_number(bytes);
+    }
+
     /// MODSEQ (RFC 7162).
     pub fn fetch_modseq(&mut self, modseq: u64) {
         self.item(&FetchItem::ModSeq);
@@ -100,7 +106,12 @@ impl Writer {
     /// there, possibly 0.
     pub fn fetch_body(&mut self, item: &FetchItem, size: u64) {
         self.item(item);
-        write!(self.out, "{{{size}}}\r\n").expect("a buffer in memory takes all");
+        // What was decoded may hold NUL, for which there is `literal8` (RFC 3516 section 4.3).
+        let mark = match item {
+            FetchItem::Binary { .. } => "~",
+            _ => "",
+        };
+        write!(self.out, "{mark}{{{size}}}\r\n").expect("a buffer in memory takes all");
     }
 
     /// A section or an RFC822 item whose bytes are at hand, quoted if it is short; NIL for a part
@@ -126,6 +137,7 @@ impl Writer {
             FetchItem::EmailId => "EMAILID",
             FetchItem::ThreadId => "THREADID",
             FetchItem::SaveDate => "SAVEDATE",
+            FetchItem::Preview { .. } => "PREVIEW",
             FetchItem::Rfc822 => "RFC822",
             FetchItem::Rfc822Header => "RFC822.HEADER",
             FetchItem::Rfc822Size => "RFC822.SIZE",
@@ -135,24 +147,42 @@ impl Writer {
                 section, partial, ..
             } => {
                 self.section(section);
-                if let Some(partial) = partial {
-                    self.put("<");
-                    self.put_number(partial.offset);
-                    self.put(">");
-                }
+                self.origin(*partial);
                 ""
+            }
+            FetchItem::Binary { part, partial, .. } => {
+                self.part("BINARY[", part);
+                self.put("]");
+                self.origin(*partial);
+                ""
+            }
+            FetchItem::BinarySize { part } => {
+                self.part("BINARY.SIZE[", part);
+                "]"
             }
         };
         self.put(name);
         self.put(" ");
     }
 
-    fn section(&mut self, section: &Section) {
-        self.put("BODY[");
-        for (at, &number) in section.part.iter().enumerate() {
+    fn origin(&mut self, partial: Option<Partial>) {
+        if let Some(partial) = partial {
+            self.put("<");
+            self.put_number(partial.offset);
+            self.put(">");
+        }
+    }
+
+    fn part(&mut self, before: &str, numbers: &[u32]) {
+        self.put(before);
+        for (at, &number) in numbers.iter().enumerate() {
             self.put(if at > 0 { "." } else { "" });
             self.put_number(u64::from(number));
         }
+    }
+
+    fn section(&mut self, section: &Section) {
+        self.part("BODY[", &section.part);
         if let Some(text) = &section.text {
             self.put(if section.part.is_empty() { "" } else { "." });
             self.section_text(text);

@@ -97,6 +97,11 @@ impl Writer {
         self.utf8 = utf8;
     }
 
+    /// Whether mailbox names go out in UTF-8, and come in so.
+    pub fn is_utf8(&self) -> bool {
+        self.utf8
+    }
+
     /// Bytes that wait to be taken: send them when they are many, for nothing bounds them here.
     pub fn len(&self) -> usize {
         self.out.len()
@@ -184,6 +189,11 @@ impl Writer {
         self.put("+ ");
         self.put(base64);
         self.end_line();
+    }
+
+    /// Like [`Writer::take`], and lets the buffer go.
+    pub fn take_all(&mut self) -> Bytes {
+        std::mem::take(&mut self.out).freeze()
     }
 
     fn put(&mut self, text: &str) {

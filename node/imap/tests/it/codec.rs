@@ -21,13 +21,9 @@ fn ours(text: &[u8]) -> Vec<String> {
         match item {
             Item::Continue => {}
             // How the client announced the message is its own affair.
-            Item::Append(start) => {
+            Item::Literal(literal) => {
                 framer.accept_literal();
-                let (tag, size) = (&start.tag, start.size);
-                let (mailbox, flags, date) = (&start.mailbox, &start.flags, start.date);
-                items.push(format!(
-                    "{tag:?} APPEND {mailbox:?} {flags:?} {date:?} {size}"
-                ));
+                items.push(format!("{} bytes", literal.size));
             }
             Item::Command(command) => {
                 let secret = match &command.body {

@@ -177,6 +177,7 @@ fn the_table_is_whole() {
         "GETMETADATA" => " a /shared/comment",
         "SETMETADATA" => " a (/shared/comment NIL)",
         "APPEND" => " a {1+}",
+        "REPLACE" | "UID REPLACE" => " 1 a {1+}",
         _ => "",
     };
     for info in COMMANDS {
@@ -187,7 +188,9 @@ fn the_table_is_whole() {
                 assert_eq!(command.body.name(), info.name);
                 assert_eq!(command.body.valid_in(), info.valid_in);
             }
-            [Item::Append(_)] => assert_eq!(info.name, "APPEND"),
+            [Item::Append(start), Item::Message(_), Item::Literal(_)] => {
+                assert_eq!(start.verb.name(), info.name);
+            }
             other => panic!("{text:?} gave {other:?}"),
         }
     }

@@ -189,7 +189,7 @@ fn response_codes_with_lists() {
     });
     let code = Code::AppendUid {
         uid_validity: 38_505,
-        uid: 3955,
+        uids: IdRange::single(3955),
     };
     writes("a1 OK [APPENDUID 38505 3955] x\r\n", |w| {
         w.ok(&tag(), Some(&code), "x")

@@ -137,7 +137,7 @@ impl goldenscript::Runner for FramerRunner {
                 self.feed(b"")
             }
             "refuse" => {
-                self.framer.refuse_literal();
+                self.framer.refuse_append();
                 self.feed(b"")
             }
             "line" => {

@@ -31,8 +31,8 @@ fn drive<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Item> {
                 }
             };
             match (&item, items.last_mut()) {
-                (Item::Append(start), _) if start.size <= 40 => framer.accept_literal(),
-                (Item::Append(_), _) => framer.refuse_literal(),
+                (Item::Literal(literal), _) if literal.size <= 40 => framer.accept_literal(),
+                (Item::Literal(_), _) => framer.refuse_append(),
                 (Item::Command(command), _) if command.body == CommandBody::Idle => {
                     framer.expect_line();
                 }
@@ -72,6 +72,11 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         b"DONE\r\n",
         b"APPEND INBOX ",
         b"a APPEND x {7}\r\n",
+        b"a APPEND x {3+}\r\nabc {2+}\r\nxy",
+        b"a APPEND x CATENATE (TEXT {3+}\r\nabc",
+        b" URL {2+}\r\n/x",
+        b"REPLACE 1 x ",
+        b"UTF8 (~{3+}\r\n",
         b"APPEND x (\\Seen) ",
         b"a LOGIN {2+}\r\n",
         b"FETCH 1:* ",
@@ -154,18 +159,25 @@ proptest! {
     }
 }
 
+/// Reads an APPEND up to its literal.
+fn begin(framer: &mut Framer) {
+    assert!(matches!(framer.next(), Ok(Some(Item::Append(_)))));
+    assert!(matches!(framer.next(), Ok(Some(Item::Message(_)))));
+    assert!(matches!(framer.next(), Ok(Some(Item::Literal(_)))));
+}
+
 #[test]
 fn bodies_share_the_bytes_that_were_read() {
     let mut framer = Framer::new(Limits::AUTHENTICATED);
     framer.push(b"a APPEND INBOX {6+}\r\nabcdef\r\n");
-    assert!(matches!(framer.next(), Ok(Some(Item::Append(_)))));
+    begin(&mut framer);
     framer.accept_literal();
     let start = framer.read_buffer().as_ptr();
     let Ok(Some(Item::Body(body))) = framer.next() else {
         panic!("a body expected")
     };
     assert_eq!(body.as_ptr(), start);
-    assert_eq!(framer.next(), Ok(Some(Item::BodyEnd)));
+    assert_eq!(framer.next(), Ok(Some(Item::AppendEnd)));
     assert!(framer.is_idle());
 }
 
@@ -174,7 +186,7 @@ fn a_large_message_is_never_held() {
     let mut framer = Framer::new(Limits::AUTHENTICATED);
     let size = 50 * 1024 * 1024;
     framer.push(format!("a APPEND INBOX {{{size}}}\r\n").as_bytes());
-    assert!(matches!(framer.next(), Ok(Some(Item::Append(_)))));
+    begin(&mut framer);
     framer.accept_literal();
     let chunk = vec![b'x'; imap::limits::READ_BYTES];
     let mut received = 0;
@@ -186,5 +198,5 @@ fn a_large_message_is_never_held() {
         assert_eq!(framer.buffered(), 0);
     }
     framer.push(b"\r\n");
-    assert_eq!(framer.next(), Ok(Some(Item::BodyEnd)));
+    assert_eq!(framer.next(), Ok(Some(Item::AppendEnd)));
 }

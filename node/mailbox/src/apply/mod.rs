@@ -176,7 +176,13 @@ fn run<R: Rows>(entry: &mut Entry<'_, '_, R>, command: &Command) -> Result<Reply
             flags,
             date,
             body,
-        } => append::run(entry, *account, *mailbox, flags, *date, body),
+        } => append::one(entry, *account, *mailbox, flags, *date, body),
+        Command::AppendMany {
+            account,
+            mailbox,
+            messages,
+            replaced,
+        } => append::many(entry, *account, *mailbox, messages, *replaced),
         Command::Store {
             account,
             mailbox,

@@ -6,13 +6,12 @@ use proto::v1::{self as wire};
 use rows::Fault;
 
 use super::{
-    bytes_of, exact, flags_in, flags_out, granted, hash_of, mode_in, mode_out, pack_uids, required,
-    retained, unpack_uids, upload_bytes, upload_of, use_number, use_of,
+    append, bytes_of, exact, flags_in, flags_out, granted, hash_of, mode_in, mode_out, pack_uids,
+    required, retained, unpack_uids, upload_bytes, upload_of, use_number, use_of,
 };
 use crate::command::{Command, Confirmed, Deliver, Envelope, NewFolder, Recipient};
 use crate::types::{
-    AccountId, BodySource, Flags, Lane, MailboxId, Millis, ModSeq, NewBody, Stamp, UidRanges,
-    UploadId,
+    AccountId, BodySource, Lane, MailboxId, Millis, ModSeq, NewBody, Stamp, UidRanges, UploadId,
 };
 
 /// The bytes of a log entry.
@@ -107,13 +106,7 @@ fn kind_out(command: &Command) -> Kind {
             length,
         } => chunk_out(*upload, *account, *number, *length),
         Command::DropUpload { upload } => drop_out(*upload),
-        Command::Append {
-            account,
-            mailbox,
-            flags,
-            date,
-            body,
-        } => append_out(*account, *mailbox, flags, *date, body),
+        Command::Append { .. } | Command::AppendMany { .. } => append::kind_out(command),
         Command::Store { .. } => store_out(command),
         Command::Copy {
             account,
@@ -164,22 +157,6 @@ fn chunk_out(upload: UploadId, account: AccountId, number: u32, length: u32) -> 
 fn drop_out(upload: UploadId) -> Kind {
     let upload = upload_bytes(upload);
     Kind::DropUpload(wire::MailboxDropUpload { upload })
-}
-
-fn append_out(
-    account: AccountId,
-    mailbox: MailboxId,
-    flags: &Flags,
-    date: Millis,
-    body: &NewBody,
-) -> Kind {
-    Kind::Append(wire::MailboxAppend {
-        account: account.0,
-        mailbox: mailbox.0,
-        flags: Some(flags_out(flags)),
-        date_ms: date.0,
-        body: Some(body_out(body)),
-    })
 }
 
 fn expunge_out(account: AccountId, mailbox: MailboxId, uids: Option<&UidRanges>) -> Kind {
@@ -255,7 +232,7 @@ fn folder_out(folder: &NewFolder) -> wire::MailboxNewFolder {
     }
 }
 
-fn body_out(body: &NewBody) -> wire::MailboxNewBody {
+pub(super) fn body_out(body: &NewBody) -> wire::MailboxNewBody {
     wire::MailboxNewBody {
         hash: Bytes::copy_from_slice(&body.hash.0),
         length: body.length,
@@ -310,7 +287,7 @@ fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault> {
         Kind::DropUpload(sent) => Command::DropUpload {
             upload: upload_of(&sent.upload)?,
         },
-        Kind::Append(sent) => append_in(sent)?,
+        Kind::Append(_) | Kind::AppendMany(_) => append::command_in(kind)?,
         Kind::Store(sent) => store_in(sent)?,
         Kind::Copy(sent) => Command::Copy {
             account: AccountId(sent.account),
@@ -336,16 +313,6 @@ fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault> {
         | Kind::Purge(_) => retained::command_in(kind)?,
         Kind::SetQuota(_) | Kind::SetMetadata(_) | Kind::SetGrant(_) => granted::command_in(kind)?,
         Kind::Tick(wire::MailboxTick {}) => Command::Tick,
-    })
-}
-
-fn append_in(sent: wire::MailboxAppend) -> Result<Command, Fault> {
-    Ok(Command::Append {
-        account: AccountId(sent.account),
-        mailbox: MailboxId(sent.mailbox),
-        flags: flags_in(required(sent.flags, "the flags of APPEND")?)?,
-        date: Millis(sent.date_ms),
-        body: body_in(sent.body)?,
     })
 }
 
@@ -388,7 +355,7 @@ fn folder_in(sent: wire::MailboxNewFolder) -> Result<NewFolder, Fault> {
     })
 }
 
-fn body_in(sent: Option<wire::MailboxNewBody>) -> Result<NewBody, Fault> {
+pub(super) fn body_in(sent: Option<wire::MailboxNewBody>) -> Result<NewBody, Fault> {
     let sent = required(sent, "a body")?;
     Ok(NewBody {
         hash: hash_of(&sent.hash)?,

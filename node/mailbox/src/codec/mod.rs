@@ -8,6 +8,7 @@
 //!
 //! ```text
 //!   command   Envelope, Command
+//!   append    those of them that append
 //!   outcome   Outcome, and the shorter form that a lane keeps
 //!   query     Query
 //!   answer    Answer
@@ -16,6 +17,7 @@
 //! ```
 
 mod answer;
+mod append;
 mod command;
 mod granted;
 mod outcome;

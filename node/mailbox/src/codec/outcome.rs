@@ -203,6 +203,7 @@ fn reason_out(rejection: Rejection) -> Reason {
         Rejection::Invalid => Reason::Invalid,
         Rejection::MetadataLimit => Reason::MetadataLimit,
         Rejection::GrantLimit => Reason::GrantLimit,
+        Rejection::NoMessage => Reason::NoMessage,
     }
 }
 
@@ -302,5 +303,6 @@ fn rejection_in(reason: i32) -> Result<Rejection, Fault> {
         Reason::Invalid => Rejection::Invalid,
         Reason::MetadataLimit => Rejection::MetadataLimit,
         Reason::GrantLimit => Rejection::GrantLimit,
+        Reason::NoMessage => Rejection::NoMessage,
     })
 }

@@ -7,9 +7,9 @@ use mailbox::codec::{
 };
 use mailbox::{
     AccountId, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags, Hash16, Lane,
-    MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMetadata, Outcome, Query,
-    Recipient, Rejection, Reply, Rights, SpecialUse, Stamp, StoreMode, SystemFlags, Uid, UidRanges,
-    UidValidity, UploadId,
+    MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMessage, NewMetadata, Outcome,
+    Query, Recipient, Rejection, Replaced, Reply, Rights, SpecialUse, Stamp, StoreMode,
+    SystemFlags, Uid, UidRanges, UidValidity, UploadId,
 };
 use proptest::prelude::*;
 
@@ -132,6 +132,28 @@ fn name_command() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn append_many() -> impl Strategy<Value = Command> {
+    let message = (flags(), any::<u64>(), body()).prop_map(|(flags, date, body)| NewMessage {
+        flags,
+        date: Millis(date),
+        body,
+    });
+    let replaced = (mailbox(), any::<u32>()).prop_map(|(mailbox, uid)| Replaced {
+        mailbox,
+        uid: Uid(uid),
+    });
+    let messages = proptest::collection::vec(message, 0..4);
+    let replaced = proptest::option::of(replaced);
+    (account(), mailbox(), messages, replaced).prop_map(|(account, mailbox, messages, replaced)| {
+        Command::AppendMany {
+            account,
+            mailbox,
+            messages,
+            replaced,
+        }
+    })
+}
+
 /// Commands on messages and bodies.
 fn message_command() -> impl Strategy<Value = Command> {
     let modes = vec![StoreMode::Add, StoreMode::Remove, StoreMode::Replace];
@@ -165,6 +187,7 @@ fn message_command() -> impl Strategy<Value = Command> {
         (upload(), account(), any::<u32>(), any::<u32>()).prop_map(chunk),
         upload().prop_map(|upload| Command::DropUpload { upload }),
         (account(), mailbox(), flags(), any::<u64>(), body()).prop_map(append),
+        append_many(),
         (
             account(),
             mailbox(),
@@ -334,6 +357,7 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::Invalid,
         Rejection::MetadataLimit,
         Rejection::GrantLimit,
+        Rejection::NoMessage,
     ])
 }
 

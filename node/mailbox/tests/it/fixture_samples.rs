@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use mailbox::{
     AccountId, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags, Hash16, Lane,
-    MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMetadata, Outcome, Recipient,
-    Rejection, Reply, Rights, SpecialUse, Stamp, StoreMode, SystemFlags, Uid, UidRanges,
-    UidValidity, UploadId, limits,
+    MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMessage, NewMetadata, Outcome,
+    Recipient, Rejection, Replaced, Reply, Rights, SpecialUse, Stamp, StoreMode, SystemFlags, Uid,
+    UidRanges, UidValidity, UploadId, limits,
 };
 
 use crate::machine::{ALICE, BOB, Machine, START, uploaded};
@@ -175,6 +175,36 @@ fn commands() -> Vec<Command> {
         },
         grant(account, mailbox, AccountId(8), StoreMode::Add),
         grant(account, mailbox, AccountId(0), StoreMode::Replace),
+        Command::AppendMany {
+            account,
+            mailbox,
+            messages: vec![
+                NewMessage {
+                    flags: flags(),
+                    date: Millis(1_600_000_000_000),
+                    body: body(BodySource::Upload(upload)),
+                },
+                NewMessage {
+                    flags: Flags::default(),
+                    date: Millis(1_600_000_000_001),
+                    body: body(BodySource::Inline),
+                },
+            ],
+            replaced: None,
+        },
+        Command::AppendMany {
+            account,
+            mailbox,
+            messages: vec![NewMessage {
+                flags: flags(),
+                date: Millis(1_600_000_000_000),
+                body: body(BodySource::Inline),
+            }],
+            replaced: Some(Replaced {
+                mailbox: to,
+                uid: Uid(9),
+            }),
+        },
     ]
 }
 
@@ -303,6 +333,7 @@ pub fn outcomes() -> Vec<Outcome> {
         Rejection::Invalid,
         Rejection::MetadataLimit,
         Rejection::GrantLimit,
+        Rejection::NoMessage,
     ];
     replies
         .into_iter()

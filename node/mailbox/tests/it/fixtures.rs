@@ -52,7 +52,7 @@ kinds! { commands: Command {
     CreateAccount DeleteAccount CreateMailbox DeleteMailbox RenameMailbox Subscribe Deliver Chunk
     DropUpload Append Store Copy Move Expunge SetRetention SetDefaultRetention Undelete
     RestoreMailbox Purge SetQuota SetMetadata SetGrant
-    Tick
+    Tick AppendMany
 } }
 kinds! { outcomes: Outcome { Done Rejected Forgotten Moved } }
 kinds! { replies: Reply {
@@ -64,6 +64,7 @@ kinds! { deliveries: Delivered {
 kinds! { rejections: Rejection {
     NoAccount NoMailbox Exists NotPermitted NameInvalid OverQuota TooMany NoUpload UploadLimit
     KeywordLimit MailboxLimit MailboxFull SequenceUsed Invalid MetadataLimit GrantLimit
+    NoMessage
 } }
 kinds! { keys: Key { Meta Lane Duplicate Upload Chunk Due Of } }
 kinds! { dues: Due { Folder Account Upload Retention Retentions } }

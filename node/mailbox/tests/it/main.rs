@@ -1,5 +1,6 @@
 //! The machine as its callers see it.
 
+mod append_scripts;
 mod codec;
 mod deleted_scripts;
 mod expiry;

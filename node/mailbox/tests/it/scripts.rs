@@ -152,6 +152,11 @@ impl Runner {
             }
             "deliver" => self.deliver(args, &mut length)?,
             "append" => self.append(args, &mut length)?,
+            "append-many" => {
+                crate::append_scripts::many(args, &self.machine, &mut length, |name| {
+                    self.mailbox(name)
+                })?
+            }
             "undelete" | "restore" | "purge" | "purge-mailbox" | "retention" => {
                 self.change_deleted(name, args)?
             }

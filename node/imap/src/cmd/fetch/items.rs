@@ -4,41 +4,41 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+use super::binary;
+use super::chunks::{Chunks, Maker};
 use crate::backend::{Backend, BackendError};
 use crate::grammar::{FetchItem, Partial, Section, SectionText};
 use crate::limits;
 use crate::mime::{self, FieldFilter, PartText};
+use crate::respond::string;
 use crate::source::Source;
 
 /// The value of an item.
-pub(super) enum Value {
+pub(crate) enum Value {
     /// It stands in the message's row.
     Row,
     /// It is written as it is.
     Rendered(Bytes),
-    /// Bytes of the message.
-    Range(Range<u64>),
-    /// Header fields that were picked out.
-    Fields(Bytes),
-    /// Header fields that are too long to be held: picked out once more while they are sent.
-    Refiltered(Refiltered),
+    /// So many bytes.
+    Number(u64),
+    /// So many bytes, which follow.
+    Bytes(u64, Chunks),
     /// There is no such part.
     Absent,
-}
-
-/// A long header of which some fields are sent.
-pub(super) struct Refiltered {
-    pub(super) header: Range<u64>,
-    /// The wanted bytes of the filter's output.
-    pub(super) wanted: Range<u64>,
+    /// There is such a part, and nobody knows how it is encoded (RFC 3516 section 4.3).
+    Undecodable,
 }
 
 /// Whether an item can be told without reading beyond the header.
 pub(super) fn needs_header_at_most(item: &FetchItem) -> bool {
     match item {
-        FetchItem::Body | FetchItem::BodyStructure | FetchItem::Rfc822 | FetchItem::Rfc822Text => {
-            false
-        }
+        FetchItem::Body
+        | FetchItem::BodyStructure
+        | FetchItem::Rfc822
+        | FetchItem::Rfc822Text
+        | FetchItem::Binary { .. }
+        | FetchItem::BinarySize { .. }
+        | FetchItem::Preview { .. } => false,
         FetchItem::Section { section, .. } => {
             let of_header = |text: &SectionText| {
                 matches!(text, SectionText::Header | SectionText::HeaderFields { .. })
@@ -50,7 +50,7 @@ pub(super) fn needs_header_at_most(item: &FetchItem) -> bool {
 }
 
 /// Works out an item.
-pub(super) async fn value<B: Backend>(
+pub(crate) async fn value<B: Backend>(
     source: &mut Source<'_, B>,
     item: &FetchItem,
 ) -> Result<Value, BackendError> {
@@ -74,12 +74,19 @@ pub(super) async fn value<B: Backend>(
             source.header_structure().await?.envelope().write(&mut out);
             Ok(Value::Rendered(out.freeze()))
         }
+        FetchItem::Preview { .. } => {
+            let mut out = BytesMut::new();
+            string(&mut out, super::preview::preview(source).await?.as_bytes());
+            Ok(Value::Rendered(out.freeze()))
+        }
         FetchItem::Rfc822 => whole(source, PartText::Whole).await,
         FetchItem::Rfc822Header => whole(source, PartText::Header).await,
         FetchItem::Rfc822Text => whole(source, PartText::Text).await,
         FetchItem::Section {
             section, partial, ..
         } => self::section(source, section, *partial).await,
+        FetchItem::Binary { part, partial, .. } => binary::content(source, part, *partial).await,
+        FetchItem::BinarySize { part } => binary::size(source, part).await,
     }
 }
 
@@ -88,7 +95,7 @@ async fn whole<B: Backend>(
     text: PartText,
 ) -> Result<Value, BackendError> {
     let range = source.section(&[], text).await?;
-    Ok(range.map_or(Value::Absent, Value::Range))
+    Ok(range.map_or(Value::Absent, range_of))
 }
 
 async fn section<B: Backend>(
@@ -106,52 +113,60 @@ async fn section<B: Backend>(
         return Ok(Value::Absent);
     };
     match filter(section) {
-        Some(filter) => fields(source, range, filter, partial).await,
-        None => Ok(Value::Range(cut(range, partial))),
+        Some(_) => fields(source, range, section, partial).await,
+        None => Ok(range_of(cut(range, partial))),
     }
 }
 
+fn range_of(range: Range<u64>) -> Value {
+    Value::Bytes(range.end - range.start, Chunks::Range(range))
+}
+
 /// The filter of HEADER.FIELDS and HEADER.FIELDS.NOT.
-pub(super) fn filter(section: &Section) -> Option<FieldFilter> {
+fn filter(section: &Section) -> Option<FieldFilter> {
     match &section.text {
         Some(SectionText::HeaderFields { except, names }) => Some(FieldFilter::new(names, *except)),
         _ => None,
     }
 }
 
-/// Picks fields out of a header, and holds them unless they are very long.
+/// Picks fields out of a header, and holds them unless they are very long: then they are picked
+/// out once more while they are sent.
 async fn fields<B: Backend>(
     source: &mut Source<'_, B>,
     header: Range<u64>,
-    mut filter: FieldFilter,
+    section: &Section,
     partial: Option<Partial>,
 ) -> Result<Value, BackendError> {
-    let (mut held, mut size, mut at) = (Vec::new(), 0, header.start);
-    while at < header.end {
-        let piece = source.piece(at..header.end).await?;
-        at += piece.len() as u64;
-        let before = held.len();
-        filter.push(&piece, &mut held);
-        size += (held.len() - before) as u64;
-        if size > limits::HELD_FIELDS_BYTES as u64 {
-            held.clear();
+    let Some(filter_once) = filter(section) else {
+        return Err(BackendError::Broken);
+    };
+    let (mut held, mut size) = (Vec::new(), 0);
+    let mut chunks = Chunks::made(header.clone(), Maker::Fields(filter_once), 0..u64::MAX);
+    while let Some(bytes) = chunks.next(source).await? {
+        size += bytes.len() as u64;
+        if size <= limits::HELD_FIELDS_BYTES as u64 {
+            held.extend_from_slice(&bytes);
+        } else {
+            held = Vec::new();
         }
     }
-    let before = held.len();
-    filter.finish(&mut held);
-    size += (held.len() - before) as u64;
     let wanted = cut(0..size, partial);
-    if size > limits::HELD_FIELDS_BYTES as u64 {
-        return Ok(Value::Refiltered(Refiltered { header, wanted }));
+    let length = wanted.end - wanted.start;
+    if size <= limits::HELD_FIELDS_BYTES as u64 {
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+        let bytes = Bytes::from(held).slice(place(wanted.start)..place(wanted.end));
+        return Ok(Value::Bytes(length, Chunks::Held(bytes)));
     }
-    let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-    Ok(Value::Fields(
-        Bytes::from(held).slice(place(wanted.start)..place(wanted.end)),
-    ))
+    let Some(filter_again) = filter(section) else {
+        return Err(BackendError::Broken);
+    };
+    let chunks = Chunks::made(header, Maker::Fields(filter_again), wanted);
+    Ok(Value::Bytes(length, chunks))
 }
 
 /// What a partial range leaves of a section.
-fn cut(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
+pub(super) fn cut(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
     let Some(partial) = partial else { return range };
     let start = range.start.saturating_add(partial.offset).min(range.end);
     start..start.saturating_add(partial.len).min(range.end)

@@ -4,11 +4,15 @@
 //!   set ─► pages of message rows ─► \Seen for a page ─► for each message: values, then the line
 //! ```
 //!
-//! `items` works out what each item of one message is; `write` sends it. All that is likely to fail
-//! is done before a message's line begins. After that a failure ends the connection, because a
-//! literal that was announced cannot be taken back.
+//! `items` works out what each item of one message is, `binary` and `preview` those that need a
+//! file of their own; `chunks` are the bytes of a section, `write` sends it all. All that is likely
+//! to fail is done before a message's line begins. After that a failure ends the connection,
+//! because a literal that was announced cannot be taken back.
 
-mod items;
+mod binary;
+pub(crate) mod chunks;
+pub(crate) mod items;
+mod preview;
 mod write;
 
 use mailbox::{Answer, Command, Flags, Message, Messages, ModSeq, Query, Reply, SystemFlags};
@@ -70,7 +74,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             uids = at_places(&uids, partial.of(named));
         }
         let plan = Plan::new(fetch, selected.read_only, uid_only);
-        let (wanted, mut found) = (uids.len(), 0);
+        let (wanted, mut found, mut is_whole) = (uids.len(), 0, true);
         // What did not change is told by nobody, so a page may reach far.
         let reach = if fetch.changed_since.is_some() {
             u64::MAX
@@ -85,8 +89,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                     None => UidRanges::new(),
                 };
                 found += page.messages.len() as u64;
-                self.fetch_page(&plan, page.messages).await?;
+                is_whole &= self.fetch_page(&plan, page.messages).await?;
             }
+        }
+        if !is_whole {
+            // RFC 3516 section 4.3.
+            return Err(Stop::no(Code::UnknownCte, "A part cannot be decoded"));
         }
         let is_gone = found < wanted && fetch.changed_since.is_none();
         let text = if fetch.uid {
@@ -117,17 +125,19 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         page.await
     }
 
-    async fn fetch_page(&mut self, plan: &Plan, mut page: Vec<Message>) -> Result<()> {
+    /// Whether all of it could be told.
+    async fn fetch_page(&mut self, plan: &Plan, mut page: Vec<Message>) -> Result<bool> {
         let seen = if plan.sets_seen {
             self.see(&mut page).await?
         } else {
             UidRanges::new()
         };
+        let mut is_whole = true;
         for message in page {
-            self.fetch_message(plan, &message, seen.contains(message.uid))
-                .await?;
+            let is_seen = seen.contains(message.uid);
+            is_whole &= self.fetch_message(plan, &message, is_seen).await?;
         }
-        Ok(())
+        Ok(is_whole)
     }
 
     /// Sets `\Seen` for those messages that do not have it, and reads them again: somebody else may

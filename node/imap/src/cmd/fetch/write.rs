@@ -1,13 +1,13 @@
 //! The line of one message in the answer to a FETCH.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use mailbox::{Message, Millis};
 
 use super::Plan;
-use super::items::{self, Refiltered, Value};
+use super::chunks::Chunks;
+use super::items::{self, Value};
 use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::uid_only::Line;
 use crate::connection::Connection;
@@ -18,13 +18,14 @@ use crate::source::Source;
 use crate::state::{KeptStructure, Result, Session, Stop};
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
-    /// Tells one message. `is_seen` says that it was made `\Seen` just now.
+    /// Tells one message. `is_seen` says that it was made `\Seen` just now. What cannot be decoded
+    /// is left out; whether all could be told.
     pub(super) async fn fetch_message(
         &mut self,
         plan: &Plan,
         message: &Message,
         is_seen: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let tells_flags = is_seen || plan.items.contains(&FetchItem::Flags);
         if tells_flags {
             self.tell_keywords(&message.flags);
@@ -35,7 +36,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         }
         let selected = self.selected.as_ref().ok_or(BackendError::Broken)?;
         let Some(line) = Line::of(&selected.view, message.uid, self.uid_only) else {
-            return Ok(());
+            return Ok(true);
         };
         let is_recent = selected.view.is_recent(message.uid);
         let row = Row { message, is_recent };
@@ -44,6 +45,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             source.set_structure(Arc::clone(&kept.structure));
         }
         let values = values(&mut source, &plan.items).await?;
+        let is_undecodable = |value: &Value| matches!(value, Value::Undecodable);
+        let is_whole = !values.iter().any(is_undecodable);
+        if !is_seen && values.iter().all(is_undecodable) {
+            return Ok(false);
+        }
         line.begin(&mut self.conn.out);
         let written = write(&mut self.conn, &mut source, &row, plan, values).await;
         let kept = keep(&source, message);
@@ -55,7 +61,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if let Some(kept) = kept {
             self.keep_structure(kept);
         }
-        self.conn.relieve().await
+        self.conn.relieve().await?;
+        Ok(is_whole)
     }
 
     fn keep_structure(&mut self, kept: KeptStructure) {
@@ -76,7 +83,7 @@ async fn values<B: Backend>(source: &mut Source<'_, B>, items: &[FetchItem]) -> 
         values.push(items::value(source, item).await?);
     }
     let first = values.iter().find_map(|value| match value {
-        Value::Range(range) if !range.is_empty() => Some(range.clone()),
+        Value::Bytes(_, Chunks::Range(range)) if !range.is_empty() => Some(range.clone()),
         _ => None,
     });
     if let Some(first) = first {
@@ -106,19 +113,14 @@ async fn write<T: Transport, B: Backend>(
             Value::Row => row.write(conn, item),
             Value::Rendered(bytes) => conn.out.fetch_rendered(item, &bytes),
             Value::Absent => conn.out.fetch_text(item, None),
-            Value::Fields(bytes) => {
-                conn.out.fetch_body(item, bytes.len() as u64);
-                put(conn, bytes).await?;
+            Value::Number(number) => conn.out.fetch_binary_size(item, number),
+            Value::Bytes(size, mut chunks) => {
+                conn.out.fetch_body(item, size);
+                while let Some(bytes) = chunks.next(source).await? {
+                    put(conn, bytes).await?;
+                }
             }
-            Value::Range(range) => {
-                conn.out.fetch_body(item, range.end - range.start);
-                stream(conn, source, range).await?;
-            }
-            Value::Refiltered(long) => {
-                conn.out
-                    .fetch_body(item, long.wanted.end - long.wanted.start);
-                refilter(conn, source, item, long).await?;
-            }
+            Value::Undecodable => {}
         }
         conn.relieve().await?;
     }
@@ -132,64 +134,6 @@ async fn put<T: Transport>(conn: &mut Connection<'_, T>, bytes: Bytes) -> Result
         conn.transport.write(bytes).await?;
     }
     Ok(())
-}
-
-async fn stream<T: Transport, B: Backend>(
-    conn: &mut Connection<'_, T>,
-    source: &mut Source<'_, B>,
-    range: Range<u64>,
-) -> Result<()> {
-    let mut at = range.start;
-    while at < range.end {
-        let piece = source.piece(at..range.end).await?;
-        at += piece.len() as u64;
-        put(conn, piece).await?;
-    }
-    Ok(())
-}
-
-/// Sends a part of what the filter lets through.
-async fn refilter<T: Transport, B: Backend>(
-    conn: &mut Connection<'_, T>,
-    source: &mut Source<'_, B>,
-    item: &FetchItem,
-    long: Refiltered,
-) -> Result<()> {
-    let FetchItem::Section { section, .. } = item else {
-        return Err(BackendError::Broken.into());
-    };
-    let Some(mut filter) = items::filter(section) else {
-        return Err(BackendError::Broken.into());
-    };
-    let (mut at, mut passed) = (long.header.start, 0);
-    while at < long.header.end {
-        let piece = source.piece(at..long.header.end).await?;
-        at += piece.len() as u64;
-        let mut out = Vec::new();
-        filter.push(&piece, &mut out);
-        passed += put_wanted(conn, out, passed, &long.wanted).await?;
-    }
-    let mut out = Vec::new();
-    filter.finish(&mut out);
-    put_wanted(conn, out, passed, &long.wanted).await?;
-    Ok(())
-}
-
-/// Sends what is wanted of bytes that stand at `at`, and returns how many they were.
-async fn put_wanted<T: Transport>(
-    conn: &mut Connection<'_, T>,
-    bytes: Vec<u8>,
-    at: u64,
-    wanted: &Range<u64>,
-) -> Result<u64> {
-    let length = bytes.len() as u64;
-    let place = |offset: u64| {
-        let inside = offset.clamp(at, at + length) - at;
-        usize::try_from(inside).unwrap_or(usize::MAX)
-    };
-    let (start, end) = (place(wanted.start), place(wanted.end));
-    put(conn, Bytes::from(bytes).slice(start..end)).await?;
-    Ok(length)
 }
 
 fn date_time(time: Millis) -> DateTime {

@@ -51,6 +51,7 @@ const NOT_SELECTED: Stop = Stop::Bad("Select a mailbox first");
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn search(&mut self, tag: &Tag, search: &Search) -> Result<Done> {
+        self.check_utf8(search)?;
         self.check_tag(tag, search)?;
         let criteria = self.criteria(search.charset, &search.key)?;
         let tally = Tally::default();
@@ -119,6 +120,17 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         {
             selected.view.save(UidRanges::new());
         }
+    }
+
+    /// Refuses a charset where all strings are UTF-8 (RFC 6855 section 3). SORT and THREAD have to
+    /// name one (RFC 5256).
+    fn check_utf8(&self, search: &Search) -> Result<()> {
+        if search.charset.is_some() && self.conn.out.is_utf8() {
+            return Err(Stop::Bad(
+                "No charset may be given once UTF8=ACCEPT is enabled",
+            ));
+        }
+        Ok(())
     }
 
     /// Reads what a command looks for in the selected mailbox.

@@ -49,6 +49,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         options: &SearchReturn,
     ) -> Result<Done> {
         let search = &multi.search;
+        self.check_utf8(search)?;
         check_charset(search.charset)?;
         let now = self.conn.transport.now().seconds();
         let tally = Tally::default();

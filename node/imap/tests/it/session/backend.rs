@@ -10,9 +10,8 @@ use bytes::{Bytes, BytesMut};
 use imap::backend::{Auth, Backend, BackendError, LoginError, ScramVerifier, TokenError};
 use mailbox::limits::ENTRY_BODY_BYTES_MAX;
 use mailbox::{
-    AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Flags,
-    Hash16, Lane, MailboxId, Millis, NewBody, Outcome, Query, QueryError, Recipient, Stamp, Uid,
-    UidRanges, UploadId,
+    AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Hash16, Lane,
+    MailboxId, NewBody, Outcome, Query, QueryError, Recipient, Stamp, Uid, UidRanges, UploadId,
 };
 use rows::{Memory, Staged};
 
@@ -87,9 +86,9 @@ impl State {
 
 impl State {
     /// A body as a command names it, and what rides beside the command: a large one goes before it.
-    fn arrive(&mut self, account: AccountId, body: Bytes) -> (NewBody, Bytes) {
+    fn arrive(&mut self, account: AccountId, body: Bytes, apart: bool) -> (NewBody, Bytes) {
         let (hash, length) = (Hash16::of(&body), body.len() as u64);
-        if length <= ENTRY_BODY_BYTES_MAX {
+        if length <= ENTRY_BODY_BYTES_MAX && !apart {
             return (
                 NewBody {
                     hash,
@@ -142,7 +141,7 @@ impl Partition {
     pub fn deliver(&self, user: &str, folder: Option<&str>, message: &[u8]) -> Outcome {
         let mut state = self.0.lock().unwrap();
         let account = state.users[user];
-        let (body, bytes) = state.arrive(account, Bytes::copy_from_slice(message));
+        let (body, bytes) = state.arrive(account, Bytes::copy_from_slice(message), false);
         let recipient = Recipient {
             account,
             address: format!("{user}@example.org"),
@@ -320,6 +319,7 @@ impl Account {
 
 impl Backend for Account {
     type Upload = BytesMut;
+    type Arrived = (NewBody, Bytes);
 
     fn account(&self) -> AccountId {
         self.id
@@ -368,7 +368,7 @@ impl Backend for Account {
         Ok(bytes.slice(range.start as usize..range.end as usize))
     }
 
-    fn upload(&self, _size: u64) -> Result<BytesMut, BackendError> {
+    fn upload(&self) -> Result<BytesMut, BackendError> {
         let mut state = self.partition.0.lock().unwrap();
         if state.failures.last() == Some(&BackendError::NoSpace) {
             return Err(state.failures.pop().unwrap());
@@ -381,30 +381,29 @@ impl Backend for Account {
         Ok(())
     }
 
-    async fn append(
+    async fn upload_end(
         &self,
         upload: BytesMut,
-        mailbox: MailboxId,
-        flags: Flags,
-        date: Millis,
+        apart: bool,
+    ) -> Result<(NewBody, Bytes), BackendError> {
+        let mut state = self.partition.0.lock().unwrap();
+        Ok(state.arrive(self.id, upload.freeze(), apart))
+    }
+
+    fn arrived_body(&self, arrived: &(NewBody, Bytes)) -> NewBody {
+        arrived.0
+    }
+
+    async fn append(
+        &self,
+        command: Command,
+        arrived: Vec<(NewBody, Bytes)>,
     ) -> Result<Outcome, BackendError> {
-        let account = self.id;
-        let (body, bytes) = self
-            .partition
-            .0
-            .lock()
-            .unwrap()
-            .arrive(account, upload.freeze());
-        self.propose_with(
-            Command::Append {
-                account,
-                mailbox,
-                flags,
-                date,
-                body,
-            },
-            bytes,
-        )
+        let riding = arrived.into_iter().map(|(_, bytes)| bytes);
+        let mut riding = riding.filter(|bytes| !bytes.is_empty());
+        let body = riding.next().unwrap_or_default();
+        assert!(riding.next().is_none(), "one body rides");
+        self.propose_with(command, body)
     }
 
     async fn recent_from(&self, mailbox: MailboxId, claim_below: Uid) -> Result<Uid, BackendError> {

@@ -4,6 +4,7 @@ mod backend;
 mod bad_input;
 mod executor;
 mod ids;
+mod messages;
 mod metadata;
 mod ordering;
 mod resync;

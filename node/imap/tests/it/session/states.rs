@@ -49,6 +49,7 @@ fn line(name: &str) -> &'static str {
         "EXPUNGE" => "EXPUNGE",
         "FETCH" => "FETCH 1 FLAGS",
         "MOVE" => "MOVE 1 INBOX",
+        "REPLACE" => "REPLACE 1 INBOX {2+}\r\nhi",
         "SEARCH" => "SEARCH ALL",
         "SORT" => "SORT (DATE) UTF-8 ALL",
         "THREAD" => "THREAD REFERENCES UTF-8 ALL",
@@ -59,6 +60,7 @@ fn line(name: &str) -> &'static str {
         "UID EXPUNGE" => "UID EXPUNGE 1",
         "UID FETCH" => "UID FETCH 1 FLAGS",
         "UID MOVE" => "UID MOVE 1 INBOX",
+        "UID REPLACE" => "UID REPLACE 1 INBOX {2+}\r\nhi",
         "UID SEARCH" => "UID SEARCH ALL",
         "UID STORE" => "UID STORE 1 +FLAGS (\\Seen)",
         "UIDBATCHES" => "UIDBATCHES 500",
@@ -129,9 +131,11 @@ fn every_command_in_every_state() {
             let writes = [
                 "EXPUNGE",
                 "MOVE",
+                "REPLACE",
                 "STORE",
                 "UID EXPUNGE",
                 "UID MOVE",
+                "UID REPLACE",
                 "UID STORE",
             ];
             if state == State::Examined && writes.contains(&info.name) {
