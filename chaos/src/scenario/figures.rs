@@ -5,8 +5,8 @@
 //!   memory     what one large message, and many at once, add to the peak of a node
 //!   life       bytes that a node gives to its disk for a byte of mail, half of which is deleted
 //!   away       bytes that a node fetches for a byte that it missed
-//!   catch-up   how fast an empty node gets everything, beside what one gRPC stream carries; and how
-//!              long deliveries wait meanwhile
+//!   catch-up   how fast an empty node gets everything, beside what one gRPC stream carries; and
+//!              how long deliveries wait meanwhile
 //! ```
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What one gRPC stream with TLS carries on this machine, without a disk at either end: the bound of
-//! what a node that catches up can get from another one, and so what its rate is compared with.
+//! What one gRPC stream with TLS carries on this machine, without a disk at either end: the bound
+//! of what a node that catches up can get from another one, and so what its rate is compared with.
 
 use std::time::Duration;
 

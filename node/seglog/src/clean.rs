@@ -24,8 +24,9 @@
 //! **Which segment.** By benefit over cost as Rosenblum and Ousterhout have it ("The design and
 //! implementation of a log-structured file system", 1992): `won * age / (size + live)`, the age
 //! counted in segments. One without live bytes costs nothing and comes first. One in which less
-//! than [`Options::clean_win_part`](crate::Options::clean_win_part) would be won is left alone, so that cleaning comes to rest and
-//! what lives is not copied again and again; where room is short it is [`CLEAN_WIN_PART_SHORT`].
+//! than [`Options::clean_win_part`](crate::Options::clean_win_part) would be won is left alone, so
+//! that cleaning comes to rest and what lives is not copied again and again; where room is short
+//! it is [`CLEAN_WIN_PART_SHORT`].
 //!
 //! **On a full disk.** Copies take space before anything is freed, and what frees it needs space
 //! too: a note, and above all the checkpoints of those who refer. So a segment is copied only if a
