@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -31,6 +32,25 @@ pub fn peak(pid: u32) -> anyhow::Result<u64> {
 /// As [`reset_peak`].
 pub fn resident(pid: u32) -> anyhow::Result<u64> {
     status(pid, "VmRSS:")
+}
+
+/// The time that a process has had of the processors.
+///
+/// # Errors
+///
+/// As [`reset_peak`].
+pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("a process's time")?;
+    // Behind the name, which may hold anything (proc_pid_stat(5)): utime and stime are fields 14
+    // and 15.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let mut ticks = 0;
+    for field in fields.split_whitespace().skip(11).take(2) {
+        ticks += field.parse::<u64>()?;
+    }
+    Ok(Duration::from_millis(
+        ticks * 1000 / rustix::param::clock_ticks_per_second(),
+    ))
 }
 
 /// How many files, sockets and the like a process has open.

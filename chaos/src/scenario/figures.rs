@@ -2,6 +2,7 @@
 //! number is a verdict; the time of an fdatasync stands beside them, since most follow from it.
 //!
 //! ```text
+//!   throughput deliveries a second, and what each costs of the processors
 //!   memory     what one large message, and many at once, add to the peak of a node
 //!   life       bytes that a node gives to its disk for a byte of mail, half of which is deleted
 //!   away       bytes that a node fetches for a byte that it missed
@@ -9,6 +10,7 @@
 //!              how long deliveries wait meanwhile
 //! ```
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -52,6 +54,8 @@ pub struct Options {
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Figure {
+    /// Deliveries a second.
+    Throughput,
     /// What large messages add to the peak of a node.
     Memory,
     /// Bytes written for a byte of mail.
@@ -61,6 +65,16 @@ pub enum Figure {
     /// How fast an empty node gets everything.
     CatchUp,
 }
+
+/// What throughput is measured with: bytes of a message, connections, messages.
+const LOADS: [(usize, u64, u64); 3] = [
+    (4 << 10, 64, 10_000),
+    (4 << 10, 256, 10_000),
+    (64 << 10, 64, 3_000),
+];
+
+/// How often each of them is measured.
+const RUNS: usize = 3;
 
 /// Bytes of a large message: a little less than may be delivered.
 const LARGE_BYTES: usize = 50_000_000;
@@ -107,6 +121,9 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         sync_time(&options.setting.dir)?
     );
     let wanted = |figure| options.only.is_empty() || options.only.contains(&figure);
+    if wanted(Figure::Throughput) {
+        figures.throughput().await?;
+    }
     if wanted(Figure::Memory) {
         figures.memory(1).await?;
         figures.memory(LARGE_AT_ONCE).await?;
@@ -138,6 +155,44 @@ impl Figures {
     fn nodes(&self) -> Vec<u64> {
         let nodes = self.stage.cluster.nodes();
         nodes.iter().map(|node| node.id).collect()
+    }
+
+    /// How many deliveries a second the cluster takes.
+    async fn throughput(&self) -> anyhow::Result<()> {
+        for (bytes, connections, messages) in LOADS {
+            self.rest().await?;
+            let mut runs = Vec::with_capacity(RUNS);
+            for _ in 0..RUNS {
+                let (before, began) = (self.cpu().await?, Instant::now());
+                self.deliver_many(&Batch {
+                    messages,
+                    connections,
+                    sizes: bytes..bytes + 1,
+                })
+                .await?;
+                let each = (self.cpu().await? - before).div_f64(messages as f64);
+                runs.push((messages as f64 / began.elapsed().as_secs_f64(), each));
+            }
+            runs.sort_by(|one, other| one.0.total_cmp(&other.0));
+            let (rate, each) = runs[RUNS / 2];
+            println!(
+                "throughput   {rate:.0} deliveries a second of {bytes} bytes over {connections} \
+                 connections, the median of {:.0} to {:.0}; {each:.2?} of a processor for each, all \
+                 nodes together",
+                runs[0].0,
+                runs[RUNS - 1].0,
+            );
+        }
+        Ok(())
+    }
+
+    /// Time that all nodes have had of the processors.
+    async fn cpu(&self) -> anyhow::Result<Duration> {
+        let mut all = Duration::ZERO;
+        for node in self.nodes() {
+            all += procfs::cpu(self.stage.cluster.pid(node).await?)?;
+        }
+        Ok(all)
     }
 
     /// What so many large messages at once add to the peak of each node.
@@ -191,7 +246,7 @@ impl Figures {
         let per_round = self.options.messages / ROUNDS;
         for round in 0..ROUNDS {
             let started = Instant::now();
-            bytes += self.deliver_many(per_round).await?;
+            bytes += self.deliver_many(&self.batch(per_round)).await?;
             sending += started.elapsed();
             self.delete_some(round, per_round / 2).await?;
         }
@@ -223,7 +278,8 @@ impl Figures {
         let cluster = &self.stage.cluster;
         self.stage.scene.set_open(NODE, false);
         cluster.kill(NODE, Vec::new()).await?;
-        let bytes = self.deliver_many(self.options.messages / 2).await?;
+        let missed = self.batch(self.options.messages / 2);
+        let bytes = self.deliver_many(&missed).await?;
         sleep(crate::limits::PURGE_WAIT).await;
         let began = Instant::now();
         cluster.start(NODE).await?;
@@ -247,7 +303,8 @@ impl Figures {
         let cluster = &self.stage.cluster;
         let spare = cluster.planned().last().context("there is a spare")?.id;
         if !self.options.only.is_empty() && !self.options.only.contains(&Figure::Life) {
-            self.deliver_many(self.options.messages).await?;
+            self.deliver_many(&self.batch(self.options.messages))
+                .await?;
         }
         cluster.kill(LOST, Vec::new()).await?;
         self.stage.scene.set_open(LOST, false);
@@ -286,23 +343,37 @@ impl Figures {
         Serial(self.serials(1))
     }
 
+    /// So many messages as the options have them.
+    fn batch(&self, messages: u64) -> Batch {
+        let mean = self.options.mean_bytes;
+        Batch {
+            messages,
+            connections: self.options.connections,
+            sizes: mean / 2..mean + mean / 2,
+        }
+    }
+
     /// Delivers messages through all nodes that are there; answers their bytes.
-    async fn deliver_many(&self, messages: u64) -> anyhow::Result<u64> {
+    async fn deliver_many(&self, batch: &Batch) -> anyhow::Result<u64> {
         let mut sending = JoinSet::new();
-        let connections = self.options.connections;
+        let Batch {
+            messages,
+            connections,
+            ref sizes,
+        } = *batch;
         let doors = self.stage.scene.doors();
         for connection in 0..connections {
             let share = messages / connections + u64::from(connection < messages % connections);
             let serials: Vec<Serial> = (0..share).map(|_| self.serial()).collect();
             let scene = Arc::clone(&self.stage.scene);
             let door = doors[usize::try_from(connection)? % doors.len()];
-            let mean = self.options.mean_bytes;
+            let sizes = sizes.clone();
             sending.spawn(async move {
                 let mut lmtp = Lmtp::connect(door.lmtp).await?;
                 let mut bytes = 0;
                 for serial in serials {
                     let mut rng = seed::generator(scene.seed, "figures", serial.0);
-                    let size = rng.random_range(mean / 2..mean + mean / 2);
+                    let size = rng.random_range(sizes.clone());
                     let account = rng.random_range(0..u32::try_from(scene.accounts.len())?);
                     let message = message_of_size(scene.seed, serial, size);
                     bytes += message.len() as u64;
@@ -386,6 +457,14 @@ impl Figures {
         // A counter of bytes.
         Ok(bytes as u64)
     }
+}
+
+/// Mail that is delivered at once.
+struct Batch {
+    messages: u64,
+    connections: u64,
+    /// Bytes of a message, evenly spread.
+    sizes: Range<usize>,
 }
 
 /// Bytes written to logs.
