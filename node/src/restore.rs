@@ -286,6 +286,7 @@ impl Restoring<'_> {
                         },
                         length: body.body.len() as u64,
                         hash: None,
+                        home: None,
                     };
                     held_bytes += body.body.len();
                     bodies += 1;

@@ -33,9 +33,11 @@
 //! part of a segment ([`CLEAN_ROOM_PART`]) stays behind the copies, and a second one before the
 //! first is freed only if half of the caller's reserve does.
 //!
-//! **Where the copies go**: into the one stream, those of a replica side by side in the order in
-//! which they were written first, so its mail moves together. Segments for each partition's mail
-//! would read better still, but each would have a tail of its own that can be torn.
+//! **Where the copies go**: into the one stream, those of a replica side by side, and among these
+//! those that have one [`Live::home`]: what arrived mixed and is read together, the mail of a
+//! mailbox, lies together from then on. A home has one stretch for each segment that was cleaned.
+//! Segments of their own for each partition's mail would make it fewer, but each would have a tail
+//! that can be torn.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +70,11 @@ use crate::source::Extent;
 pub trait Live {
     /// Whether somebody would read this record at this place.
     fn refers(&self, record: &RecordAt) -> bool;
+
+    /// Where a record belongs: the copies of a replica's records are written in the order of their
+    /// homes, those of one home in the order in which they were first written. It is asked once for
+    /// each record when its segment was chosen, and decides nothing but the order.
+    fn home(&self, record: &RecordAt) -> u128;
 
     /// There are durable copies at these places: whoever refers to one of the records reads there
     /// from now on. The old places go on to be readable until the segment is freed.
@@ -404,7 +411,9 @@ impl Cleaner {
                 live_bytes: live_bytes_found,
             });
         } else {
-            todo.sort_unstable_by_key(|record| Reverse((record.replica, record.position)));
+            todo.sort_by_cached_key(|record| {
+                Reverse((record.replica, live.home(record), record.position))
+            });
             self.copying = Some(Copying {
                 segment,
                 todo,

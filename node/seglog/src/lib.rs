@@ -47,8 +47,8 @@
 //! Only then the file goes, or is recycled. The number is never used again.
 //!
 //! What this crate does not do: no threads, no clock, no runtime, no knowledge of Raft or mail.
-//! The cleaner copies records of one replica side by side; there are no segments of their own for
-//! the mail of one partition, since each further stream would have a tail to be torn.
+//! The cleaner copies records side by side that belong together; there are no segments of their
+//! own for the mail of one partition, since each further stream would have a tail to be torn.
 //!
 //! Read on: `record` for what goes in, `log` for the queue and reads, `writer` for the step that
 //! makes it durable, `clean` for what frees segments, `segment`, `spare` and `files` for the

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use rows::snapshot::{Cursor, Reader, SnapshotError};
-use rows::{DIGEST_KEY, Digest, END, Fault, Row};
+use rows::{Digest, END, Fault, Row};
 use seglog::{Record, Sync};
 
 use super::Replica;
@@ -128,18 +128,9 @@ impl Arrival {
         let (old, entries) = self.replica.holds();
         let mut bytes = 0;
         let from = self.asked.clone();
-        for row in self.index.scan(&from, END)? {
-            let (key, value) = row?;
-            if key == from || key == DIGEST_KEY {
-                continue;
-            }
-            if wanted.len() >= BODIES_WANTED_MAX || bytes >= ARRIVED_BYTES_MAX {
-                break;
-            }
-            self.asked = key.clone();
-            let Some(referred) = self.replica.machine.referred(&key, &value)? else {
-                continue;
-            };
+        for row in self.replica.referring(self.index.scan(&from, END)?) {
+            let (key, referred) = row?;
+            self.asked = key;
             let id = referred.id;
             let place = places::key(id);
             let comes = self.awaited.contains(&id);
@@ -153,6 +144,9 @@ impl Arrival {
                 listed.insert(place, places::value(&uncounted(logged)));
             } else if wanted.insert(id, referred).is_none() {
                 bytes += referred.length;
+            }
+            if wanted.len() >= BODIES_WANTED_MAX || bytes >= ARRIVED_BYTES_MAX {
+                break;
             }
         }
         self.index
@@ -243,20 +237,12 @@ impl Arrival {
     /// The places of all bodies to which the rows refer, and how many rows do; but for bodies that
     /// nobody brought. Places of others, which were brought for another checkpoint, go.
     fn places(&self) -> Result<Vec<Change>, Fault> {
-        let mut references = BTreeMap::<(u64, u64), u32>::new();
-        for row in self.index.scan(&[], END)? {
-            let (key, value) = row?;
-            if key == DIGEST_KEY {
-                continue;
-            }
-            if let Some(LogId { term, index }) = self
-                .replica
-                .machine
-                .referred(&key, &value)?
-                .map(|referred| referred.id)
-            {
-                *references.entry((index, term)).or_default() += 1;
-            }
+        let mut references = BTreeMap::<(u64, u64), (u32, Option<u128>)>::new();
+        for row in self.replica.referring(self.index.scan(&[], END)?) {
+            let (_, Referred { id, home, .. }) = row?;
+            let (count, last) = references.entry((id.index, id.term)).or_default();
+            *count += 1;
+            *last = home.or(*last);
         }
         let (old, entries) = self.replica.holds();
         let mut places = Vec::with_capacity(references.len());
@@ -267,7 +253,7 @@ impl Arrival {
                 places.push((key, None));
             }
         }
-        for ((index, term), references) in references {
+        for ((index, term), (references, home)) in references {
             let id = LogId { term, index };
             let mut kept = places::find(self.index.as_ref(), id)?;
             if kept.is_none() {
@@ -277,7 +263,11 @@ impl Arrival {
                 .map(|kept| kept.logged)
                 .or_else(|| entries.as_ref()?.place(index, term));
             if let Some(logged) = logged {
-                let kept = Kept { logged, references };
+                let kept = Kept {
+                    logged,
+                    references,
+                    home,
+                };
                 places.push((places::key(id), Some(places::value(&kept))));
             }
         }
@@ -291,6 +281,7 @@ fn uncounted(logged: Logged) -> Kept {
     Kept {
         logged,
         references: 0,
+        home: None,
     }
 }
 

@@ -15,12 +15,12 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use mailbox::{Answer, Body, BodyAt, Hash16, Piece, Query};
-use rows::{DIGEST_KEY, END, Fault};
+use rows::{DIGEST_KEY, END, Fault, Row};
 use seglog::{Place, RecordAt};
 
 use super::arrival::matches;
 use super::limits::{BODY_CACHED_BYTES_MIN, BODY_READ_BYTES_MAX, PROBE_BODIES, PROBE_BYTES};
-use super::machine::LogId;
+use super::machine::{LogId, Referred};
 use super::{Replica, places};
 
 /// Raft's log, as far as a replica looks into it. Implemented by `raft`.
@@ -217,18 +217,12 @@ impl Replica {
             Ok::<_, Fault>(Arc::clone(rows.index()))
         })?;
         let mut probed = Probed::default();
-        for row in index.scan(after, END)? {
-            let (key, value) = row?;
-            if key == DIGEST_KEY {
-                continue;
-            }
+        for row in self.referring(index.scan(after, END)?) {
+            let (key, referred) = row?;
             if probed.bytes >= PROBE_BYTES || probed.bodies >= PROBE_BODIES {
                 probed.next = Some(key);
                 return Ok(probed);
             }
-            let Some(referred) = self.machine.referred(&key, &value)? else {
-                continue;
-            };
             probed.bodies += 1;
             probed.bytes += referred.length;
             let why = match self.entry_body(referred.id) {
@@ -242,6 +236,21 @@ impl Replica {
             probed.bad.push((referred.id, why));
         }
         Ok(probed)
+    }
+
+    /// Those of the machine's rows that refer to bodies, each by its key, and to which.
+    pub(super) fn referring(
+        &self,
+        rows: impl Iterator<Item = Result<Row, Fault>>,
+    ) -> impl Iterator<Item = Result<(Bytes, Referred), Fault>> {
+        let referred = |(key, value): Row| match key == DIGEST_KEY {
+            true => Ok(None),
+            false => {
+                let referred = self.machine.referred(&key, &value)?;
+                Ok(referred.map(|referred| (key, referred)))
+            }
+        };
+        rows.filter_map(move |row| row.and_then(referred).transpose())
     }
 
     /// The entries that a body is made of, in order.

@@ -241,7 +241,7 @@ impl Replica {
             return Ok(Progress::Waiting);
         };
         let mut mark = frozen.mark.clone();
-        let placed = self.place_changes(keep, &frozen.references, entries.as_ref())?;
+        let placed = self.place_changes(keep, &frozen, entries.as_ref())?;
         for PlaceChange { id, before, after } in &placed {
             let key = places::key(*id);
             if let Some(kept) = before {
@@ -283,9 +283,10 @@ impl Replica {
     fn place_changes(
         &self,
         keep: &Keep,
-        references: &BTreeMap<LogId, i64>,
+        frozen: &Frozen,
         entries: &dyn Entries,
     ) -> Result<Vec<PlaceChange>, Fault> {
+        let (references, homes) = (&frozen.references, self.homes(frozen)?);
         let index = Arc::clone(self.state.read().layers.index());
         let checkpointed = keep.mark.as_ref().map_or(0, |mark| mark.at.index);
         let changed = references.iter().filter(|(_, change)| **change != 0);
@@ -314,14 +315,38 @@ impl Replica {
                 tracing::warn!(group = self.group.0, %id, "a body is not on this node");
             }
             let count = before.map_or(0, |kept| i64::from(kept.references)) + gained;
+            let home = homes.get(&id).copied();
+            let home = home.or_else(|| before.and_then(|kept| kept.home));
             let after = logged
                 .zip(u32::try_from(count).ok().filter(|count| *count > 0))
-                .map(|(logged, references)| Kept { logged, references });
+                .map(|(logged, references)| Kept {
+                    logged,
+                    references,
+                    home,
+                });
             if before != after {
                 changes.push(PlaceChange { id, before, after });
             }
         }
         Ok(changes)
+    }
+
+    /// To what the bodies belong to which more rows refer than did before.
+    fn homes(&self, frozen: &Frozen) -> Result<BTreeMap<LogId, u128>, Fault> {
+        let gained = |id: &LogId| frozen.references.get(id).is_some_and(|change| *change > 0);
+        let mut homes = BTreeMap::new();
+        if !frozen.references.keys().any(gained) {
+            return Ok(homes);
+        }
+        let rows = frozen.rows.rows().iter();
+        let put = rows.filter_map(|(key, value)| Some((key.clone(), value.clone()?)));
+        for row in self.referring(put.map(Ok)) {
+            let (_, referred) = row?;
+            if let Some(home) = referred.home.filter(|_| gained(&referred.id)) {
+                homes.insert(referred.id, home);
+            }
+        }
+        Ok(homes)
     }
 
     /// The rows are durable: from here on they are in the checkpoint. Puts them into the index.

@@ -14,6 +14,9 @@
 //! snapshot, or sends one that was taken before (R4). A read that found the old place just before
 //! it went looks again.
 //!
+//! Bodies are copied in the order of what they belong to, as their local rows say it, so that the
+//! mail of a mailbox lies side by side, however it came in.
+//!
 //! In doubt a record is alive: a replica that has stopped, or is not open yet, loses nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -258,6 +261,11 @@ impl Live for Held {
         replica.is_none_or(|replica| replica.refers(record))
     }
 
+    fn home(&self, record: &RecordAt) -> u128 {
+        let replica = self.replicas.get(&record.replica);
+        replica.map_or(0, |replica| replica.home(record))
+    }
+
     fn moved(&self, copies: &[(RecordAt, Place)]) {
         for of_one in copies.chunk_by(|(one, _), (other, _)| one.replica == other.replica) {
             let replica = of_one.first().map(|(record, _)| record.replica);
@@ -320,6 +328,17 @@ impl Replica {
         let index = Arc::clone(self.state.read().layers.index());
         let kept = places::find(index.as_ref(), id)?;
         Ok(kept.is_some_and(|kept| kept.logged.place == record.place))
+    }
+
+    /// To what a body belongs, as far as the checkpoint says; 0 for all other records.
+    fn home(&self, record: &RecordAt) -> u128 {
+        if !matches!(record.kind, Kind::Entry | Kind::Body) {
+            return 0;
+        }
+        let index = Arc::clone(self.state.read().layers.index());
+        // One that cannot be read stops the replica where it is needed.
+        let kept = places::find(index.as_ref(), id_of(record)).unwrap_or_default();
+        kept.and_then(|kept| kept.home).unwrap_or_default()
     }
 
     /// Copies of records of this replica are durable.

@@ -145,4 +145,6 @@ pub struct Referred {
     pub length: u64,
     /// The first 16 bytes of the BLAKE3 hash of the body, where the row tells it.
     pub hash: Option<[u8; 16]>,
+    /// What its row belongs to: bodies of one home are read together. `None` where nothing says it.
+    pub home: Option<u128>,
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use rows::{DIGEST_KEY, Digest, END, Fault};
+use rows::{Digest, END, Fault};
 use seglog::{Kind, Place, Record, RecordAt, Sync, Written};
 
 use super::arrival::matches;
@@ -323,14 +323,9 @@ impl Replica {
     ) -> Result<BTreeMap<LogId, Referred>, Fault> {
         let (index, _) = self.holds();
         let mut found = BTreeMap::new();
-        for row in index.scan(&[], END)? {
-            let (key, value) = row?;
-            if key == DIGEST_KEY {
-                continue;
-            }
-            if let Some(referred) = self.machine.referred(&key, &value)?
-                && ids.contains_key(&referred.id)
-            {
+        for row in self.referring(index.scan(&[], END)?) {
+            let (_, referred) = row?;
+            if ids.contains_key(&referred.id) {
                 found.insert(referred.id, referred);
                 if found.len() == ids.len() {
                     break;

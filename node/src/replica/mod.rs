@@ -56,10 +56,10 @@
 //!
 //! Read on: [`machine`] for what applies entries, [`overlay`] for the rows that it sees, [`index`]
 //! for the cache beneath, [`run`] for the bytes of runs, [`history`] for reading them merged,
-//! [`checkpoint`] and [`merge`] for what is written when, [`keeper`] for who drives it, [`clean`],
-//! [`mod@open`] for the way back, [`mod@end`] for the end, [`snapshot`], [`arrival`], [`bodies`],
-//! [`cache`] and [`export`] for what others ask for, [`partition`] and [`directory`] for the two
-//! machines.
+//! [`checkpoint`], [`places`] and [`merge`] for what is written when, [`keeper`] for who drives it,
+//! [`clean`], [`mod@open`] for the way back, [`mod@end`] for the end, [`snapshot`], [`arrival`],
+//! [`bodies`], [`cache`] and [`export`] for what others ask for, [`partition`] and [`directory`]
+//! for the two machines.
 
 pub mod limits;
 
@@ -80,7 +80,7 @@ pub mod merge;
 pub mod open;
 pub mod overlay;
 pub mod partition;
-mod places;
+pub mod places;
 pub mod run;
 pub mod scrub;
 pub mod snapshot;

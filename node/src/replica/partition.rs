@@ -54,6 +54,7 @@ impl Machine for Partition {
             },
             length: referred.piece.length,
             hash: referred.hash.map(|hash| hash.0),
+            home: referred.home,
         }))
     }
 }

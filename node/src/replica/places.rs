@@ -6,11 +6,18 @@
 //! ```text
 //!   key    0xff 'p' | index u64 | term u64
 //!   value  segment u64 | offset u32 | length u32 | checksum u32 | skip u32 | references u32
+//!          [home u128]
 //! ```
 //!
 //! Numbers are big endian. The row goes with the last reference: then nobody reads the body any
 //! more, and the cleaner lets it go. The keys sort above [`rows::END`], so that neither a machine
 //! nor a snapshot nor the digest meets them; they have a digest of their own in the checkpoint.
+//!
+//! `home` is to what the body belongs ([`Referred::home`](super::Referred::home)), so that the
+//! cleaner lays the mail of a mailbox side by side; rows of which nothing said it do without. It
+//! comes from the rows of the checkpoint in which more rows came to refer to the body, or of the
+//! snapshot that brought it: of those that tell one the last in key order. It is kept until then,
+//! may be out of date (nothing is written for it alone), and decides nothing but an order.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rows::{END, Fault, Row};
@@ -27,6 +34,7 @@ pub const LOCAL_FROM: &[u8] = &[0xff, b'p'];
 pub const LOCAL_TO: &[u8] = &[0xff, 0xff];
 
 /// The key of an entry's row.
+#[must_use]
 pub fn key(id: LogId) -> Bytes {
     let mut key = BytesMut::with_capacity(18);
     key.put_slice(LOCAL_FROM);
@@ -36,6 +44,9 @@ pub fn key(id: LogId) -> Bytes {
 }
 
 /// The entry of a row's key.
+///
+/// # Errors
+/// A [`Fault`] if it is none.
 pub fn id_of(key: &[u8]) -> Result<LogId, Fault> {
     let numbers = key.strip_prefix(LOCAL_FROM);
     let Some(mut numbers) = numbers.filter(|numbers| numbers.len() == 16) else {
@@ -52,24 +63,38 @@ pub struct Kept {
     pub logged: Logged,
     /// How many rows refer to it.
     pub references: u32,
+    /// To what it belongs, if that is known.
+    pub home: Option<u128>,
 }
 
 /// The value of an entry's row.
-pub fn value(Kept { logged, references }: &Kept) -> Bytes {
-    let mut value = BytesMut::with_capacity(28);
+#[must_use]
+pub fn value(kept: &Kept) -> Bytes {
+    let Kept {
+        logged,
+        references,
+        home,
+    } = kept;
+    let mut value = BytesMut::with_capacity(44);
     value.put_u64(logged.place.segment);
     value.put_u32(logged.place.offset);
     value.put_u32(logged.place.length);
     value.put_u32(logged.checksum);
     value.put_u32(logged.skip);
     value.put_u32(*references);
+    if let Some(home) = home {
+        value.put_u128(*home);
+    }
     value.freeze()
 }
 
 /// Reads a value.
+///
+/// # Errors
+/// A [`Fault`] if it is none of this version.
 pub fn parse(key: &[u8], mut value: &[u8]) -> Result<Kept, Fault> {
-    if value.len() != 28 {
-        return Err(Fault::row(key, "a place has 28 bytes"));
+    if value.len() != 28 && value.len() != 44 {
+        return Err(Fault::row(key, "a place has 28 bytes, or 44"));
     }
     let (segment, offset, length) = (value.get_u64(), value.get_u32(), value.get_u32());
     let place = Place {
@@ -82,17 +107,26 @@ pub fn parse(key: &[u8], mut value: &[u8]) -> Result<Kept, Fault> {
         checksum: value.get_u32(),
         skip: value.get_u32(),
     };
-    let references = value.get_u32();
-    Ok(Kept { logged, references })
+    Ok(Kept {
+        logged,
+        references: value.get_u32(),
+        home: value.try_get_u128().ok(),
+    })
 }
 
 /// All rows of an index: those of the machine, then the local ones.
+///
+/// # Errors
+/// A [`Fault`] if they cannot be read.
 pub fn all_rows(index: &dyn Index) -> Result<impl Iterator<Item = Result<Row, Fault>>, Fault> {
     let rows = index.scan(&[], END)?;
     Ok(rows.chain(index.scan(LOCAL_FROM, LOCAL_TO)?))
 }
 
 /// What an index says of the body of an entry.
+///
+/// # Errors
+/// A [`Fault`] if the row cannot be read.
 pub fn find(index: &dyn Index, id: LogId) -> Result<Option<Kept>, Fault> {
     let key = key(id);
     let value = index.get(&key)?;

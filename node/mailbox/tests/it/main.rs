@@ -10,6 +10,7 @@ mod fixtures;
 mod granted_scripts;
 mod history;
 mod history_deleted;
+mod homes;
 mod keys;
 mod lanes;
 mod layers;

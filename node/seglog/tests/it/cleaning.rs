@@ -15,6 +15,8 @@ pub struct Refs {
     pub places: Mutex<BTreeSet<Place>>,
     /// Segments that a checkpoint still names.
     pub named: Mutex<BTreeSet<u64>>,
+    /// Where the entries at these indexes belong; all others at 0.
+    pub homes: BTreeMap<u64, u128>,
 }
 
 impl Refs {
@@ -48,6 +50,10 @@ impl Refs {
 impl Live for Refs {
     fn refers(&self, record: &RecordAt) -> bool {
         self.places.lock().unwrap().contains(&record.place)
+    }
+
+    fn home(&self, record: &RecordAt) -> u128 {
+        self.homes.get(&record.index).copied().unwrap_or_default()
     }
 
     fn moved(&self, copies: &[(RecordAt, Place)]) {
@@ -176,6 +182,46 @@ fn bodies_without_an_entry_are_kept() {
     let rig = rig.crash();
     let records = rig.log.records(moved.segment).unwrap().records;
     assert!(records.iter().any(|record| record.place == moved));
+}
+
+/// Replica by replica, home by home, and then as they were first written: also if they were not in
+/// order when they were copied, and whatever fits into one batch.
+#[test]
+fn copies_lie_side_by_side_where_they_belong() {
+    let mut rig = Rig::new();
+    let mixed = [TWO, ONE, TWO, ONE, ONE, ONE, ONE, TWO, ONE, TWO, ONE, ONE];
+    let entries = (1..).zip(mixed).map(|(at, id)| entry(id, 1, at, 60));
+    let written = rig.write(entries.collect());
+    rig.write(vec![entry(ONE, 1, 13, 600)]);
+    let segments = written.iter().map(|written| written.place.segment);
+    assert!(segments.eq([1; 12]), "one segment is cleaned");
+    let mut live = Refs::to(&written);
+    // Before the others, and after them.
+    live.homes = BTreeMap::from([(4, u128::MAX), (5, 7), (9, 7), (1, 7), (3, 2), (12, 2)]);
+    let order = |live: &Refs, rig: &Rig| -> Vec<u64> {
+        let places = live.places.lock().unwrap();
+        let read = |place: &Place| rig.log.read(*place, None).unwrap();
+        let index = |payload: Bytes| (1..13).find(|at| payload == body(1, *at, 60));
+        places.iter().filter_map(|at| index(read(at))).collect()
+    };
+    assert_eq!(order(&live, &rig), (1..13).collect::<Vec<_>>());
+    for homes in [live.homes.clone(), BTreeMap::from([(2, 3), (1, 1)])] {
+        live.homes = homes;
+        // What else is in the segment dies.
+        roll(&mut rig, 3);
+        let mut cleaner = Cleaner::new(rig.log.clone());
+        let cleaned = clean(&mut rig, &mut cleaner, &live);
+        let batches = cleaned.iter();
+        let batches = batches.filter(|cleaned| matches!(cleaned, Cleaned::Copied { .. }));
+        assert!(batches.count() > 1, "{cleaned:?}");
+        drop(cleaner);
+        let expected = match live.homes.len() {
+            6 => [2, 6, 7, 11, 12, 5, 9, 4, 8, 10, 3, 1],
+            _ => [4, 5, 6, 7, 9, 11, 12, 2, 3, 8, 10, 1],
+        };
+        assert_eq!(order(&live, &rig), expected);
+    }
+    assert_eq!(rig.crash().recovered.damage, []);
 }
 
 #[test]

@@ -199,6 +199,11 @@ impl Live for Keeper {
             })
     }
 
+    /// Any order will do: a few homes, taken at random.
+    fn home(&self, record: &RecordAt) -> u128 {
+        u128::from(record.position.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61)
+    }
+
     fn moved(&self, copies: &[(RecordAt, Place)]) {
         let inner = &mut *self.inner();
         for (record, place) in copies {

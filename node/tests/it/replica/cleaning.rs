@@ -7,6 +7,7 @@ use std::sync::Arc;
 use node::replica::clean::Held;
 use node::replica::end::end;
 use node::replica::index::{Indexes, MemoryIndexes};
+use node::replica::places::{self, Kept};
 use node::replica::{Arrival, Checkpointer, Chunks, Due, LogId, Progress, Snapshot};
 use proptest::prelude::*;
 use seglog::sim::SimDisk;
@@ -160,6 +161,26 @@ impl Life {
                 (LogId { term, index }, body_of(index, numbers[2] as usize))
             })
             .collect()
+    }
+
+    /// What the checkpoint says of the bodies to which rows refer, by the keys of these.
+    fn kept(&self) -> BTreeMap<String, Kept> {
+        let index = &self.indexes.of(REPLICA).unwrap()[0];
+        let rows = self.rig.model.0.iter().filter_map(|(key, value)| {
+            let mut numbers = value.strip_prefix('@')?.split('.').map(str::parse);
+            let (term, index) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+            Some((key, LogId { term, index }))
+        });
+        let kept = |id| places::find(index.as_ref(), id).unwrap().unwrap();
+        rows.map(|(key, id)| (key.clone(), kept(id))).collect()
+    }
+
+    /// Each body belongs where the row says that refers to it.
+    fn check_homes(&self) {
+        for (key, kept) in self.kept() {
+            let digit = key.as_bytes()[1];
+            assert_eq!(kept.home, (digit > b'0').then_some(digit.into()), "{key}");
+        }
     }
 
     fn file_bytes(&self) -> u64 {
@@ -445,6 +466,7 @@ fn what_arrived_is_cleaned_too() {
     };
     let mut follower = Life::of(rig, indexes);
     follower.check();
+    follower.check_homes();
     for key in (1..40).step_by(4) {
         follower.rig.apply(&format!("del m{key:02}"), b"");
         leader.rig.apply(&format!("del m{key:02}"), b"");
@@ -460,6 +482,64 @@ fn what_arrived_is_cleaned_too() {
         "{}",
         follower.file_bytes()
     );
+}
+
+/// However the mail of some mailboxes came in, it lies side by side once it was copied.
+#[test]
+fn the_mail_of_a_mailbox_is_copied_side_by_side() {
+    let mut life = Life::new();
+    for key in 0..50 {
+        life.deliver(key % 5 * 10 + key / 5, 40_000);
+    }
+    for key in (0..50).step_by(2) {
+        life.rig.apply(&format!("del m{key:02}"), b"");
+    }
+    for _ in 0..8 {
+        life.rig.apply("put x00 1", &body_of(1, 200_000));
+    }
+    life.rig.checkpoint();
+    life.purge(0);
+    life.write();
+    life.check_homes();
+    let before = life.kept();
+    let in_first = |key: &&String| before[*key].logged.place.segment == 1;
+    // The mailboxes of what lay in the first segment, as it lies now.
+    let mailboxes = |kept: &BTreeMap<String, Kept>| -> Vec<u8> {
+        let mut keys: Vec<&String> = kept.keys().filter(in_first).collect();
+        keys.sort_by_key(|key| kept[*key].logged.place);
+        keys.iter().map(|key| key.as_bytes()[1] - b'0').collect()
+    };
+    assert_eq!(mailboxes(&before), [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0]);
+    // What was copied is copied again when its segment is cleaned, so only until then.
+    let freed = (0..500).any(|_| {
+        life.write();
+        life.rig.replica.step(Due::Now);
+        matches!(life.clean(), Cleaned::Freed { segment: 1, .. })
+    });
+    assert!(freed);
+    let after = life.kept();
+    assert_eq!(mailboxes(&after), [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
+    let mut moved = after.keys().filter(in_first);
+    assert!(moved.all(|key| after[key].logged.place != before[key].logged.place));
+
+    life.rest();
+    life = life.reopen(false);
+    life.check();
+
+    // It belongs where it came to be last, and there it stays.
+    life.check_homes();
+    let last = Some(u128::from(b'4'));
+    life.copy(15, 41);
+    life.rig.checkpoint();
+    assert_eq!(life.kept()["m15"].home, last);
+    // Not when no more rows refer to it than before, nor by one that does not tell.
+    life.copy(15, 23);
+    life.rig.apply("del m15\ndel m41", b"");
+    life.rig.checkpoint();
+    assert_eq!(life.kept()["m23"].home, last);
+    life.copy(23, 1);
+    life.rig.checkpoint();
+    assert_eq!(life.kept()["m23"].home, last);
 }
 
 /// R5: of a replica that was moved away nothing is needed, and no start brings it back.

@@ -1,13 +1,15 @@
-//! Checkpoints as they were released: `tests/fixtures/v1` is read for ever.
+//! Checkpoints as they were released: `tests/fixtures` is read for ever. Format 2 says where bodies
+//! belong.
 //!
 //! ```text
 //!   record HEX            the payload of a `rows` or `base` record, the next one of a run
 //!   run TERM INDEX        what the run says that they make
+//!   place KEY VALUE       a local row
 //! ```
 //!
-//! The bytes are input, which nothing but `cargo test -p node -- --ignored write_run_fixtures`
-//! writes anew; a changed text under the same bytes means that old checkpoints would be read
-//! otherwise.
+//! The bytes are input, which nothing but `cargo test -p node -- --ignored write_run_fixtures`, and
+//! `write_place_fixtures`, writes anew; a changed text under the same bytes means that old
+//! checkpoints would be read otherwise.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -16,11 +18,12 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use goldenscript::ArgumentConsumer;
-use node::replica::LogId;
+use node::replica::places::{self, Kept};
 use node::replica::run::{Mark, RecordAt, Run, RunKind, RunWriter};
+use node::replica::{LogId, Logged};
 use rows::Digest;
 use seglog::sim::SimDisk;
-use seglog::{Log, Record, ReplicaId, Sync, Writer};
+use seglog::{Log, Place, Record, ReplicaId, Sync, Writer};
 
 use super::rig::options;
 
@@ -93,6 +96,13 @@ impl goldenscript::Runner for Reader {
                 let (term, index) = (next(&mut args)?.parse()?, next(&mut args)?.parse()?);
                 self.run(LogId { term, index })?
             }
+            "place" => {
+                let (key, value) = (unhex(next(&mut args)?)?, unhex(next(&mut args)?)?);
+                let (id, kept) = (places::id_of(&key)?, places::parse(&key, &value)?);
+                // A checkpoint takes it out of its digest as it stands there.
+                assert_eq!((places::key(id), places::value(&kept)), (key, value));
+                format!("{id} {kept:?}\n")
+            }
             other => return Err(format!("no command {other}").into()),
         };
         args.reject_next()?;
@@ -115,11 +125,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn file() -> PathBuf {
-    PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/fixtures/v1/runs"
-    ))
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(name)
 }
 
 fn payload(record: &Record) -> Bytes {
@@ -152,7 +159,7 @@ fn runs() -> Vec<(LogId, Vec<Record>)> {
 #[test]
 fn runs_of_format_1() {
     let mut reader = Reader::new();
-    goldenscript::run(&mut reader, file()).expect("it is as it was");
+    goldenscript::run(&mut reader, file("v1/runs")).expect("it is as it was");
     assert_eq!(
         reader.runs, 3,
         "members with an entry, without one, and none"
@@ -169,8 +176,51 @@ fn write_run_fixtures() {
         }
         writeln!(text, "run {} {}", at.term, at.index).unwrap();
     }
-    std::fs::create_dir_all(file().parent().unwrap()).unwrap();
-    std::fs::write(file(), text + "---\n").unwrap();
+    std::fs::create_dir_all(file("v1/runs").parent().unwrap()).unwrap();
+    std::fs::write(file("v1/runs"), text + "---\n").unwrap();
+}
+
+#[test]
+fn places_of_all_formats() {
+    for name in ["v1/places", "v2/places"] {
+        goldenscript::run(&mut Reader::new(), file(name)).expect("it is as it was");
+    }
+}
+
+#[test]
+#[ignore = "writes the bytes of the present format; UPDATE_GOLDENFILES=1 then fills in the text"]
+fn write_place_fixtures() {
+    let logged = Logged {
+        place: Place {
+            segment: 0x0102_0304_0506_0708,
+            offset: 0x1112_1314,
+            length: 0x2122_2324,
+        },
+        checksum: 0x3132_3334,
+        skip: 0x4142,
+    };
+    let mut text =
+        String::from("# Where bodies lie and belong, and how many rows refer to them.\n");
+    for (index, home) in [(7, None), (8, Some(0)), (9, Some((5 << 64) | 1))] {
+        let kept = Kept {
+            logged,
+            references: 3,
+            home,
+        };
+        let key = places::key(LogId { term: 3, index });
+        writeln!(text, "place {} {}", hex(&key), hex(&places::value(&kept))).unwrap();
+    }
+    std::fs::create_dir_all(file("v2")).unwrap();
+    std::fs::write(file("v2/places"), text + "---\n").unwrap();
+}
+
+#[test]
+fn a_place_of_no_format_is_refused() {
+    let key = places::key(LogId { term: 3, index: 7 });
+    for length in (0..64).filter(|length| ![28, 44].contains(length)) {
+        let refused = places::parse(&key, &vec![0; length]).expect_err("it is none");
+        assert!(refused.to_string().contains("28 bytes, or 44"), "{refused}");
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub fn tight() -> Bounds {
 
 /// Keys and values. A command is lines of `put key value`, `del key`, `fault`, `panic`. A value
 /// `@term.index.length` refers to the body of that entry; and each entry with a body to its own,
-/// for ever, but for those of [`Forgetful`].
+/// for ever, but for those of [`Forgetful`]. The second byte of a key is its home, if above '0'.
 pub struct KeyValue;
 
 /// The same, but an entry's body is kept only by the rows that refer to it.
@@ -122,7 +122,7 @@ impl Machine for KeyValue {
     }
 
     /// A value `@term.index.length` refers to the body of that entry.
-    fn referred(&self, _: &Bytes, value: &Bytes) -> Result<Option<Referred>, Fault> {
+    fn referred(&self, key: &Bytes, value: &Bytes) -> Result<Option<Referred>, Fault> {
         let Some(text) = value.strip_prefix(b"@") else {
             return Ok(None);
         };
@@ -138,6 +138,7 @@ impl Machine for KeyValue {
             },
             length: numbers[2],
             hash: None,
+            home: key.get(1).filter(|at| **at > b'0').map(|at| (*at).into()),
         }))
     }
 
