@@ -177,8 +177,8 @@ impl Figures {
             let (rate, each) = runs[RUNS / 2];
             println!(
                 "throughput   {rate:.0} deliveries a second of {bytes} bytes over {connections} \
-                 connections, the median of {:.0} to {:.0}; {each:.2?} of a processor for each, all \
-                 nodes together",
+                 connections, the median of {:.0} to {:.0}; {each:.2?} of a processor for each, \
+                 all nodes together",
                 runs[0].0,
                 runs[RUNS - 1].0,
             );
