@@ -68,7 +68,7 @@ mod tests {
             "/private//x",
             "/private/x/",
             "/other/x",
-            "shared/x",
+            "private/x",
             "/shared/X",
             "/shared/*",
             "/shared/a%b",

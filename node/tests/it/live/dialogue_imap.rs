@@ -384,7 +384,7 @@ fn after_login() {
         row(
             "far too much",
             "a APPEND INBOX {99999999999999999999}\r\n",
-            &[literal],
+            &["a NO [TOOBIG] "],
         ),
         closing(
             "too much to append, at once",
