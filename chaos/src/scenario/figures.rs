@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::pace::Pace;
-use super::stage::{Setting, Stage, seconds};
+use super::stage::{Logs, Setting, Stage, seconds};
 use super::stream;
 use crate::cluster::PASSWORD;
 use crate::history::{Flags, MAILBOXES, Mode, Place, Receipt};
@@ -106,24 +106,23 @@ const REST_EVERY: Duration = Duration::from_secs(4);
 ///
 /// When the cluster does not do what it should, or the system tells no numbers of a process.
 pub async fn run(options: &Options) -> anyhow::Result<Ending> {
+    let wanted = |figure| options.only.is_empty() || options.only.contains(&figure);
+    if wanted(Figure::Throughput) {
+        let setting = Setting {
+            dir: options.setting.dir.join("throughput"),
+            logs: Logs::Usual,
+            ..options.setting.clone()
+        };
+        let figures = Figures::of(options, &setting).await?;
+        figures.throughput().await?;
+        figures.stage.cluster.stop().await?;
+    }
     let setting = Setting {
+        dir: options.setting.dir.join("others"),
         spares: 1,
         ..options.setting.clone()
     };
-    let stage = Stage::set(&setting).await?;
-    let figures = Figures {
-        options: options.clone(),
-        serials: AtomicU64::new(0),
-        stage,
-    };
-    println!(
-        "fdatasync    {:?}, the median of 4 KiB",
-        sync_time(&options.setting.dir)?
-    );
-    let wanted = |figure| options.only.is_empty() || options.only.contains(&figure);
-    if wanted(Figure::Throughput) {
-        figures.throughput().await?;
-    }
+    let figures = Figures::of(options, &setting).await?;
     if wanted(Figure::Memory) {
         figures.memory(1).await?;
         figures.memory(LARGE_AT_ONCE).await?;
@@ -152,6 +151,20 @@ struct Figures {
 }
 
 impl Figures {
+    /// Makes a cluster to measure, and tells how fast its disk is.
+    async fn of(options: &Options, setting: &Setting) -> anyhow::Result<Self> {
+        let figures = Self {
+            options: options.clone(),
+            serials: AtomicU64::new(0),
+            stage: Stage::set(setting).await?,
+        };
+        println!(
+            "fdatasync    {:?}, the median of 4 KiB",
+            sync_time(&setting.dir)?
+        );
+        Ok(figures)
+    }
+
     fn nodes(&self) -> Vec<u64> {
         let nodes = self.stage.cluster.nodes();
         nodes.iter().map(|node| node.id).collect()
