@@ -68,7 +68,7 @@ fn rows_per_second() {
     }
     drop(replica.snapshot().unwrap());
     let before = replica.digest();
-    drop((replica, raft, log));
+    drop((replica, raft, opening, log));
     drop(writing.stop());
 
     let (log, _writer, recovered) = open_log();
