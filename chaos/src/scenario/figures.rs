@@ -51,6 +51,12 @@ pub struct Options {
     pub only: Vec<Figure>,
 }
 
+impl Options {
+    fn wants(&self, figure: Figure) -> bool {
+        self.only.is_empty() || self.only.contains(&figure)
+    }
+}
+
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Figure {
@@ -106,8 +112,7 @@ const REST_EVERY: Duration = Duration::from_secs(4);
 ///
 /// When the cluster does not do what it should, or the system tells no numbers of a process.
 pub async fn run(options: &Options) -> anyhow::Result<Ending> {
-    let wanted = |figure| options.only.is_empty() || options.only.contains(&figure);
-    if wanted(Figure::Throughput) {
+    if options.wants(Figure::Throughput) {
         let setting = Setting {
             dir: options.setting.dir.join("throughput"),
             logs: Logs::Usual,
@@ -123,17 +128,17 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         ..options.setting.clone()
     };
     let figures = Figures::of(options, &setting).await?;
-    if wanted(Figure::Memory) {
+    if options.wants(Figure::Memory) {
         figures.memory(1).await?;
         figures.memory(LARGE_AT_ONCE).await?;
     }
-    if wanted(Figure::Life) {
+    if options.wants(Figure::Life) {
         figures.life().await?;
     }
-    if wanted(Figure::Away) {
+    if options.wants(Figure::Away) {
         figures.away().await?;
     }
-    if wanted(Figure::CatchUp) {
+    if options.wants(Figure::CatchUp) {
         figures.catch_up().await?;
     }
     let cluster = &figures.stage.cluster;
@@ -315,7 +320,7 @@ impl Figures {
         const LOST: u64 = 3;
         let cluster = &self.stage.cluster;
         let spare = cluster.planned().last().context("there is a spare")?.id;
-        if !self.options.only.is_empty() && !self.options.only.contains(&Figure::Life) {
+        if !self.options.wants(Figure::Life) {
             self.deliver_many(&self.batch(self.options.messages))
                 .await?;
         }

@@ -221,6 +221,7 @@ pub const REFERENCES_MAX: usize = 1_000;
 
 /// Things that are ordered before others get their turn: about a millisecond.
 pub const TURN_ORDERED: usize = 2_048;
+
 /// Bytes at the beginning of a message in which PREVIEW looks for a text: it is nearly always the
 /// first part, and a list of many messages must not cost a pass over each.
 pub const PREVIEW_SCAN_BYTES: u64 = PIECE_BYTES;

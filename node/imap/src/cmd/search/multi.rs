@@ -56,31 +56,27 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         for folder in self.sources(&multi.sources).await? {
             let selected = self.selected.as_ref();
             let is_selected = selected.is_some_and(|selected| selected.mailbox == folder.id);
-            let (criteria, found) = if is_selected {
-                let criteria = self.criteria(search.charset, &search.key)?;
-                let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
-                let matching = searcher.matching(&criteria);
-                let waiting = &self.progress;
-                let found = waiting.while_waiting(&mut self.conn, &tally, matching);
-                let found = found.await??;
-                (criteria, found)
+            let peeked = if is_selected {
+                None
             } else {
                 let Some(view) = self.peek(folder.id).await? else {
                     continue;
                 };
-                let criteria = Criteria::new(search.charset, &search.key, &view, now)?;
-                let searcher = Searcher {
-                    backend: &self.backend,
-                    mailbox: folder.id,
-                    view: &view,
-                    tally: &tally,
-                };
-                let matching = searcher.matching(&criteria);
-                let waiting = &self.progress;
-                let found = waiting.while_waiting(&mut self.conn, &tally, matching);
-                let found = found.await??;
-                (criteria, found)
+                Some(view)
             };
+            let selected = self.selected.as_ref().map(|selected| &selected.view);
+            let view = peeked.as_ref().or(selected).ok_or(NOT_SELECTED)?;
+            let criteria = Criteria::new(search.charset, &search.key, view, now)?;
+            let searcher = Searcher {
+                backend: &self.backend,
+                mailbox: folder.id,
+                view,
+                tally: &tally,
+            };
+            let matching = searcher.matching(&criteria);
+            let waiting = &self.progress;
+            let found = waiting.while_waiting(&mut self.conn, &tally, matching);
+            let found = found.await??;
             if criteria.names_modseq {
                 self.enable_condstore();
             }
