@@ -16,7 +16,7 @@ use crate::state::{Result, Selected, Stop};
 use crate::view::View;
 
 /// Messages whose rows are read at once.
-pub(super) const PAGE: u64 = mailbox::limits::PAGE_MESSAGES_MAX as u64;
+const PAGE: u64 = mailbox::limits::PAGE_MESSAGES_MAX as u64;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -115,22 +115,28 @@ impl<B: Backend> Searcher<'_, B> {
             return Ok(Found { uids, modseqs });
         }
         let mut found = Found::default();
-        let mut pace = Pace::default();
         let bound = test.bound(all);
-        self.tally.begin(bound.len());
-        for uids in chunks(&bound, PAGE) {
-            for message in &self.rows(&uids).await? {
-                self.tally.count();
-                pace.spend(limits::TURN_BYTES / limits::TURN_MESSAGES).await;
-                if self.matches(test, message).await? {
-                    found.uids.insert(message.uid);
-                    if criteria.names_modseq {
-                        found.modseqs.push(message.modseq);
-                    }
+        let mut walk = self.walk(&bound);
+        while let Some(message) = walk.next().await? {
+            if self.matches(test, &message).await? {
+                found.uids.insert(message.uid);
+                if criteria.names_modseq {
+                    found.modseqs.push(message.modseq);
                 }
             }
         }
         Ok(found)
+    }
+
+    /// Goes over messages in order, of which it is told how far it is.
+    pub(super) fn walk(&self, uids: &UidRanges) -> Walk<'_, B, impl Iterator<Item = UidRanges>> {
+        self.tally.begin(uids.len());
+        Walk {
+            searcher: self,
+            pages: chunks(uids, PAGE),
+            page: Vec::new().into_iter(),
+            pace: Pace::default(),
+        }
     }
 
     async fn matches(&self, test: &Test, message: &Message) -> Result<bool> {
@@ -142,7 +148,7 @@ impl<B: Backend> Searcher<'_, B> {
     }
 
     /// The rows of at most [`PAGE`] messages, without those that are expunged.
-    pub(super) async fn rows(&self, uids: &UidRanges) -> Result<Vec<Message>> {
+    async fn rows(&self, uids: &UidRanges) -> Result<Vec<Message>> {
         let mut rows = Vec::new();
         let mut left = uids.clone();
         while !left.is_empty() {
@@ -164,5 +170,31 @@ impl<B: Backend> Searcher<'_, B> {
             };
         }
         Ok(rows)
+    }
+}
+
+/// Messages in order, a page of rows at a time; others have their turn meanwhile.
+pub(super) struct Walk<'w, B, P> {
+    searcher: &'w Searcher<'w, B>,
+    pages: P,
+    page: std::vec::IntoIter<Message>,
+    pace: Pace,
+}
+
+impl<B: Backend, P: Iterator<Item = UidRanges>> Walk<'_, B, P> {
+    /// The next one that is not expunged.
+    pub(super) async fn next(&mut self) -> Result<Option<Message>> {
+        loop {
+            if let Some(message) = self.page.next() {
+                self.searcher.tally.count();
+                let cost = limits::TURN_BYTES / limits::TURN_MESSAGES;
+                self.pace.spend(cost).await;
+                return Ok(Some(message));
+            }
+            let Some(uids) = self.pages.next() else {
+                return Ok(None);
+            };
+            self.page = self.searcher.rows(&uids).await?.into_iter();
+        }
     }
 }

@@ -5,16 +5,14 @@ use std::cmp::Ordering;
 use mailbox::{Message, Uid, UidRanges};
 
 use super::answer::Results;
-use super::found::{PAGE, Searcher};
+use super::found::Searcher;
 use super::header::{Header, arrived};
 use super::paced;
 use crate::backend::{Backend, Transport};
 use crate::cmd::progress::Tally;
-use crate::cmd::store::chunks;
 use crate::grammar::{Sort, SortCriterion, SortKey, Tag};
 use crate::limits;
 use crate::mime::{self, Address};
-use crate::pace::Pace;
 use crate::respond::Code;
 use crate::state::{Done, Result, Session, Stop};
 
@@ -49,19 +47,14 @@ async fn sorted<B: Backend>(
 ) -> Result<Vec<Uid>> {
     check_number(uids)?;
     let mut table = Table::new(criteria);
-    let mut pace = Pace::default();
-    searcher.tally.begin(uids.len());
-    for uids in chunks(uids, PAGE) {
-        for message in &searcher.rows(&uids).await? {
-            searcher.tally.count();
-            pace.spend(limits::TURN_BYTES / limits::TURN_MESSAGES).await;
-            let header = if table.needs_header {
-                Some(Header::read(searcher.backend, message).await?)
-            } else {
-                None
-            };
-            table.push(message, header.as_ref())?;
-        }
+    let mut walk = searcher.walk(uids);
+    while let Some(message) = walk.next().await? {
+        let header = if table.needs_header {
+            Some(Header::read(searcher.backend, &message).await?)
+        } else {
+            None
+        };
+        table.push(&message, header.as_ref())?;
     }
     let rows: Vec<usize> = (0..table.uids.len()).collect();
     let rows = paced::sorted(rows, &|one, other| table.compare(*one, *other)).await;

@@ -15,16 +15,13 @@ mod references;
 
 use mailbox::{Hash16, Message, Uid};
 
-use super::found::{Criteria, PAGE, Searcher};
+use super::found::{Criteria, Searcher};
 use super::header::{Header, arrived};
 use super::sort::check_number;
 use crate::backend::{Backend, Transport};
 use crate::cmd::progress::Tally;
-use crate::cmd::store::chunks;
 use crate::grammar::{Thread, ThreadAlgorithm};
-use crate::limits;
 use crate::mime;
-use crate::pace::Pace;
 use crate::respond::ThreadPart;
 use crate::state::{Done, Result, Session};
 
@@ -115,14 +112,9 @@ async fn threaded<B: Backend>(
     let found = searcher.matching(criteria).await?;
     check_number(&found.uids)?;
     let mut threads = Threads::new(algorithm);
-    let mut pace = Pace::default();
-    searcher.tally.begin(found.uids.len());
-    for uids in chunks(&found.uids, PAGE) {
-        for message in &searcher.rows(&uids).await? {
-            searcher.tally.count();
-            pace.spend(limits::TURN_BYTES / limits::TURN_MESSAGES).await;
-            threads.read(searcher, message).await?;
-        }
+    let mut walk = searcher.walk(&found.uids);
+    while let Some(message) = walk.next().await? {
+        threads.read(searcher, &message).await?;
     }
     Ok(threads.tree().await)
 }
