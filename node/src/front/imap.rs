@@ -500,12 +500,7 @@ impl Backend for Mail {
 
     async fn upload_end(&self, mut upload: Upload, apart: bool) -> Result<Whole, BackendError> {
         let incoming = upload.0.take().ok_or(BackendError::Broken)?;
-        let arrived = if apart {
-            incoming.finish_apart().await
-        } else {
-            incoming.finish().await
-        };
-        let arrived = arrived.map_err(failed)?;
+        let arrived = incoming.finish(apart).await.map_err(failed)?;
         let body = self.account.arrived_body(&arrived);
         let arrived = Some(arrived);
         Ok(Whole { body, arrived })

@@ -32,8 +32,6 @@ pub struct Arrival {
     membership: Option<Membership>,
     index: Arc<dyn Index>,
     reader: Reader,
-    /// The last row up to which all bodies are here.
-    looked: Bytes,
     /// The last row of which the body was asked for.
     asked: Bytes,
     /// Bodies that were asked for and have not come.
@@ -60,7 +58,6 @@ impl Arrival {
             membership,
             index,
             reader: rows::snapshot::read(),
-            looked: Bytes::new(),
             asked: Bytes::new(),
             awaited: BTreeSet::new(),
             installed: false,
@@ -113,7 +110,7 @@ impl Arrival {
     /// What was asked for and did not come is wanted again.
     pub fn rewind(&mut self) {
         self.awaited.clear();
-        self.asked = self.looked.clone();
+        self.asked = Bytes::new();
     }
 
     /// Bodies that the rows refer to and this node does not have: the next few, which are not
@@ -152,14 +149,7 @@ impl Arrival {
         self.index
             .put_sorted(&mut puts(listed.into_iter().map(Ok)))?;
         self.awaited.extend(wanted.keys());
-        self.note_looked();
         Ok(wanted.into_values().collect())
-    }
-
-    fn note_looked(&mut self) {
-        if self.awaited.is_empty() {
-            self.looked = self.asked.clone();
-        }
     }
 
     /// Takes bodies in, each of which was checked with [`matches()`].
@@ -191,7 +181,6 @@ impl Arrival {
         for (referred, _) in &bodies {
             self.awaited.remove(&referred.id);
         }
-        self.note_looked();
         Ok(())
     }
 

@@ -243,25 +243,13 @@ impl Incoming {
         Ok(())
     }
 
-    /// The whole body has arrived.
+    /// The whole body has arrived. If it stands `apart` it does not ride in the entry of its
+    /// command: another one may.
     ///
     /// # Errors
     ///
     /// As [`Incoming::put`].
-    pub async fn finish(self) -> Result<Arrived, Failure> {
-        self.end(false).await
-    }
-
-    /// The whole body has arrived, and shall not ride in the entry of its command: another one may.
-    ///
-    /// # Errors
-    ///
-    /// As [`Incoming::put`].
-    pub async fn finish_apart(self) -> Result<Arrived, Failure> {
-        self.end(true).await
-    }
-
-    async fn end(mut self, apart: bool) -> Result<Arrived, Failure> {
+    pub async fn finish(mut self, apart: bool) -> Result<Arrived, Failure> {
         let uploading = self.targets.iter().any(|target| target.upload.is_some());
         if (uploading || apart) && self.held > 0 {
             self.send_chunk().await?;

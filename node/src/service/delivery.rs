@@ -105,7 +105,7 @@ impl Delivery {
             wait,
         } = self;
         let count = recipients.len();
-        let arrived = match incoming.finish().await {
+        let arrived = match incoming.finish(false).await {
             Ok(arrived) => arrived,
             Err(failure) => return (vec![Result::Unknown(failure); count], Told::new()),
         };
