@@ -112,40 +112,29 @@ const REST_EVERY: Duration = Duration::from_secs(4);
 ///
 /// When the cluster does not do what it should, or the system tells no numbers of a process.
 pub async fn run(options: &Options) -> anyhow::Result<Ending> {
+    let setting = |folder: &str| Setting {
+        dir: options.setting.dir.join(folder),
+        ..options.setting.clone()
+    };
     if options.wants(Figure::Throughput) {
         let setting = Setting {
-            dir: options.setting.dir.join("throughput"),
             logs: Logs::Usual,
-            ..options.setting.clone()
+            ..setting("throughput")
         };
         let figures = Figures::of(options, &setting).await?;
         figures.throughput().await?;
-        figures.stage.cluster.stop().await?;
+        figures.end().await?;
     }
-    let setting = Setting {
-        dir: options.setting.dir.join("others"),
-        spares: 1,
-        ..options.setting.clone()
-    };
-    let figures = Figures::of(options, &setting).await?;
-    if options.wants(Figure::Memory) {
-        figures.memory(1).await?;
-        figures.memory(LARGE_AT_ONCE).await?;
+    let others = [Figure::Memory, Figure::Life, Figure::Away, Figure::CatchUp];
+    if others.iter().any(|figure| options.wants(*figure)) {
+        let setting = Setting {
+            spares: 1,
+            ..setting("others")
+        };
+        let figures = Figures::of(options, &setting).await?;
+        figures.others().await?;
+        figures.end().await?;
     }
-    if options.wants(Figure::Life) {
-        figures.life().await?;
-    }
-    if options.wants(Figure::Away) {
-        figures.away().await?;
-    }
-    if options.wants(Figure::CatchUp) {
-        figures.catch_up().await?;
-    }
-    let cluster = &figures.stage.cluster;
-    let mut bad = cluster.verify().await?;
-    bad.extend(cluster.verify_deep().await?);
-    ensure!(bad.is_empty(), "{}", bad.join("; "));
-    cluster.stop().await?;
     Ok(Ending::Clean)
 }
 
@@ -168,6 +157,34 @@ impl Figures {
             sync_time(&setting.dir)?
         );
         Ok(figures)
+    }
+
+    /// All figures that are wanted but throughput.
+    async fn others(&self) -> anyhow::Result<()> {
+        if self.options.wants(Figure::Memory) {
+            self.memory(1).await?;
+            self.memory(LARGE_AT_ONCE).await?;
+        }
+        if self.options.wants(Figure::Life) {
+            self.life().await?;
+        }
+        if self.options.wants(Figure::Away) {
+            self.away().await?;
+        }
+        if self.options.wants(Figure::CatchUp) {
+            self.catch_up().await?;
+        }
+        Ok(())
+    }
+
+    /// Compares the replicas and their bodies, and stops the cluster.
+    async fn end(&self) -> anyhow::Result<()> {
+        let cluster = &self.stage.cluster;
+        let mut bad = cluster.verify().await?;
+        bad.extend(cluster.verify_deep().await?);
+        ensure!(bad.is_empty(), "{}", bad.join("; "));
+        cluster.stop().await?;
+        Ok(())
     }
 
     fn nodes(&self) -> Vec<u64> {
