@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!   memory.budget_bytes
-//!     1/2    overlays   rows that no checkpoint holds yet      apply waits
+//!     3/8    overlays   rows that no checkpoint holds yet      apply waits
 //!     1/4    uploads    bodies that arrive, beyond 16 KiB      smaller chunks, then they wait
 //!     1/8    frames     entries on their way to followers      replication waits
+//!     1/8    derived    what FETCH told of messages            the oldest are let go
 //!     1/16   recent     entries that were just written         are let go, and read from the log
-//!     1/16   bodies     records of which a part was read       the oldest are let go
+//!     1/32   bodies     records of which a part was read       the oldest are let go
+//!     1/32   rosters    which messages are in a mailbox        the oldest are let go
 //! ```
 //!
 //! Each use has a [`Share`] of its own, so that none can starve another: what is applied frees what
@@ -41,6 +43,10 @@ pub struct Budget {
     pub recent: Arc<Share>,
     /// Bodies that were read from the log.
     pub bodies: Arc<Share>,
+    /// Which messages are in the mailboxes that were opened.
+    pub rosters: Arc<Share>,
+    /// What was told of messages, for when it is asked for again.
+    pub derived: Arc<Share>,
 }
 
 impl Budget {
@@ -48,11 +54,13 @@ impl Budget {
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         Self {
-            overlays: Share::new("overlays", bytes / 2),
+            overlays: Share::new("overlays", bytes / 8 * 3),
             uploads: Share::new("uploads", bytes / 4),
             frames: Share::new("frames", bytes / 8),
             recent: Share::new("recent", bytes / 16),
-            bodies: Share::new("bodies", bytes / 16),
+            bodies: Share::new("bodies", bytes / 32),
+            rosters: Share::new("rosters", bytes / 32),
+            derived: Share::new("derived", bytes / 8),
         }
     }
 }

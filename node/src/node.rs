@@ -22,6 +22,7 @@ use tonic::Status;
 
 use crate::book::Book;
 use crate::budget::Budget;
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::identity::{self, FEATURE_LEVEL, Identity, Membership, Peer};
 use crate::link::Dial;
@@ -189,7 +190,11 @@ impl Node {
         let service = Service::new(
             config.node.id,
             identity.boot,
-            Arc::new(Local::new(groups.clone(), Arc::clone(&view))),
+            Arc::new(Local::new(
+                groups.clone(),
+                Arc::clone(&view),
+                Arc::clone(&budget.rosters),
+            )),
             Remote::new(dial),
             Arc::clone(&view),
             hub.clone(),
@@ -203,7 +208,7 @@ impl Node {
             recovered: Mutex::new(unended(recovered.replicas)),
             damage: recovered.damage,
             indexes,
-            read_bodies: Arc::new(BodyCache::new(Arc::clone(&budget.bodies))),
+            read_bodies: Arc::new(Cache::new(Arc::clone(&budget.bodies))),
             budget,
             checkpointer: Arc::clone(&checkpointer),
             cleaning: Arc::clone(&cleaning),
@@ -225,6 +230,12 @@ impl Node {
             cleaning,
             scrubbing,
         })
+    }
+
+    /// The memory for mail on its way.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// What clients are served with.

@@ -124,6 +124,7 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
         tls.clone(),
         tokens,
         Arc::clone(&config),
+        Arc::clone(&node.budget().derived),
     ));
     for (listener, implicit_tls) in [(listeners.imap, false), (listeners.imaps, true)] {
         let Some(listener) = listener else { continue };

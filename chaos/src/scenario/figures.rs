@@ -68,7 +68,7 @@ pub enum Figure {
     Life,
     /// Bytes fetched for a byte that was missed.
     Away,
-    /// How fast an empty node gets everything.
+    /// How fast an empty node gets everything, and what that does to mail.
     CatchUp,
 }
 
@@ -128,7 +128,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let others = [Figure::Memory, Figure::Life, Figure::Away, Figure::CatchUp];
     if others.iter().any(|figure| options.wants(*figure)) {
         let setting = Setting {
-            spares: 1,
+            spares: 2,
             ..setting("others")
         };
         let figures = Figures::of(options, &setting).await?;
@@ -332,41 +332,65 @@ impl Figures {
         Ok(())
     }
 
-    /// A node takes the place of one that lost everything.
+    /// Nodes take the place of such that lost everything: one while nobody sends mail, one while
+    /// somebody does.
     async fn catch_up(&self) -> anyhow::Result<()> {
         const LOST: u64 = 3;
         let cluster = &self.stage.cluster;
-        let spare = cluster.planned().last().context("there is a spare")?.id;
+        let serving = self.nodes();
+        let spares = cluster.planned().iter().map(|node| node.id);
+        let spares: Vec<u64> = spares.filter(|node| !serving.contains(node)).collect();
+        let [first, second] = spares[..] else {
+            anyhow::bail!("there are two spares");
+        };
         if !self.options.wants(Figure::Life) {
             self.deliver_many(&self.batch(self.options.messages))
                 .await?;
         }
-        cluster.kill(LOST, Vec::new()).await?;
-        self.stage.scene.set_open(LOST, false);
-        cluster.wipe(LOST).await?;
+        self.lose(LOST).await?;
         let streamed = stream::bytes_per_second(&cluster.tls(1)?, 1).await?;
+        let (bytes, took) = self.bring(LOST, first).await?;
+        println!(
+            "catch-up     {} MiB in {}, {:.0} MB a second; one gRPC stream with TLS carries {:.0}",
+            mib(bytes),
+            seconds(took),
+            bytes as f64 / took.as_secs_f64() / 1e6,
+            streamed / 1e6,
+        );
+        self.lose(first).await?;
         let pace = Pace::begin(&self.stage.scene, self.serials(PACED_MAX));
         sleep(USUAL_WAIT).await;
         let usual = pace.end().await?;
         let pace = Pace::begin(&self.stage.scene, self.serials(PACED_MAX));
-        cluster.start_spare(spare).await?;
-        let began = Instant::now();
-        cluster.replace(LOST, spare).await?;
-        let took = began.elapsed();
+        let (bytes, took) = self.bring(first, second).await?;
         let meanwhile = pace.end().await?;
-        cluster.settle().await?;
-        self.stage.scene.set_open(spare, true);
-        let fetched = self.fetched(spare).await?;
-        let rate = fetched as f64 / took.as_secs_f64();
         println!(
-            "catch-up     {} MiB in {}, {:.0} MB a second; one gRPC stream with TLS carries {:.0}; \
-             the slowest of 100 deliveries took {usual:.1?} before and {meanwhile:.1?} meanwhile",
-            mib(fetched),
+            "catch-up     {} MiB in {} while mail comes; the slowest of 100 deliveries took \
+             {usual:.1?} before and {meanwhile:.1?} meanwhile",
+            mib(bytes),
             seconds(took),
-            rate / 1e6,
-            streamed / 1e6,
         );
         Ok(())
+    }
+
+    /// A node dies and its disk with it.
+    async fn lose(&self, node: u64) -> anyhow::Result<()> {
+        let cluster = &self.stage.cluster;
+        self.stage.scene.set_open(node, false);
+        cluster.kill(node, Vec::new()).await?;
+        cluster.wipe(node).await
+    }
+
+    /// An empty node takes the place of another; answers the bytes that it took in, and the time.
+    async fn bring(&self, lost: u64, spare: u64) -> anyhow::Result<(u64, Duration)> {
+        let cluster = &self.stage.cluster;
+        cluster.start_spare(spare).await?;
+        let began = Instant::now();
+        cluster.replace(lost, spare).await?;
+        let took = began.elapsed();
+        cluster.settle().await?;
+        self.stage.scene.set_open(spare, true);
+        Ok((self.fetched(spare).await?, took))
     }
 
     /// The first of so many serials that nobody else gets.

@@ -13,12 +13,16 @@
 use std::future::Future;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use mailbox::{
-    AccountId, Answer, Body, Command, MailboxId, Millis, NewBody, Outcome, Query, Rejection, Uid,
+    AccountId, Answer, Body, Command, Hash16, MailboxId, Millis, NewBody, Outcome, Query,
+    Rejection, Uid,
 };
+
+use crate::grammar::FetchItem;
 
 /// One client's connection.
 pub trait Transport: Send {
@@ -227,6 +231,17 @@ pub trait Backend: Send + Sync {
         range: Range<u64>,
     ) -> impl Future<Output = Result<Bytes, BackendError>> + Send;
 
+    /// Tells which bodies will be asked for next, in that order, and of each how many bytes from its
+    /// beginning, so that they can be read together. Answers for how many of them that was done, at
+    /// least one; the rest is to be told again later. Nothing depends on it.
+    fn read_ahead(&self, wanted: &[(Body, u64)]) -> impl Future<Output = usize> + Send;
+
+    /// What an item of FETCH is of a body, if that is remembered.
+    fn derived(&self, key: &DerivedKey) -> Option<Bytes>;
+
+    /// Remembers it, for as long as there is room.
+    fn keep_derived(&self, key: DerivedKey, value: Bytes);
+
     /// Begins a message for APPEND; an error refuses it before it is sent. Dropping it gives the
     /// message up.
     fn upload(&self) -> Result<Self::Upload, BackendError>;
@@ -268,6 +283,17 @@ pub trait Backend: Send + Sync {
     /// Becomes ready when something in the account may have changed since it was ready last, now
     /// and then also without a reason. Dropping it before forgets nothing.
     fn changed(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// An item of FETCH, of messages with a certain body.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DerivedKey {
+    /// The hash of the body.
+    pub hash: Hash16,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The item. Its value does not depend on what stands before the body.
+    pub item: Arc<FetchItem>,
 }
 
 /// Why the backend did not do what it was asked to.

@@ -135,6 +135,13 @@ pub const PIECE_BYTES: u64 = 256 * 1024;
 /// Bytes of a body that are read at first by a FETCH that looks at headers only: most headers fit.
 pub const HEADER_PIECE_BYTES: u64 = 16 * 1024;
 
+/// Messages whose bodies are read ahead at once, at most.
+pub const AHEAD_MESSAGES: usize = 128;
+
+/// Bytes of what an item of FETCH is of a message, up to which it is remembered: an ENVELOPE of
+/// usual length, not one with a thousand recipients.
+pub const DERIVED_BYTES_MAX: usize = 4096;
+
 /// Bytes of responses that are gathered before they are sent.
 pub const WRITE_BYTES: usize = 32 * 1024;
 
@@ -147,8 +154,8 @@ pub const BAD_AFTER_LOGIN_MAX: u32 = 50;
 /// Failed or aborted logins that end a connection.
 pub const FAILED_LOGINS_MAX: u32 = 10;
 
-/// Messages in one page that FETCH and SEARCH read.
-pub const PAGE_MESSAGES: u32 = 500;
+/// Messages in one page that FETCH reads, each with a round of the partition's majority.
+pub const PAGE_MESSAGES: u32 = 1_000;
 
 /// Messages among which one page looks for those that changed: it bounds the ranges of a query.
 pub const REACH_MESSAGES: u64 = 10_000;

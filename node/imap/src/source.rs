@@ -6,7 +6,8 @@
 //!            │   ▲ held: the piece that was read last      │
 //! ```
 //!
-//! A body of one piece is read once, whatever is asked of it. Of a larger one only what is asked
+//! A body of one piece is read once, whatever is asked of it, and together with those of the next
+//! messages ([`read_ahead`]). Of a larger one only what is asked
 //! for is read, unless the structure is needed, which takes one pass.
 
 use std::ops::Range;
@@ -45,17 +46,18 @@ impl<'b, B: Backend> Source<'b, B> {
             backend,
             prefix: message.prefix.clone(),
             body: message.body,
-            piece_bytes: if only_header {
-                limits::HEADER_PIECE_BYTES
-            } else {
-                limits::PIECE_BYTES
-            },
+            piece_bytes: first_bytes(only_header),
             held: (0, Bytes::new()),
             header: None,
             structure: None,
             structure_bytes: 0,
             pace: Pace::default(),
         }
+    }
+
+    /// Where it is read from.
+    pub(crate) fn backend(&self) -> &'b B {
+        self.backend
     }
 
     /// Bytes of the message.
@@ -205,6 +207,42 @@ impl<'b, B: Backend> Source<'b, B> {
             bytes.extend_from_slice(&piece);
         }
         Ok(bytes.into())
+    }
+}
+
+/// Lets the backend read ahead what sources of the next messages will begin with: of those that are
+/// `wanted`, and only where one piece is enough. Says how many messages that concerns, at least
+/// one.
+pub(crate) async fn read_ahead<B: Backend>(
+    backend: &B,
+    next: &[Message],
+    only_header: bool,
+    wanted: impl Fn(&Message) -> bool,
+) -> usize {
+    let most = first_bytes(only_header);
+    let next = next.iter().enumerate();
+    let (places, bodies): (Vec<usize>, Vec<(Body, u64)>) = next
+        .filter(|(_, message)| only_header || message.body.length <= most)
+        .filter(|(_, message)| wanted(message))
+        .take(limits::AHEAD_MESSAGES)
+        .map(|(at, message)| (at, (message.body, most)))
+        .unzip();
+    if bodies.is_empty() {
+        return usize::MAX;
+    }
+    let read = backend.read_ahead(&bodies).await.max(1);
+    places
+        .get(read)
+        .copied()
+        .unwrap_or(places[places.len() - 1] + 1)
+}
+
+/// The most that is read of a body at once.
+fn first_bytes(only_header: bool) -> u64 {
+    if only_header {
+        limits::HEADER_PIECE_BYTES
+    } else {
+        limits::PIECE_BYTES
     }
 }
 

@@ -75,7 +75,8 @@ pub use command::{
 pub use event::{BodyChange, Event, EventKind};
 pub use query::{
     Annotation, Answer, Changes, Deleted, DeletedFolder, DeletedFolders, DeletedMessage, Digest,
-    Folder, Grant, Message, Messages, Opened, Query, QueryError, Quota, Usage, effective, query,
+    Folder, Grant, Message, Messages, Opened, Query, QueryError, Quota, Roster, Usage, effective,
+    query,
 };
 pub use referred::{Referred, referred};
 pub use rows::Fault;

@@ -8,7 +8,7 @@ pub const MESSAGES_PER_COMMAND_MAX: usize = 10_000;
 
 /// Messages that one command appends. All but one came before it as uploads, of which an account
 /// may have [`UPLOADS_PER_ACCOUNT_MAX`].
-pub const APPEND_MESSAGES_MAX: usize = 50;
+pub const APPEND_MESSAGES_MAX: usize = 500;
 
 /// Mailboxes of an account: LIST reads them all.
 pub const MAILBOXES_MAX: u64 = 10_000;
@@ -66,6 +66,9 @@ pub const ADDRESS_BYTES_MAX: usize = 1_024;
 /// Bytes of a message's prefix: it stands in the message's row.
 pub const PREFIX_BYTES_MAX: usize = 1_024;
 
+/// Rows that one step of a roster reads: apply waits for it, some milliseconds.
+pub const ROSTER_ROWS_MAX: usize = 4_096;
+
 /// Bytes that ride in one entry, as a body or as a chunk.
 pub const ENTRY_BODY_BYTES_MAX: u64 = 1 << 20;
 
@@ -77,7 +80,7 @@ pub const CHUNKS_MAX: u32 = 512;
 pub const UPLOAD_BYTES_PER_ACCOUNT_MAX: u64 = 512 << 20;
 
 /// Unfinished uploads of one account.
-pub const UPLOADS_PER_ACCOUNT_MAX: u32 = 64;
+pub const UPLOADS_PER_ACCOUNT_MAX: u32 = 1_000;
 
 /// Bytes of unfinished uploads of a partition.
 pub const UPLOAD_BYTES_PER_PARTITION_MAX: u64 = 8 << 30;

@@ -7,10 +7,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use imap::TokenService;
 use imap::backend::{
-    Auth, Backend, BackendError, ChannelBinding, LoginError, ScramVerifier, TokenError, Transport,
+    Auth, Backend, BackendError, ChannelBinding, DerivedKey, LoginError, ScramVerifier, TokenError,
+    Transport,
 };
 use mailbox::{AccountId, Answer, Body, Command, MailboxId, Millis, NewBody, Outcome, Query, Uid};
 use parking_lot::Mutex;
@@ -20,11 +21,14 @@ use tokio::net::TcpStream;
 use super::accept::{Guest, Shutdown};
 use super::deflate::{Compressors, Deflate};
 use super::limits::{
-    COMPRESSOR_REST, ID_LOGGED_BYTES, IMAP_IDLE, LOGIN_IDLE, READ_IDLE_BYTES, WRITE_STALL,
+    COMPRESSOR_REST, DERIVED_OVERHEAD_BYTES, ID_LOGGED_BYTES, IMAP_IDLE, LOGIN_IDLE,
+    READ_IDLE_BYTES, WRITE_STALL,
 };
 use super::penalty::{Attempt, Penalties};
 use super::stream::{Reader, Stream};
 use super::tokens::Tokens;
+use crate::budget::Share;
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::service::body::{Arrived, Incoming};
 use crate::service::login::LoginError as ServiceLoginError;
@@ -41,12 +45,23 @@ pub struct ImapDoor {
     tokens: Option<Tokens>,
     penalties: Penalties,
     compressors: Compressors,
+    derived: Derived,
 }
+
+/// What FETCH told of messages, for all sessions.
+type Derived = Arc<Cache<DerivedKey, Bytes>>;
 
 impl ImapDoor {
     /// A door with this node's settings.
     #[must_use]
-    pub fn new(service: Service, tls: Tls, tokens: Option<Tokens>, config: Arc<Config>) -> Self {
+    /// `derived` is what may be taken by what is remembered of messages.
+    pub fn new(
+        service: Service,
+        tls: Tls,
+        tokens: Option<Tokens>,
+        config: Arc<Config>,
+        derived: Arc<Share>,
+    ) -> Self {
         let discovery = &config.oauth.discovery;
         let session = imap::Config {
             append_limit: config.limits.message_bytes_max,
@@ -66,6 +81,14 @@ impl ImapDoor {
             tokens,
             penalties: Penalties::default(),
             compressors: Compressors::default(),
+            derived: Arc::new(Cache::new(derived)),
+        }
+    }
+
+    fn mail(&self, account: Account) -> Mail {
+        Mail {
+            account,
+            derived: Arc::clone(&self.derived),
         }
     }
 
@@ -283,7 +306,7 @@ impl Auth for Doorkeeper {
         match login {
             Ok(account) => {
                 attempt.succeeded();
-                Ok(Mail { account })
+                Ok(self.door.mail(account))
             }
             Err(ServiceLoginError::Denied) => {
                 self.denied(user, attempt).await;
@@ -311,7 +334,7 @@ impl Auth for Doorkeeper {
         }
         let account = self.door.service.account(user, self.door.wait);
         account
-            .map(|account| Mail { account })
+            .map(|account| self.door.mail(account))
             .ok_or(LoginError::Denied)
     }
 
@@ -331,7 +354,7 @@ impl Auth for Doorkeeper {
         let account = self.door.service.account(&whose, self.door.wait);
         let account = account.ok_or(TokenError::Invalid)?;
         attempt.succeeded();
-        Ok(Mail { account })
+        Ok(self.door.mail(account))
     }
 
     async fn scram_failed(&self, user: &str) {
@@ -380,6 +403,7 @@ impl Doorkeeper {
 /// One account's mail.
 struct Mail {
     account: Account,
+    derived: Derived,
 }
 
 /// A message on its way in; what was uploaded of it is freed if it is dropped before it is
@@ -459,31 +483,20 @@ impl Backend for Mail {
     }
 
     async fn body(&self, body: &Body, range: Range<u64>) -> Result<Bytes, BackendError> {
-        let first = self
-            .account
-            .body(body, range.clone())
-            .await
-            .map_err(failed)?;
-        let wanted = (range.end - range.start) as usize;
-        if first.len() == wanted {
-            return Ok(first);
-        }
-        // The range goes over the end of a chunk.
-        let mut bytes = BytesMut::with_capacity(wanted);
-        bytes.extend_from_slice(&first);
-        while bytes.len() < wanted {
-            let from = range.start + bytes.len() as u64;
-            let next = self
-                .account
-                .body(body, from..range.end)
-                .await
-                .map_err(failed)?;
-            if next.is_empty() {
-                return Err(BackendError::Broken);
-            }
-            bytes.extend_from_slice(&next);
-        }
-        Ok(bytes.freeze())
+        self.account.body(body, range).await.map_err(failed)
+    }
+
+    fn derived(&self, key: &DerivedKey) -> Option<Bytes> {
+        self.derived.get(key)
+    }
+
+    fn keep_derived(&self, key: DerivedKey, value: Bytes) {
+        let bytes = value.len() + DERIVED_OVERHEAD_BYTES;
+        self.derived.put(key, value, bytes as u64);
+    }
+
+    async fn read_ahead(&self, wanted: &[(Body, u64)]) -> usize {
+        self.account.read_ahead(wanted).await
     }
 
     fn upload(&self) -> Result<Upload, BackendError> {

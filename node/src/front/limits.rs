@@ -89,3 +89,7 @@ pub const PROXY_HEADER_BYTES: usize = 4096;
 
 /// How long a proxy may take to send its header.
 pub const PROXY_HEADER: Duration = Duration::from_secs(5);
+
+/// What a remembered item of FETCH takes in memory beside its bytes: its key, twice, and where it
+/// stands among the others.
+pub const DERIVED_OVERHEAD_BYTES: usize = 256;

@@ -12,7 +12,9 @@ use openraft::errors::{
 };
 use openraft::{ChangeMembers, ReadPolicy, raft::Precondition};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use super::commits::Commits;
 use super::health::Health;
 use super::limits::{PROPOSE_PAUSE, PROPOSE_RETRY, QUEUE_ROOM_BYTES, READ_BATCH_MAX};
 use super::log_store::{LogStore, Needs};
@@ -51,6 +53,7 @@ pub struct Group {
     store: LogStore,
     machine: Machine,
     health: Arc<Health>,
+    commits: Arc<Commits>,
     reads: mpsc::Sender<oneshot::Sender<Result<(), GroupError>>>,
     spread: Spread,
     /// The last index at the last look at what may be purged.
@@ -95,9 +98,7 @@ impl GroupStatus {
     pub fn has(&self, replica: u64) -> bool {
         self.voters.contains(&replica) || self.learners.contains(&replica)
     }
-}
 
-impl GroupStatus {
     /// All other members, where this replica leads.
     fn followers(&self, is_lost: impl Fn(u64) -> bool) -> impl Iterator<Item = Follower> {
         let members = self.voters.union(&self.learners);
@@ -120,6 +121,8 @@ pub struct Ties {
     pub spread: Spread,
     /// How this node and the others are.
     pub health: Arc<Health>,
+    /// How long commands take.
+    pub commits: Arc<Commits>,
 }
 
 impl Group {
@@ -137,6 +140,7 @@ impl Group {
             reading,
             spread,
             health,
+            commits,
         } = ties;
         let (reads, queue) = mpsc::channel(READ_BATCH_MAX);
         tokio::spawn(serve_reads(raft.clone(), reading, queue));
@@ -147,6 +151,7 @@ impl Group {
             store,
             machine,
             health,
+            commits,
             reads,
             spread,
             looked: AtomicU64::new(0),
@@ -248,7 +253,7 @@ impl Group {
         command: Bytes,
         body: Bytes,
     ) -> Result<Bytes, GroupError> {
-        let deadline = tokio::time::Instant::now() + PROPOSE_RETRY;
+        let deadline = Instant::now() + PROPOSE_RETRY;
         loop {
             if !self.has_room() {
                 return Err(GroupError::Busy);
@@ -258,8 +263,12 @@ impl Group {
                 command: command.clone(),
                 body: Body::Held(body.clone()),
             };
+            let began = Instant::now();
             let error = match self.raft.client_write(proposal).await {
-                Ok(response) => return Ok(response.data.0),
+                Ok(response) => {
+                    self.commits.note(began.elapsed());
+                    return Ok(response.data.0);
+                }
                 Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
                     not_leader(&forward, self.replica_id)
                 }
@@ -271,7 +280,7 @@ impl Group {
                 }
             };
             // A healthy leader refuses while its lease has run out, after a slow sync.
-            if error != GroupError::Busy || tokio::time::Instant::now() >= deadline {
+            if error != GroupError::Busy || Instant::now() >= deadline {
                 return Err(error);
             }
             tokio::time::sleep(PROPOSE_PAUSE).await;

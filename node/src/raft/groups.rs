@@ -298,6 +298,7 @@ impl Groups {
                 reading,
                 spread,
                 health: Arc::clone(&self.shared.health),
+                commits: self.peers().commits(),
             },
         ));
         {

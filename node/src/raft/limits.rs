@@ -68,6 +68,29 @@ pub const SNAPSHOT_SILENCE_MAX: Duration = Duration::from_secs(120);
 /// second, and longer than a sleep is late.
 pub const THROTTLE_BURST: Duration = Duration::from_millis(20);
 
+/// How often a throttle looks whether it must give way: often enough that a burst of mail waits for
+/// little bulk, and long enough for a few commands to have ended since.
+pub const THROTTLE_LOOK: Duration = Duration::from_millis(100);
+
+/// Bytes a second that bulk has even while mail is slow: whoever is behind must come up some time.
+pub const BULK_RATE_MIN: u64 = 4 << 20;
+
+/// Durations of commands that say what is usual on this node: enough for nine of ten to mean
+/// something.
+pub const COMMITS_KEPT: usize = 256;
+
+/// How far back it is looked at how long commands take now.
+pub const COMMITS_LATELY: Duration = Duration::from_millis(500);
+
+/// Durations that are looked at then, at most; a busy node has thousands.
+pub const COMMITS_LATELY_MAX: usize = 64;
+
+/// Fewer say nothing.
+pub const COMMITS_LATELY_MIN: usize = 4;
+
+/// After so long without bulk what commands take is usual again.
+pub const BULK_QUIET: Duration = Duration::from_secs(1);
+
 /// How often the log says how far a snapshot has come.
 pub const TRANSFER_TOLD_EVERY: Duration = Duration::from_secs(10);
 

@@ -29,6 +29,7 @@ use proto::v1::peer_append_reply::Result as ReplyResult;
 use tonic::transport::Channel;
 
 use super::appends::{Append, Appends};
+use super::commits::Commits;
 use super::convert::{self, Route};
 use super::limits::{HEARTBEAT_MERGE, PIPELINE_MAX, REPLY_WAIT};
 use super::snapshot;
@@ -63,6 +64,8 @@ pub(super) struct Bulk {
     pub sending: Throttle,
     /// What it takes in.
     pub taking: Throttle,
+    /// What both give way to.
+    pub commits: Arc<Commits>,
     pub transfers: Transfers,
 }
 
@@ -75,7 +78,7 @@ struct PeerLinks {
 impl Peers {
     /// No connection is made before it is needed. `log` is where bodies by reference are read,
     /// `frames` what entries on their way may take in memory, `snapshot_rate` how many bytes of
-    /// snapshots may be sent a second, and taken in.
+    /// snapshots may be sent a second, and taken in, unless mail is slow.
     #[must_use]
     pub fn new(
         dial: Arc<dyn Dial>,
@@ -83,9 +86,12 @@ impl Peers {
         frames: Arc<Share>,
         snapshot_rate: u64,
     ) -> Self {
+        let commits = Arc::<Commits>::default();
+        let throttle = || Throttle::new(snapshot_rate, Arc::clone(&commits));
         let snapshots = Bulk {
-            sending: Throttle::new(snapshot_rate),
-            taking: Throttle::new(snapshot_rate),
+            sending: throttle(),
+            taking: throttle(),
+            commits,
             transfers: Transfers::default(),
         };
         Self {
@@ -115,6 +121,11 @@ impl Peers {
             reading,
             spread,
         }
+    }
+
+    /// How long commands take that groups of this node lead through; for this folder.
+    pub(super) fn commits(&self) -> Arc<Commits> {
+        Arc::clone(&self.shared.snapshots.commits)
     }
 
     /// The node that holds a replica, if it is known.

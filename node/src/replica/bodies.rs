@@ -6,7 +6,7 @@
 //! entry, and from the checkpoint on to a local row (`places`).
 //!
 //! Every read is of whole records, which are checked against their checksums, also where only a
-//! part is asked for ([`super::cache`]); a body that is read whole is checked against the hash in
+//! part is asked for ([`BodyCache`]); a body that is read whole is checked against the hash in
 //! its row besides. So damage is an error here, never bytes. Everything blocks on the disk.
 
 use std::collections::BTreeMap;
@@ -16,12 +16,21 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use mailbox::{Answer, Body, BodyAt, Hash16, Piece, Query};
 use rows::{DIGEST_KEY, END, Fault, Row};
-use seglog::{Place, RecordAt};
+use seglog::{Place, RecordAt, ReplicaId};
 
 use super::arrival::matches;
 use super::limits::{BODY_CACHED_BYTES_MIN, BODY_READ_BYTES_MAX, PROBE_BODIES, PROBE_BYTES};
 use super::machine::{LogId, Referred};
 use super::{Replica, places};
+use crate::cache::Cache;
+
+/// Bodies of entries of which a part was read, for all replicas of a node: the next part is served
+/// without the disk.
+///
+/// A record is read whole, since its checksum covers the whole, and a client that reads a large
+/// message in windows would have it read again for each. What is held was checked when it was read,
+/// and an entry's id names one body for ever (R5), so nothing here is ever wrong.
+pub type BodyCache = Cache<(ReplicaId, LogId), Bytes>;
 
 /// Raft's log, as far as a replica looks into it. Implemented by `raft`.
 pub trait Entries: Send + Sync {
@@ -164,26 +173,24 @@ impl Replica {
         }
     }
 
-    /// Reads a part of the body of an entry; where the range goes over its end, what there is. The
-    /// record is read whole and checked; of one that is large the rest is held for a while, for
-    /// whoever comes back for it.
-    ///
-    /// # Errors
-    /// [`BodyError`].
-    pub fn entry_range(&self, id: LogId, range: Range<u64>) -> Result<Bytes, BodyError> {
-        let held = self.read_bodies.get(self.id, id);
+    /// Reads a part of the body of an entry, which has so many bytes. The record is read whole and
+    /// checked; of one that is large the rest is held for a while, for whoever comes back for it.
+    fn entry_range(&self, id: LogId, length: u64, range: Range<u64>) -> Result<Bytes, BodyError> {
+        let held = self.read_bodies.get(&(self.id, id));
         let body = match &held {
             Some(body) => body.clone(),
             None => self.entry_body(id)?,
         };
-        let length = body.len() as u64;
-        let (from, to) = (range.start.min(length), range.end.min(length));
-        let is_part = to.saturating_sub(from) < length;
+        if body.len() as u64 != length {
+            let why = format!("it has {} bytes of {length}", body.len());
+            return Err(BodyError::Damaged(id, why));
+        }
+        let is_part = range.end - range.start < length;
         if held.is_none() && is_part && length > BODY_CACHED_BYTES_MIN {
-            self.read_bodies.put(self.id, id, body.clone());
+            self.read_bodies.put((self.id, id), body.clone(), length);
         }
         // Both are within the body, which is in memory.
-        Ok(body.slice(from as usize..to.max(from) as usize))
+        Ok(body.slice(range.start as usize..range.end as usize))
     }
 
     /// Whether the body of an entry lies elsewhere now.
@@ -279,15 +286,8 @@ impl Replica {
         for piece in pieces {
             let end = start + piece.length;
             if start < range.end && range.start < end {
-                let bytes = self.entry_body(id_of(piece))?;
-                if bytes.len() as u64 != piece.length {
-                    let why = format!("it has {} bytes of {}", bytes.len(), piece.length);
-                    return Err(BodyError::Damaged(id_of(piece), why));
-                }
-                // Both are within the piece, which is in memory.
-                let from = (range.start.max(start) - start) as usize;
-                let to = (range.end.min(end) - start) as usize;
-                parts.push(bytes.slice(from..to));
+                let within = range.start.max(start) - start..range.end.min(end) - start;
+                parts.push(self.entry_range(id_of(piece), piece.length, within)?);
             }
             start = end;
         }

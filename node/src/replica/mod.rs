@@ -58,14 +58,13 @@
 //! for the cache beneath, [`run`] for the bytes of runs, [`history`] for reading them merged,
 //! [`checkpoint`], [`places`] and [`merge`] for what is written when, [`keeper`] for who drives it,
 //! [`clean`], [`mod@open`] for the way back, [`mod@end`] for the end, [`snapshot`], [`arrival`],
-//! [`bodies`], [`cache`] and [`export`] for what others ask for, [`partition`] and [`directory`]
+//! [`bodies`] and [`export`] for what others ask for, [`partition`] and [`directory`]
 //! for the two machines.
 
 pub mod limits;
 
 pub mod arrival;
 pub mod bodies;
-pub mod cache;
 pub mod checkpoint;
 pub mod clean;
 pub mod directory;
@@ -98,8 +97,7 @@ use seglog::ReplicaId;
 use crate::budget::Share;
 
 pub use arrival::Arrival;
-pub use bodies::{BodyError, BodyPlace, Entries, Logged, Probed};
-pub use cache::BodyCache;
+pub use bodies::{BodyCache, BodyError, BodyPlace, Entries, Logged, Probed};
 pub use checkpoint::{Due, Progress};
 pub use clean::{Cleaning, SegmentUse, Storage};
 pub use export::Export;

@@ -19,7 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use rows::{DIGEST_KEY, Digest, Fault};
 use seglog::{RecoveredReplica, ReplicaId};
 
-use super::cache::BodyCache;
+use super::bodies::BodyCache;
 use super::checkpoint::Keep;
 use super::history::{History, puts};
 use super::index::{Index, Indexes};
@@ -32,6 +32,7 @@ use super::places;
 use super::run::Mark;
 use super::{AppliedState, Replica, State, panic_text};
 use crate::budget::{Budget, Share};
+use crate::cache::Cache;
 
 /// What a replica is opened with.
 pub struct Opening {
@@ -78,7 +79,7 @@ impl Opening {
             bell: Arc::default(),
             bounds: Bounds::default(),
             overlays: budget.overlays,
-            read_bodies: Arc::new(BodyCache::new(budget.bodies)),
+            read_bodies: Arc::new(Cache::new(budget.bodies)),
         }
     }
 }

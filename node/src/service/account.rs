@@ -7,10 +7,11 @@ use mailbox::{AccountId, Body, Command, MailboxId, NewBody, Outcome, Query, Uid}
 use tokio::sync::Mutex;
 
 use super::Service;
-use super::body::{Arrived, Incoming, PieceCache};
+use super::body::{Arrived, Incoming};
 use super::call::{Answer, Call, Failure};
 use super::lane::Lane;
 use super::limits::WATCH_POLL;
+use super::reading::Ahead;
 use super::watch::Watcher;
 use crate::replica::GroupId;
 
@@ -21,7 +22,7 @@ pub struct Account {
     group: GroupId,
     lane: Mutex<Lane>,
     watcher: Mutex<Watcher>,
-    pieces: PieceCache,
+    ahead: Ahead,
     wait: Duration,
 }
 
@@ -35,7 +36,7 @@ impl Account {
             group,
             lane: Mutex::new(service.lanes().open()),
             watcher: Mutex::new(service.hub().watch(id)),
-            pieces: PieceCache::default(),
+            ahead: Ahead::default(),
             wait,
         }
     }
@@ -107,7 +108,15 @@ impl Account {
     /// When the bytes are nowhere to be had.
     pub async fn body(&self, body: &Body, range: std::ops::Range<u64>) -> Result<Bytes, Failure> {
         self.service
-            .read_body(self.group, body, range, &self.pieces, self.wait)
+            .read_body(self.group, body, range, &self.ahead, self.wait)
+            .await
+    }
+
+    /// Reads the beginnings of bodies that will be asked for; see [`Service::read_ahead`].
+    pub async fn read_ahead(&self, wanted: &[(Body, u64)]) -> usize {
+        let ahead = &self.ahead;
+        self.service
+            .read_ahead(self.group, wanted, ahead, self.wait)
             .await
     }
 

@@ -1,4 +1,4 @@
-//! Bodies on their way in and out.
+//! Bodies on their way in.
 //!
 //! A body of up to [`CHUNK_BYTES`] rides in the entry that delivers it. A larger one goes into the
 //! log in chunks while it is still arriving, once for each partition with a recipient; this node
@@ -10,20 +10,18 @@
 //! that send slowly and hold on to theirs cannot keep out the others. Only a body of which many
 //! small chunks went ahead has to wait.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join_all;
 use mailbox::{
-    AccountId, Body, BodyAt, BodySource, Command, Hash16, NewBody, Outcome, Piece, Query, UploadId,
-    limits::CHUNKS_MAX,
+    AccountId, BodySource, Command, Hash16, NewBody, Outcome, UploadId, limits::CHUNKS_MAX,
 };
 
 use super::Service;
-use super::call::{Answer, Call, Failure};
+use super::call::Failure;
 use super::lane::Lane;
-use super::limits::{BODY_READ_MAX, CHUNK_BYTES, HELD_FREE_BYTES};
+use super::limits::{CHUNK_BYTES, HELD_FREE_BYTES};
 use crate::budget::{Permit, Share};
 use crate::replica::GroupId;
 
@@ -283,91 +281,5 @@ impl Incoming {
         let uploads = self.targets.into_iter();
         let uploads = uploads.filter_map(|target| Some((target.group, target.upload?)));
         free(&self.service, uploads).await;
-    }
-}
-
-/// Where the chunks of the last large body lie, so that reading on needs no new question.
-#[derive(Default)]
-pub struct PieceCache {
-    last: parking_lot::Mutex<Option<(UploadId, Arc<Vec<Piece>>)>>,
-}
-
-impl Service {
-    /// A part of a body: from the beginning of `range`, and at most to its end; shorter where a
-    /// chunk ends. From this node's replica if it has the bytes, else from another.
-    ///
-    /// # Errors
-    ///
-    /// When the bytes are nowhere to be had.
-    pub async fn read_body(
-        &self,
-        group: GroupId,
-        body: &Body,
-        range: Range<u64>,
-        cache: &PieceCache,
-        wait: std::time::Duration,
-    ) -> Result<Bytes, Failure> {
-        let end = range
-            .end
-            .min(body.length)
-            .min(range.start.saturating_add(BODY_READ_MAX));
-        if range.start >= end {
-            return Ok(Bytes::new());
-        }
-        match body.at {
-            BodyAt::Entry { index, term } => {
-                self.read_entry(group, index, term, range.start..end, wait)
-                    .await
-            }
-            BodyAt::Upload(upload) => {
-                let pieces = self.pieces(group, upload, cache, wait).await?;
-                let mut from = 0;
-                for piece in pieces.iter() {
-                    if range.start < from + piece.length {
-                        let inner = range.start - from..(end - from).min(piece.length);
-                        return self
-                            .read_entry(group, piece.index, piece.term, inner, wait)
-                            .await;
-                    }
-                    from += piece.length;
-                }
-                Err(Failure::NotFound)
-            }
-        }
-    }
-
-    async fn pieces(
-        &self,
-        group: GroupId,
-        upload: UploadId,
-        cache: &PieceCache,
-        wait: std::time::Duration,
-    ) -> Result<Arc<Vec<Piece>>, Failure> {
-        if let Some((cached, pieces)) = &*cache.last.lock()
-            && *cached == upload
-        {
-            return Ok(Arc::clone(pieces));
-        }
-        let pieces = match self.query(group, Query::Locate { upload }, wait).await? {
-            mailbox::Answer::Chunks(pieces) => Arc::new(pieces),
-            _ => return Err(Failure::Invalid("unexpected answer".into())),
-        };
-        *cache.last.lock() = Some((upload, Arc::clone(&pieces)));
-        Ok(pieces)
-    }
-
-    async fn read_entry(
-        &self,
-        group: GroupId,
-        index: u64,
-        term: u64,
-        range: Range<u64>,
-        wait: std::time::Duration,
-    ) -> Result<Bytes, Failure> {
-        let call = Call::Body { index, term, range };
-        match self.ask_any(group, call, wait).await? {
-            Answer::Body(bytes) => Ok(bytes),
-            _ => Err(Failure::Invalid("unexpected answer".into())),
-        }
     }
 }

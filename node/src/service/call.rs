@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use mailbox::{AccountId, MailboxId, Query, QueryError, Uid, codec};
+use mailbox::{AccountId, Body, MailboxId, Query, QueryError, Uid, codec};
 use proto::v1;
 
 use crate::raft::GroupError;
@@ -24,15 +24,8 @@ pub enum Call {
     },
     /// Read, linearizably.
     Query(Query),
-    /// A part of the body of an entry, from any replica.
-    Body {
-        /// The entry's index.
-        index: u64,
-        /// The entry's term.
-        term: u64,
-        /// Which bytes of the body.
-        range: Range<u64>,
-    },
+    /// Parts of bodies, from any replica.
+    Bodies(Vec<(Body, Range<u64>)>),
     /// Messages from which UID on are recent.
     Recent {
         /// Whose.
@@ -66,8 +59,8 @@ pub enum Answer {
     Outcome(Bytes),
     /// To [`Call::Query`].
     Result(Box<mailbox::Answer>),
-    /// To [`Call::Body`].
-    Body(Bytes),
+    /// To [`Call::Bodies`]: the first so many of the parts, at least one.
+    Bodies(Vec<Bytes>),
     /// To [`Call::Recent`].
     RecentFrom(Uid),
     /// To [`Call::Barrier`] and [`Call::Applied`] an index; to [`Call::Transfer`] the replica that
@@ -169,12 +162,15 @@ impl Call {
                 adds: *adds,
             }),
             Self::Query(query) => Wire::Query(codec::encode_query(query)),
-            Self::Body { index, term, range } => Wire::Body(v1::StoreBody {
-                index: *index,
-                term: *term,
-                from: range.start,
-                to: range.end,
-            }),
+            Self::Bodies(parts) => {
+                let part = |(body, range): &(Body, Range<u64>)| v1::StoreBodyPart {
+                    body: Some(codec::body_out(body)),
+                    from: range.start,
+                    to: range.end,
+                };
+                let parts = parts.iter().map(part).collect();
+                Wire::Bodies(v1::StoreBodies { parts })
+            }
             Self::Recent {
                 account,
                 mailbox,
@@ -216,11 +212,15 @@ impl Call {
             Wire::Query(bytes) => Self::Query(
                 codec::decode_query(&bytes).map_err(|error| Failure::Invalid(error.to_string()))?,
             ),
-            Wire::Body(body) => Self::Body {
-                index: body.index,
-                term: body.term,
-                range: body.from..body.to,
-            },
+            Wire::Bodies(wanted) => {
+                let part = |part: v1::StoreBodyPart| {
+                    let body = codec::body_in(&part.body.unwrap_or_default());
+                    let body = body.map_err(|fault| Failure::Invalid(fault.to_string()))?;
+                    Ok((body, part.from..part.to))
+                };
+                let parts = wanted.parts.into_iter().map(part);
+                Self::Bodies(parts.collect::<Result<_, Failure>>()?)
+            }
             Wire::Recent(recent) => Self::Recent {
                 account: AccountId(recent.account),
                 mailbox: MailboxId(recent.mailbox),
@@ -240,6 +240,7 @@ impl Call {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Propose { command, body, .. } => command.len() + body.len(),
+            Self::Bodies(parts) => 64 * parts.len(),
             _ => 64,
         }
     }
@@ -255,7 +256,7 @@ pub fn answer_to_wire(id: u64, answer: Result<Answer, Failure>) -> v1::StoreAnsw
             Ok(bytes) => Wire::Result(bytes),
             Err(fault) => Wire::Failure(failure_to_wire(Failure::Broken(fault.to_string()))),
         },
-        Ok(Answer::Body(bytes)) => Wire::Body(bytes),
+        Ok(Answer::Bodies(parts)) => Wire::Bodies(v1::StoreBodiesRead { parts }),
         Ok(Answer::RecentFrom(uid)) => Wire::RecentFrom(uid.0),
         Ok(Answer::Index(index)) => Wire::Index(index),
         Ok(Answer::Digest {
@@ -287,7 +288,7 @@ pub fn answer_from_wire(wire: v1::StoreAnswer) -> Result<Answer, Failure> {
     Ok(match wire.answer {
         Some(Wire::Outcome(bytes)) => Answer::Outcome(bytes),
         Some(Wire::Result(bytes)) => Answer::Result(Box::new(codec::decode_answer(&bytes)?)),
-        Some(Wire::Body(bytes)) => Answer::Body(bytes),
+        Some(Wire::Bodies(read)) => Answer::Bodies(read.parts),
         Some(Wire::RecentFrom(uid)) => Answer::RecentFrom(Uid(uid)),
         Some(Wire::Index(index)) => Answer::Index(index),
         Some(Wire::Digest(wire)) => Answer::Digest {

@@ -30,6 +30,13 @@ pub const APPLIED_WAIT: Duration = Duration::from_secs(5);
 /// and messages are recent twice.
 pub const RECENT_MAX: usize = 200_000;
 
+/// Mailboxes with fewer messages are not remembered by their rosters: a look at all of them takes
+/// less than a millisecond.
+pub const ROSTER_MESSAGES_MIN: u64 = 500;
+
+/// What a roster takes in memory beside its ranges, bytes.
+pub const ROSTER_BYTES: usize = 256;
+
 /// A lane that was not used for so long is replaced by a new one: partitions forget lanes after an
 /// hour.
 pub const LANE_IDLE_MAX: Duration = Duration::from_secs(20 * 60);
@@ -47,6 +54,9 @@ pub const CONFIRMED_MAX: usize = 1024;
 
 /// Bytes that one read of a body returns at most.
 pub const BODY_READ_MAX: u64 = 1 << 20;
+
+/// Bodies that are read ahead at once: enough for the call to cost little beside them.
+pub const AHEAD_PARTS_MAX: usize = 128;
 
 /// Messages in one page of what an account deleted, give or take as many of one mailbox.
 pub const DELETED_PAGE: usize = 1000;

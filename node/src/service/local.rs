@@ -1,34 +1,44 @@
 //! Calls that this node answers, for groups whose replica it holds.
+//!
+//! Mailboxes that were opened are remembered by their rosters, so that opening one again costs what
+//! changed since. A roster is of a replica's rows, which only ever go forward, so it is never wrong.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mailbox::{AccountId, MailboxId, Query, Uid};
+use bytes::Bytes;
+use mailbox::{AccountId, Body, MailboxId, Opened, Query, Roster, Uid};
 use parking_lot::Mutex;
 use proto::v1;
 
 use super::SharedView;
 use super::call::{Answer, Call, Failure};
-use super::limits::{APPLIED_WAIT, RECENT_MAX};
+use super::limits::{APPLIED_WAIT, BODY_READ_MAX, RECENT_MAX, ROSTER_BYTES, ROSTER_MESSAGES_MIN};
+use crate::budget::Share;
+use crate::cache::Cache;
 use crate::raft::{Group, Groups};
-use crate::replica::{BodyError, GroupId, LogId};
+use crate::replica::{BodyError, GroupId, Replica};
 
 /// Answers calls from this node's replicas.
 pub struct Local {
     groups: Groups,
     view: SharedView,
     recent: Mutex<HashMap<(AccountId, MailboxId), Uid>>,
+    rosters: Cache<(u64, AccountId, MailboxId), Arc<Mutex<Roster>>>,
 }
 
 impl Local {
-    /// Answers for `groups`, of which `view` says where they are.
+    /// Answers for `groups`, of which `view` says where they are. `rosters` is what remembered
+    /// mailboxes may take.
     #[must_use]
-    pub fn new(groups: Groups, view: SharedView) -> Self {
+    pub fn new(groups: Groups, view: SharedView, rosters: Arc<Share>) -> Self {
         Self {
             groups,
             view,
             recent: Mutex::default(),
+            rosters: Cache::new(rosters),
         }
     }
 
@@ -58,18 +68,21 @@ impl Local {
                     group.propose(now_ms(), command, body).await?,
                 ))
             }
+            Call::Query(Query::Open { account, mailbox }) => {
+                group.read_index().await?;
+                let opened = self.open(&group, account, mailbox).await?;
+                Ok(Answer::Result(Box::new(mailbox::Answer::Opened(opened))))
+            }
             Call::Query(query) => {
                 group.read_index().await?;
                 read(&group, &query).map(|answer| Answer::Result(Box::new(answer)))
             }
-            Call::Body { index, term, range } => {
+            Call::Bodies(parts) => {
                 let replica = Arc::clone(group.rows());
-                let id = LogId { term, index };
-                tokio::task::spawn_blocking(move || replica.entry_range(id, range))
+                tokio::task::spawn_blocking(move || read_parts(&replica, parts))
                     .await
                     .map_err(|error| Failure::Broken(error.to_string()))?
-                    .map(Answer::Body)
-                    .map_err(unreadable)
+                    .map(Answer::Bodies)
             }
             Call::Recent {
                 account,
@@ -133,6 +146,33 @@ impl Local {
         }
     }
 
+    /// Opens a mailbox: anew, or from what is remembered of it.
+    async fn open(
+        &self,
+        group: &Group,
+        account: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<Opened, Failure> {
+        let key = (group.replica(), account, mailbox);
+        let roster = self.rosters.get(&key);
+        let roster = roster.unwrap_or_else(|| Arc::new(Mutex::new(Roster::new(account, mailbox))));
+        loop {
+            if let Some(opened) = group.rows().read(|rows| roster.lock().step(rows))? {
+                let (messages, ranges) = {
+                    let roster = roster.lock();
+                    (roster.messages(), roster.ranges())
+                };
+                if messages >= ROSTER_MESSAGES_MIN {
+                    let bytes = ROSTER_BYTES + 8 * ranges;
+                    self.rosters.put(key, roster, bytes as u64);
+                }
+                return Ok(opened);
+            }
+            // Apply goes on between two steps, and so do others.
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// How far the replicas of a group have come, of which this node leads it.
     fn members(&self, group: &Group) -> v1::StoreMembership {
         let status = group.status();
@@ -187,6 +227,26 @@ impl Local {
         }
         from
     }
+}
+
+/// Reads parts of bodies until one is not to be had or it is enough for one answer; at least one.
+fn read_parts(replica: &Replica, parts: Vec<(Body, Range<u64>)>) -> Result<Vec<Bytes>, Failure> {
+    let (mut read, mut bytes) = (Vec::with_capacity(parts.len()), 0);
+    for (body, range) in parts {
+        match replica.body_range(&body, range) {
+            Ok(part) => {
+                bytes += part.len() as u64;
+                read.push(part);
+            }
+            Err(error) if read.is_empty() => return Err(unreadable(error)),
+            // Whoever asks for it again is told.
+            Err(_) => break,
+        }
+        if bytes >= BODY_READ_MAX {
+            break;
+        }
+    }
+    Ok(read)
 }
 
 /// A body that another replica may have.

@@ -35,6 +35,7 @@ pub mod lane;
 pub mod limits;
 pub mod local;
 pub mod login;
+pub mod reading;
 pub mod remote;
 pub mod route;
 pub mod serve;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use proto::v1;
@@ -54,7 +55,8 @@ async fn answer(local: Arc<Local>, wire: v1::StoreCall) -> v1::StoreAnswer {
 fn answer_bytes(answer: &v1::StoreAnswer) -> usize {
     use v1::store_answer::Answer;
     match &answer.answer {
-        Some(Answer::Outcome(bytes) | Answer::Result(bytes) | Answer::Body(bytes)) => bytes.len(),
+        Some(Answer::Outcome(bytes) | Answer::Result(bytes)) => bytes.len(),
+        Some(Answer::Bodies(read)) => read.parts.iter().map(Bytes::len).sum(),
         _ => 32,
     }
 }

@@ -3061,27 +3061,27 @@ pub struct StoreCallFrame {
     #[prost(message, repeated, tag = "1")]
     pub calls: ::prost::alloc::vec::Vec<StoreCall>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StoreCall {
     /// Chosen by the caller; unique within the stream.
     #[prost(uint64, tag = "1")]
     pub id: u64,
     #[prost(uint64, tag = "2")]
     pub group: u64,
-    #[prost(oneof = "store_call::Call", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "store_call::Call", tags = "3, 4, 13, 6, 7, 8, 9, 10, 11, 12")]
     pub call: ::core::option::Option<store_call::Call>,
 }
 /// Nested message and enum types in `StoreCall`.
 pub mod store_call {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Call {
         #[prost(message, tag = "3")]
         Propose(super::StorePropose),
         /// A `MailboxQuery` (or for group 0 a `DirectoryQuery`), encoded.
         #[prost(bytes, tag = "4")]
         Query(::prost::bytes::Bytes),
-        #[prost(message, tag = "5")]
-        Body(super::StoreBody),
+        #[prost(message, tag = "13")]
+        Bodies(super::StoreBodies),
         #[prost(message, tag = "6")]
         Recent(super::StoreRecent),
         /// The index up to which everything acknowledged before this call is applied at the leader.
@@ -3115,18 +3115,27 @@ pub struct StorePropose {
     #[prost(bool, tag = "3")]
     pub adds: bool,
 }
-/// A part of a body, from any replica that has it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StoreBody {
-    #[prost(uint64, tag = "1")]
-    pub index: u64,
-    #[prost(uint64, tag = "2")]
-    pub term: u64,
+/// Parts of bodies, from any replica that has them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StoreBodies {
+    #[prost(message, repeated, tag = "1")]
+    pub parts: ::prost::alloc::vec::Vec<StoreBodyPart>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreBodyPart {
+    #[prost(message, optional, tag = "1")]
+    pub body: ::core::option::Option<MailboxBody>,
     /// Bytes of the body: from (inclusive) to (exclusive).
-    #[prost(uint64, tag = "3")]
+    #[prost(uint64, tag = "2")]
     pub from: u64,
-    #[prost(uint64, tag = "4")]
+    #[prost(uint64, tag = "3")]
     pub to: u64,
+}
+/// The first so many of the parts that were asked for, at least one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreBodiesRead {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub parts: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Which messages are recent (RFC 3501 section 2.3.2) for a session that opens the mailbox now.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3161,7 +3170,7 @@ pub struct StoreAnswerFrame {
 pub struct StoreAnswer {
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    #[prost(oneof = "store_answer::Answer", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "store_answer::Answer", tags = "2, 3, 5, 6, 7, 8, 9, 10, 11")]
     pub answer: ::core::option::Option<store_answer::Answer>,
 }
 /// Nested message and enum types in `StoreAnswer`.
@@ -3174,8 +3183,6 @@ pub mod store_answer {
         /// The answer to a query, encoded.
         #[prost(bytes, tag = "3")]
         Result(::prost::bytes::Bytes),
-        #[prost(bytes, tag = "4")]
-        Body(::prost::bytes::Bytes),
         /// Messages with a UID at or above this are recent.
         #[prost(uint32, tag = "5")]
         RecentFrom(u32),
@@ -3189,6 +3196,8 @@ pub mod store_answer {
         Members(super::StoreMembership),
         #[prost(message, tag = "10")]
         Probe(super::StoreProbed),
+        #[prost(message, tag = "11")]
+        Bodies(super::StoreBodiesRead),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -30,7 +30,7 @@ pub struct Fetch {
 }
 
 /// One data item that FETCH may ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FetchItem {
     /// `BODY` without brackets: BODYSTRUCTURE without extension data.
     Body,
@@ -102,7 +102,7 @@ impl FetchItem {
 }
 
 /// What stands between the brackets of `BODY[..]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Section {
     /// Part numbers from the outside in, each above zero; empty for the message itself. At most
     /// [`limits::SECTION_DEPTH_MAX`].
@@ -112,7 +112,7 @@ pub struct Section {
 }
 
 /// A text of a message or of one of its parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SectionText {
     /// `HEADER`
     Header,
@@ -130,7 +130,7 @@ pub enum SectionText {
 }
 
 /// `<offset.len>`: at most `len` bytes from `offset` on, fewer or none if the section is shorter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Partial {
     /// The first byte, from 0.
     pub offset: u64,

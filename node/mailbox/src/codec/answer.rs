@@ -211,16 +211,42 @@ fn changes_in(sent: wire::MailboxChanges) -> Result<Changes, Fault> {
     })
 }
 
-fn message_out(message: &Message) -> wire::MailboxMessage {
-    let mut body = wire::MailboxBody {
-        hash: Bytes::copy_from_slice(&message.body.hash.0),
-        length: message.body.length,
+/// Where a body is, on the wire.
+pub fn body_out(body: &Body) -> wire::MailboxBody {
+    let mut sent = wire::MailboxBody {
+        hash: Bytes::copy_from_slice(&body.hash.0),
+        length: body.length,
         ..Default::default()
     };
-    match message.body.at {
-        BodyAt::Entry { index, term } => (body.index, body.term) = (index, term),
-        BodyAt::Upload(upload) => body.upload = upload_bytes(upload),
+    match body.at {
+        BodyAt::Entry { index, term } => (sent.index, sent.term) = (index, term),
+        BodyAt::Upload(upload) => sent.upload = upload_bytes(upload),
     }
+    sent
+}
+
+/// The same, read.
+///
+/// # Errors
+///
+/// A [`Fault`] for what is not of this version.
+pub fn body_in(sent: &wire::MailboxBody) -> Result<Body, Fault> {
+    let at = if sent.upload.is_empty() {
+        BodyAt::Entry {
+            index: sent.index,
+            term: sent.term,
+        }
+    } else {
+        BodyAt::Upload(upload_of(&sent.upload)?)
+    };
+    Ok(Body {
+        hash: hash_of(&sent.hash)?,
+        length: sent.length,
+        at,
+    })
+}
+
+fn message_out(message: &Message) -> wire::MailboxMessage {
     wire::MailboxMessage {
         uid: message.uid.0,
         modseq: message.modseq.0,
@@ -228,13 +254,12 @@ fn message_out(message: &Message) -> wire::MailboxMessage {
         internal_ms: message.internal_date.0,
         saved_ms: message.save_date.0,
         prefix: message.prefix.clone(),
-        body: Some(body),
+        body: Some(body_out(&message.body)),
         expunged: message.expunged,
     }
 }
 
 fn message_in(sent: wire::MailboxMessage) -> Result<Message, Fault> {
-    let body = required(sent.body, "a message's body")?;
     Ok(Message {
         uid: Uid(sent.uid),
         modseq: ModSeq(sent.modseq),
@@ -242,18 +267,7 @@ fn message_in(sent: wire::MailboxMessage) -> Result<Message, Fault> {
         internal_date: Millis(sent.internal_ms),
         save_date: Millis(sent.saved_ms),
         prefix: sent.prefix,
-        body: Body {
-            hash: hash_of(&body.hash)?,
-            length: body.length,
-            at: if body.upload.is_empty() {
-                BodyAt::Entry {
-                    index: body.index,
-                    term: body.term,
-                }
-            } else {
-                BodyAt::Upload(upload_of(&body.upload)?)
-            },
-        },
+        body: body_in(&required(sent.body, "a message's body")?)?,
         expunged: sent.expunged,
     })
 }

@@ -24,7 +24,7 @@ mod outcome;
 mod query;
 mod retained;
 
-pub use answer::{decode_answer, encode_answer};
+pub use answer::{body_in, body_out, decode_answer, encode_answer};
 pub use command::{decode_command, decode_envelope, encode_command, encode_envelope};
 pub(crate) use outcome::kept;
 pub use outcome::{decode_outcome, encode_outcome};

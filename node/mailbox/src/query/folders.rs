@@ -3,14 +3,11 @@
 use proto::v1::{MailFolderRow, MailNameRow};
 use rows::{Fault, Rows};
 
-use super::{Folder, Opened, QueryError, Usage, account_row, deleted, folder_row};
+use super::{Folder, QueryError, Usage, account_row, deleted, folder_row};
 use crate::codec::use_of;
 use crate::keys::{self, AccountKey, Key};
-use crate::keywords::Keywords;
-use crate::stored::{decode, peek, read};
-use crate::types::{
-    AccountId, MailboxId, Millis, ModSeq, SystemFlags, Uid, UidRanges, UidValidity, names,
-};
+use crate::stored::{decode, read};
+use crate::types::{AccountId, MailboxId, Millis, ModSeq, Uid, UidValidity, names};
 
 /// All names.
 pub(super) fn all(rows: &impl Rows, account: AccountId) -> Result<Vec<Folder>, QueryError> {
@@ -55,41 +52,6 @@ pub(super) fn usage(rows: &impl Rows, account: AccountId) -> Result<Usage, Query
         held_messages: row.held_messages,
         retention: Millis(deleted::retention(rows, &row)?),
         own_retention: row.retention_ms.is_some(),
-    })
-}
-
-/// A mailbox with its UIDs. One scan over its rows, of which only the first two bytes are looked
-/// at.
-pub(super) fn open(
-    rows: &impl Rows,
-    account: AccountId,
-    mailbox: MailboxId,
-) -> Result<Opened, QueryError> {
-    let modseq = ModSeq(account_row(rows, account)?.modseq);
-    let row = folder_row(rows, account, mailbox)?.ok_or(QueryError::NoMailbox)?;
-    let (from, to) = keys::messages(account, mailbox, Uid(0), Uid::MAX);
-    let mut uids = UidRanges::new();
-    let mut first_unseen = None;
-    for row in rows.scan(&from, &to)? {
-        let (key, value) = row?;
-        let (expunged, system) = peek(&key, &value)?;
-        if expunged {
-            continue;
-        }
-        let uid = keys::uid_of(&key)?;
-        uids.insert(uid);
-        if first_unseen.is_none() && !system.has(SystemFlags::SEEN) {
-            first_unseen = Some(uid);
-        }
-    }
-    let keywords = Keywords::load(rows, account, mailbox)?.names;
-    let folder = described(rows, account, mailbox, row)?;
-    Ok(Opened {
-        folder,
-        uids,
-        first_unseen,
-        keywords,
-        modseq,
     })
 }
 

@@ -4,7 +4,8 @@
 //! bounded number of rows, or rows in proportion to its answer; long answers come in pages.
 //!
 //! ```text
-//!   folders    Folders, Folder, Open, Usage
+//!   folders    Folders, Folder, Usage
+//!   roster     Open: which messages are there
 //!   changes    what changed after a MODSEQ: the log of changes, and arrivals by their UIDs
 //!   messages   rows of messages, and where a chunked body is
 //!   deleted    what can be restored
@@ -20,9 +21,11 @@ mod grants;
 mod messages;
 mod metadata;
 mod quota;
+mod roster;
 
 pub use grants::effective;
 pub(crate) use grants::rights_of;
+pub use roster::Roster;
 
 use bytes::Bytes;
 use proto::v1::{MailAccountRow, MailFolderRow, MailMetaRow, mail_account_row::State};
@@ -40,9 +43,7 @@ pub fn query(rows: &impl Rows, query: &Query) -> Result<Answer, QueryError> {
     Ok(match query {
         Query::Folders { account } => Answer::Folders(folders::all(rows, *account)?),
         Query::Folder { account, name } => Answer::Folder(folders::one(rows, *account, name)?),
-        Query::Open { account, mailbox } => {
-            Answer::Opened(folders::open(rows, *account, *mailbox)?)
-        }
+        Query::Open { account, mailbox } => Answer::Opened(roster::open(rows, *account, *mailbox)?),
         Query::Changes {
             account,
             mailbox,

@@ -314,7 +314,7 @@ fn uploads_are_bounded() {
         machine.upload(UploadId(id.into()), ALICE, &[1]);
     }
     let more = Command::Chunk {
-        upload: UploadId(999),
+        upload: UploadId(u128::MAX),
         account: ALICE,
         number: 0,
         length: 1,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mailbox::{
     AccountId, Command, EntryAt, Envelope, Flags, MailboxId, ModSeq, Outcome, Rejection, Reply,
-    Stamp, StoreMode, Uid, UidRanges, UidValidity, apply, limits,
+    Roster, Stamp, StoreMode, Uid, UidRanges, UidValidity, apply, limits,
 };
 use proptest::prelude::*;
 use rows::Staged;
@@ -31,6 +31,8 @@ pub struct History {
     pub pending: Vec<(EntryAt, Envelope, Outcome)>,
     last: Option<(Stamp, Command, u64, Outcome)>,
     pub views: BTreeMap<MailboxId, View>,
+    /// What whoever opens mailboxes for many keeps of them.
+    rosters: BTreeMap<MailboxId, Roster>,
     /// M2: of each mailbox, its UIDVALIDITY and UIDNEXT.
     pub lives: BTreeMap<MailboxId, (UidValidity, Uid)>,
     modseq: ModSeq,
@@ -45,6 +47,7 @@ impl History {
             pending: Vec::new(),
             last: None,
             views: BTreeMap::new(),
+            rosters: BTreeMap::new(),
             lives: BTreeMap::new(),
             modseq: ModSeq(0),
         };
@@ -370,6 +373,13 @@ impl History {
             return;
         }
         let opened = self.machine.open(ALICE, mailbox);
+        let roster = self.rosters.entry(mailbox);
+        let roster = roster.or_insert_with(|| Roster::new(ALICE, mailbox));
+        assert_eq!(
+            self.machine.caught_up(roster),
+            opened,
+            "a roster that was kept"
+        );
         let view = self.views.entry(mailbox).or_default();
         if view.modseq < opened.folder.vanished_floor {
             // It was away for too long and asks which of its messages are left.

@@ -8,7 +8,8 @@ use mailbox::codec::{decode_answer, decode_envelope, encode_answer, encode_envel
 use mailbox::{
     AccountId, Answer, BodyChange, BodySource, Changes, Command, Deliver, Delivered, EntryAt,
     Envelope, Event, Folder, Hash16, Lane, MailboxId, Message, Millis, ModSeq, NewBody, NewFolder,
-    Opened, Outcome, Query, QueryError, Recipient, Rejection, Reply, Stamp, UploadId, apply, query,
+    Opened, Outcome, Query, QueryError, Recipient, Rejection, Reply, Roster, Stamp, UploadId,
+    apply, query,
 };
 use rows::{Digest, Memory, Rows, Staged};
 
@@ -230,6 +231,15 @@ impl Machine {
         match self.ask(&Query::Open { account, mailbox }) {
             Answer::Opened(opened) => opened,
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// The mailbox of a roster, once it has come up with the rows.
+    pub fn caught_up(&self, roster: &mut Roster) -> Opened {
+        loop {
+            if let Some(opened) = roster.step(&self.rows).expect("the mailbox is there") {
+                return opened;
+            }
         }
     }
 

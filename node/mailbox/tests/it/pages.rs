@@ -1,8 +1,8 @@
 //! Very much at once, and nothing at all.
 
 use mailbox::{
-    AccountId, Command, Flags, MailboxId, ModSeq, Query, QueryError, Rejection, Reply, StoreMode,
-    SystemFlags, Uid, UidRanges, limits,
+    AccountId, Command, Flags, MailboxId, ModSeq, Query, QueryError, Rejection, Reply, Roster,
+    StoreMode, SystemFlags, Uid, UidRanges, limits,
 };
 
 use crate::machine::{ALICE, BOB, Machine};
@@ -65,6 +65,47 @@ fn many_changes_come_in_pages() {
     let rest = machine.changes(AccountId(9), inbox, first.modseq);
     assert!(!rest.more);
     assert_eq!(rest.vanished, odd);
+}
+
+/// A large mailbox is opened in steps, between which it changes.
+#[test]
+fn a_roster_comes_about_in_steps() {
+    let mut machine = Machine::with_account(ALICE);
+    let many = 2 * limits::ROSTER_ROWS_MAX as u32 + 10;
+    for content in 0..many {
+        machine.deliver(&[ALICE], content.into(), 1);
+    }
+    let (account, mailbox) = (ALICE, MailboxId::INBOX);
+    let mut roster = Roster::new(account, mailbox);
+    assert_eq!(
+        roster.step(&machine.rows),
+        Ok(None),
+        "too many for one step"
+    );
+    let some = |uids: &[u32]| uids.iter().copied().map(Uid).collect::<UidRanges>();
+    // Of what was read, and of what was not: one is seen, one goes.
+    machine.done(Command::Store {
+        account,
+        mailbox,
+        uids: some(&[1, 2, many - 1, many]),
+        mode: StoreMode::Add,
+        flags: Flags::system(SystemFlags::DELETED.with(SystemFlags::SEEN)),
+        unchanged_since: None,
+    });
+    machine.done(Command::Expunge {
+        account,
+        mailbox,
+        uids: Some(some(&[2, many])),
+    });
+    machine.deliver(&[ALICE], many.into(), 1);
+    assert_eq!(roster.step(&machine.rows), Ok(None));
+    let opened = roster.step(&machine.rows).expect("it is there");
+    let opened = opened.expect("all was read");
+    assert_eq!(opened.first_unseen, Some(Uid(3)));
+    let gone = some(&[2, many]);
+    let uids = UidRanges::range(Uid(1), Uid(many + 1)).subtract(&gone);
+    assert_eq!(opened.uids, uids);
+    assert_eq!(opened, machine.open(account, mailbox));
 }
 
 /// A mailbox or account that is not there, or was never there.

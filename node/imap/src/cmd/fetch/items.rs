@@ -49,6 +49,24 @@ pub(super) fn needs_header_at_most(item: &FetchItem) -> bool {
     }
 }
 
+/// Whether an item is made of a message's bytes, from the first ones on.
+pub(super) fn reads_beginning(item: &FetchItem) -> bool {
+    match item {
+        FetchItem::Flags
+        | FetchItem::InternalDate
+        | FetchItem::Rfc822Size
+        | FetchItem::Uid
+        | FetchItem::ModSeq
+        | FetchItem::EmailId
+        | FetchItem::ThreadId
+        | FetchItem::SaveDate => false,
+        FetchItem::Section { partial, .. } | FetchItem::Binary { partial, .. } => {
+            partial.is_none_or(|partial| partial.offset == 0)
+        }
+        _ => true,
+    }
+}
+
 /// Works out an item.
 pub(crate) async fn value<B: Backend>(
     source: &mut Source<'_, B>,

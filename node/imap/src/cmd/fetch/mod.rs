@@ -5,15 +5,19 @@
 //! ```
 //!
 //! `items` works out what each item of one message is, `binary` and `preview` those that need a
-//! file of their own; `chunks` are the bytes of a section, `write` sends it all. All that is likely
+//! file of their own, `derived` remembers it; `chunks` are the bytes of a section, `write` sends it
+//! all. All that is likely
 //! to fail is done before a message's line begins. After that a failure ends the connection,
 //! because a literal that was announced cannot be taken back.
 
 mod binary;
 pub(crate) mod chunks;
+mod derived;
 pub(crate) mod items;
 mod preview;
 mod write;
+
+use std::sync::Arc;
 
 use mailbox::{Answer, Command, Flags, Message, Messages, ModSeq, Query, Reply, SystemFlags};
 use mailbox::{StoreMode, UidRanges};
@@ -24,15 +28,20 @@ use crate::cmd::store::chunks;
 use crate::grammar::{Fetch, FetchItem};
 use crate::limits;
 use crate::respond::Code;
+use crate::source::read_ahead;
 use crate::state::{Done, Result, Session, Stop};
 
 /// What is told of every message.
 struct Plan {
     items: Vec<FetchItem>,
+    /// Of each item whether what it is of a message is remembered.
+    remembered: Vec<Option<Arc<FetchItem>>>,
     /// Whether messages become `\Seen`.
     sets_seen: bool,
     /// Whether no item needs more than the header.
     only_header: bool,
+    /// Whether an item is made of the beginning of the body.
+    reads_bodies: bool,
 }
 
 impl Plan {
@@ -46,11 +55,25 @@ impl Plan {
         }
         let sets_seen = !read_only && items.iter().any(FetchItem::sets_seen);
         let only_header = items.iter().all(items::needs_header_at_most);
+        let reads_bodies = items.iter().any(items::reads_beginning);
         Plan {
+            remembered: items.iter().map(derived::remembered).collect(),
             items,
             sets_seen,
             only_header,
+            reads_bodies,
         }
+    }
+}
+
+impl Plan {
+    /// Whether nothing of a message has to be read.
+    fn is_remembered<B: Backend>(&self, backend: &B, message: &Message) -> bool {
+        let mut items = self.items.iter().zip(&self.remembered);
+        items.all(|(item, remembered)| match remembered {
+            Some(item) => derived::recall(backend, item, message).is_some(),
+            None => !items::reads_beginning(item),
+        })
     }
 }
 
@@ -133,9 +156,16 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             UidRanges::new()
         };
         let mut is_whole = true;
-        for message in page {
+        let mut ahead = 0;
+        for (at, message) in page.iter().enumerate() {
+            if plan.reads_bodies && at >= ahead {
+                let next = page.get(at..).unwrap_or_default();
+                let reads = |message: &Message| !plan.is_remembered(&self.backend, message);
+                let read = read_ahead(&self.backend, next, plan.only_header, reads);
+                ahead = at.saturating_add(read.await);
+            }
             let is_seen = seen.contains(message.uid);
-            is_whole &= self.fetch_message(plan, &message, is_seen).await?;
+            is_whole &= self.fetch_message(plan, message, is_seen).await?;
         }
         Ok(is_whole)
     }

@@ -7,6 +7,7 @@ use mailbox::{Message, Millis};
 
 use super::Plan;
 use super::chunks::Chunks;
+use super::derived;
 use super::items::{self, Value};
 use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::uid_only::Line;
@@ -44,7 +45,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if let Some(kept) = self.structures.iter().find(|kept| kept.uid == message.uid) {
             source.set_structure(Arc::clone(&kept.structure));
         }
-        let values = values(&mut source, &plan.items).await?;
+        let values = values(&mut source, plan, message).await?;
         let is_undecodable = |value: &Value| matches!(value, Value::Undecodable);
         let is_whole = !values.iter().any(is_undecodable);
         if !is_seen && values.iter().all(is_undecodable) {
@@ -77,10 +78,26 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 }
 
 /// All that takes work or may fail, and the first bytes of what follows.
-async fn values<B: Backend>(source: &mut Source<'_, B>, items: &[FetchItem]) -> Result<Vec<Value>> {
-    let mut values = Vec::with_capacity(items.len());
-    for item in items {
-        values.push(items::value(source, item).await?);
+async fn values<B: Backend>(
+    source: &mut Source<'_, B>,
+    plan: &Plan,
+    message: &Message,
+) -> Result<Vec<Value>> {
+    let mut values = Vec::with_capacity(plan.items.len());
+    for (item, remembered) in plan.items.iter().zip(&plan.remembered) {
+        let Some(kept) = remembered else {
+            values.push(items::value(source, item).await?);
+            continue;
+        };
+        let value = match derived::recall(source.backend(), kept, message) {
+            Some(value) => value,
+            None => {
+                let value = items::value(source, item).await?;
+                derived::remember(source.backend(), kept, message, &value);
+                value
+            }
+        };
+        values.push(value);
     }
     let first = values.iter().find_map(|value| match value {
         Value::Bytes(_, Chunks::Range(range)) if !range.is_empty() => Some(range.clone()),

@@ -12,6 +12,7 @@ use crate::grammar::{Charset, SearchKey};
 use crate::limits;
 use crate::pace::Pace;
 use crate::respond::Code;
+use crate::source::read_ahead;
 use crate::state::{Result, Selected, Stop};
 use crate::view::View;
 
@@ -116,7 +117,8 @@ impl<B: Backend> Searcher<'_, B> {
         }
         let mut found = Found::default();
         let bound = test.bound(all);
-        let mut walk = self.walk(&bound);
+        let read = |message: &Message| test.by_row(message, self.view).is_none();
+        let mut walk = self.walk(&bound, !test.reads_text(), read);
         while let Some(message) = walk.next().await? {
             if self.matches(test, &message).await? {
                 found.uids.insert(message.uid);
@@ -129,12 +131,21 @@ impl<B: Backend> Searcher<'_, B> {
     }
 
     /// Goes over messages in order, of which it is told how far it is.
-    pub(super) fn walk(&self, uids: &UidRanges) -> Walk<'_, B, impl Iterator<Item = UidRanges>> {
+    /// Of those that are `read`, the bytes are wanted: of the header or all.
+    pub(super) fn walk<R: Fn(&Message) -> bool>(
+        &self,
+        uids: &UidRanges,
+        only_header: bool,
+        read: R,
+    ) -> Walk<'_, B, impl Iterator<Item = UidRanges>, R> {
         self.tally.begin(uids.len());
         Walk {
             searcher: self,
             pages: chunks(uids, PAGE),
             page: Vec::new().into_iter(),
+            only_header,
+            read,
+            ahead: 0,
             pace: Pace::default(),
         }
     }
@@ -174,18 +185,32 @@ impl<B: Backend> Searcher<'_, B> {
 }
 
 /// Messages in order, a page of rows at a time; others have their turn meanwhile.
-pub(super) struct Walk<'w, B, P> {
+pub(super) struct Walk<'w, B, P, R> {
     searcher: &'w Searcher<'w, B>,
     pages: P,
     page: std::vec::IntoIter<Message>,
+    only_header: bool,
+    read: R,
+    /// For so many messages it was read ahead.
+    ahead: usize,
     pace: Pace,
 }
 
-impl<B: Backend, P: Iterator<Item = UidRanges>> Walk<'_, B, P> {
+impl<B, P, R> Walk<'_, B, P, R>
+where
+    B: Backend,
+    P: Iterator<Item = UidRanges>,
+    R: Fn(&Message) -> bool,
+{
     /// The next one that is not expunged.
     pub(super) async fn next(&mut self) -> Result<Option<Message>> {
         loop {
+            if self.ahead == 0 {
+                let (backend, next) = (self.searcher.backend, self.page.as_slice());
+                self.ahead = read_ahead(backend, next, self.only_header, &self.read).await;
+            }
             if let Some(message) = self.page.next() {
+                self.ahead -= 1;
                 self.searcher.tally.count();
                 let cost = limits::TURN_BYTES / limits::TURN_MESSAGES;
                 self.pace.spend(cost).await;
@@ -195,6 +220,7 @@ impl<B: Backend, P: Iterator<Item = UidRanges>> Walk<'_, B, P> {
                 return Ok(None);
             };
             self.page = self.searcher.rows(&uids).await?.into_iter();
+            self.ahead = 0;
         }
     }
 }

@@ -47,7 +47,8 @@ async fn sorted<B: Backend>(
 ) -> Result<Vec<Uid>> {
     check_number(uids)?;
     let mut table = Table::new(criteria);
-    let mut walk = searcher.walk(uids);
+    let needs_header = table.needs_header;
+    let mut walk = searcher.walk(uids, true, move |_| needs_header);
     while let Some(message) = walk.next().await? {
         let header = if table.needs_header {
             Some(Header::read(searcher.backend, &message).await?)

@@ -1,13 +1,15 @@
 //! A partition in memory: the real machine on rows in a map, bodies beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use imap::backend::{Auth, Backend, BackendError, LoginError, ScramVerifier, TokenError};
+use imap::backend::{
+    Auth, Backend, BackendError, DerivedKey, LoginError, ScramVerifier, TokenError,
+};
 use mailbox::limits::ENTRY_BODY_BYTES_MAX;
 use mailbox::{
     AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Hash16, Lane,
@@ -40,6 +42,8 @@ struct State {
     read_failures: Vec<Option<BackendError>>,
     /// Proposals and reads of bodies wait.
     is_stalled: bool,
+    /// What FETCH told.
+    derived: HashMap<DerivedKey, Bytes>,
     /// Ranges of bodies that were read.
     read: Vec<Range<u64>>,
     proposals: u64,
@@ -366,6 +370,20 @@ impl Backend for Account {
             BodyAt::Upload(upload) => &state.uploads[&upload],
         };
         Ok(bytes.slice(range.start as usize..range.end as usize))
+    }
+
+    async fn read_ahead(&self, wanted: &[(Body, u64)]) -> usize {
+        wanted.len().min(2)
+    }
+
+    fn derived(&self, key: &DerivedKey) -> Option<Bytes> {
+        let state = self.partition.0.lock().unwrap();
+        state.derived.get(key).cloned()
+    }
+
+    fn keep_derived(&self, key: DerivedKey, value: Bytes) {
+        let mut state = self.partition.0.lock().unwrap();
+        state.derived.insert(key, value);
     }
 
     fn upload(&self) -> Result<BytesMut, BackendError> {

@@ -93,15 +93,58 @@ fn large_messages_are_joined_in_pieces() {
     assert!(said.contains(&format!("RFC822.SIZE {size})")), "{said}");
 }
 
+/// What depends on the body alone is told again without reading it, of any copy of the message.
+/// What the server puts before a body is never told of another one.
+#[test]
+fn what_was_told_is_not_read_again() {
+    let message = b"From: a@b.example\r\nSubject: s\r\n\r\ntext\r\n";
+    let mut dialogue = selected(message);
+    dialogue.partition.deliver("alice", None, message);
+    dialogue.say("c", b"n NOOP\r\n");
+    let again = [
+        "ENVELOPE",
+        "BODY",
+        "BODYSTRUCTURE",
+        "PREVIEW",
+        "BODY.PEEK[HEADER.FIELDS (From Subject)]",
+    ];
+    for item in again {
+        let mut told = Vec::new();
+        for number in ["1", "1", "2"] {
+            let command = format!("f FETCH {number} {item}\r\n");
+            let said = String::from_utf8(dialogue.say("c", command.as_bytes())).unwrap();
+            told.push(said.replacen(&format!("* {number} "), "* n ", 1));
+            let is_first = told.len() == 1;
+            assert_eq!(!dialogue.partition.take_read().is_empty(), is_first);
+        }
+        assert_eq!(told[0], told[1], "{item}");
+        assert_eq!(told[0], told[2], "{item}");
+    }
+    let anew = [
+        "BODY.PEEK[HEADER.FIELDS (From Delivered-To)]",
+        "BODY.PEEK[HEADER.FIELDS.NOT (From)]",
+        "BODY.PEEK[HEADER]",
+        "BODY.PEEK[]",
+    ];
+    for item in anew {
+        for _ in 0..2 {
+            let said = dialogue.say("c", format!("f FETCH 2 {item}\r\n").as_bytes());
+            let said = String::from_utf8(said).unwrap();
+            assert!(said.contains("f OK"), "{said}");
+            assert!(!dialogue.partition.take_read().is_empty(), "{item}");
+        }
+    }
+}
+
 /// However many messages and parts a client sends, there is an end to them, and an answer.
 #[test]
 fn messages_and_parts_are_counted() {
     let mut dialogue = selected(b"A: b\r\n\r\n");
     let one = b" {1+}\r\nx";
     let append = |times: usize| [b"a APPEND INBOX".to_vec(), one.repeat(times)].concat();
-    let said = dialogue.say("c", &[append(50), b"\r\n".to_vec()].concat());
+    let said = dialogue.say("c", &[append(500), b"\r\n".to_vec()].concat());
     assert!(String::from_utf8(said).unwrap().contains("a OK [APPENDUID"));
-    let said = dialogue.say("c", &[append(51), b"\r\nb NOOP\r\n".to_vec()].concat());
+    let said = dialogue.say("c", &[append(501), b"\r\nb NOOP\r\n".to_vec()].concat());
     let said = String::from_utf8(said).unwrap();
     assert_eq!(
         said,

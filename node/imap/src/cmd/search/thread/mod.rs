@@ -112,7 +112,7 @@ async fn threaded<B: Backend>(
     let found = searcher.matching(criteria).await?;
     check_number(&found.uids)?;
     let mut threads = Threads::new(algorithm);
-    let mut walk = searcher.walk(&found.uids);
+    let mut walk = searcher.walk(&found.uids, true, |_| true);
     while let Some(message) = walk.next().await? {
         threads.read(searcher, &message).await?;
     }
