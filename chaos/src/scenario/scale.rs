@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use rand::Rng;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::figures::{deliver_to, mib};
 use super::stage::{Logs, Setting, Stage, seconds};
@@ -42,6 +42,12 @@ pub struct Options {
 
 /// Bytes of a message, evenly spread.
 const SIZES: std::ops::Range<usize> = 2 << 10..8 << 10;
+
+/// How often a message is sent again that was not taken.
+const TRIES: u32 = 60;
+
+/// How long it waits before.
+const TRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// How often the large mailbox is selected.
 const SELECTS: usize = 21;
@@ -127,7 +133,7 @@ impl Scale {
                         false => format!("{}@{DOMAIN}", name(rng.random_range(0..accounts))),
                     };
                     bytes += message.len() as u64;
-                    deliver_to(&mut lmtp, to, &message).await?;
+                    insist(&mut lmtp, &to, &message).await?;
                     if serial % TELL_EVERY == TELL_EVERY - 1 {
                         println!(
                             "             {} after {}",
@@ -214,6 +220,20 @@ impl Scale {
         );
         Ok(())
     }
+}
+
+/// Delivers one message, and again as a mail server does when it is told to come back: this takes
+/// long, and something else may have the machine for a while.
+async fn insist(lmtp: &mut Lmtp, to: &str, message: &[u8]) -> anyhow::Result<()> {
+    let mut delivered = deliver_to(lmtp, to.to_owned(), message).await;
+    for _ in 0..TRIES {
+        if delivered.is_ok() {
+            break;
+        }
+        sleep(TRY_PAUSE).await;
+        delivered = deliver_to(lmtp, to.to_owned(), message).await;
+    }
+    delivered
 }
 
 fn name(number: u32) -> String {

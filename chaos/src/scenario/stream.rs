@@ -75,7 +75,7 @@ impl Store for Source {
             loop {
                 let answer = v1::StoreAnswer {
                     id: 0,
-                    answer: Some(Answer::Body(body.clone())),
+                    answer: Some(Answer::Result(body.clone())),
                 };
                 let frame = v1::StoreAnswerFrame {
                     answers: vec![answer],
