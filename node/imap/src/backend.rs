@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mailbox::{
-    AccountId, Answer, Body, Command, Hash16, MailboxId, Millis, NewBody, Outcome, Query,
+    AccountId, Answer, Body, Command, Hash16, MailboxId, Millis, ModSeq, NewBody, Outcome, Query,
     Rejection, Uid,
 };
 
@@ -216,6 +216,14 @@ pub trait Backend: Send + Sync {
 
     /// Reads, seeing all that was answered to anybody before.
     fn read(&self, query: Query) -> impl Future<Output = Result<Answer, BackendError>> + Send;
+
+    /// Reads from where it costs least, if all changes of the account up to `at_least` are seen there;
+    /// otherwise as [`Backend::read`]. What others were answered since may be missing.
+    fn read_near(
+        &self,
+        query: Query,
+        at_least: ModSeq,
+    ) -> impl Future<Output = Result<Answer, BackendError>> + Send;
 
     /// Changes something, at most once; exactly once if it answers.
     fn propose(

@@ -248,6 +248,18 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         pick(answer).ok_or_else(|| BackendError::Broken.into())
     }
 
+    /// The same, seeing at least what this session saw of the account before: for what follows from
+    /// a read or a change that was answered, or from a hint.
+    pub(crate) async fn ask_near<A>(
+        &mut self,
+        query: Query,
+        pick: impl FnOnce(Answer) -> Option<A>,
+    ) -> Result<A> {
+        let seen = self.selected()?.view.seen();
+        let answer = self.backend.read_near(query, seen).await?;
+        pick(answer).ok_or_else(|| BackendError::Broken.into())
+    }
+
     /// Has the backend do something, and returns its reply.
     pub(crate) async fn change(&mut self, command: Command) -> Result<Reply> {
         let proposed = self.backend.propose(command);

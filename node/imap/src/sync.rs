@@ -21,10 +21,23 @@ pub(crate) enum Expunges {
     Hold,
 }
 
+/// From where changes are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// All that was answered to anybody is seen.
+    Latest,
+    /// At least what this session has seen.
+    Near,
+}
+
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Reads what changed in the selected mailbox, and tells it: flags, EXISTS, RECENT, and EXPUNGE
     /// if it may be sent.
     pub(crate) async fn refresh(&mut self, expunges: Expunges) -> Result<()> {
+        self.take_changes(expunges, Reading::Latest).await
+    }
+
+    async fn take_changes(&mut self, expunges: Expunges, reading: Reading) -> Result<()> {
         let account = self.backend.account();
         while let Some(selected) = &self.selected {
             let (mailbox, since) = (selected.mailbox, selected.view.since());
@@ -34,11 +47,15 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 mailbox,
                 since,
             };
-            let changes = self.ask(query, |answer| match answer {
+            let pick = |answer| match answer {
                 Answer::Changes(changes) => Some(changes),
                 _ => None,
-            });
-            let changes = changes.await.map_err(mailbox_gone)?;
+            };
+            let changes = match reading {
+                Reading::Latest => self.ask(query, pick).await,
+                Reading::Near => self.ask_near(query, pick).await,
+            };
+            let changes = changes.map_err(mailbox_gone)?;
             let Some(folder) = &changes.folder else {
                 return Err(gone());
             };
@@ -68,14 +85,23 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         };
         let is_due = selected.is_stale || selected.view.is_ahead_of_changes();
         if is_due || self.backend.changed().now_or_never().is_some() {
-            return self.refresh_after(expunges).await;
+            return self.refresh_near(expunges).await;
         }
         Box::pin(self.tell(News::default(), expunges)).await
     }
 
     /// Like [`Session::refresh`], after a command that was done: a failure costs a delay.
     pub(crate) async fn refresh_after(&mut self, expunges: Expunges) -> Result<()> {
-        let result = Box::pin(self.refresh(expunges)).await;
+        self.refresh_or_delay(expunges, Reading::Latest).await
+    }
+
+    /// The same after a hint: whoever hinted has applied what it hints at, and is near.
+    pub(crate) async fn refresh_near(&mut self, expunges: Expunges) -> Result<()> {
+        self.refresh_or_delay(expunges, Reading::Near).await
+    }
+
+    async fn refresh_or_delay(&mut self, expunges: Expunges, reading: Reading) -> Result<()> {
+        let result = Box::pin(self.take_changes(expunges, reading)).await;
         if let Some(selected) = &mut self.selected {
             selected.is_stale = result.is_err();
         }

@@ -45,6 +45,8 @@ pub struct View {
     settled: ModSeq,
     /// The highest mod-sequence of a message that the client was shown.
     shown: ModSeq,
+    /// The highest mod-sequence of the account that an answer to this session was of.
+    seen: ModSeq,
     /// What the client knows of changes after `since`.
     told: Vec<(ModSeq, UidRanges)>,
     /// The number of messages as the client counts them.
@@ -76,6 +78,7 @@ impl View {
             highest: opened.folder.highest_modseq,
             settled: opened.folder.highest_modseq,
             shown: ModSeq(0),
+            seen: opened.modseq,
             told: Vec::new(),
             exists_told: 0,
             recent_told: 0,
@@ -123,6 +126,17 @@ impl View {
     /// Up to where changes are known: what to ask `Changes` since.
     pub fn since(&self) -> ModSeq {
         self.since
+    }
+
+    /// The highest mod-sequence of the account that an answer to this session was of: what is read
+    /// next must not be older.
+    pub fn seen(&self) -> ModSeq {
+        self.seen.max(self.since)
+    }
+
+    /// Notes that an answer was of the account at this mod-sequence.
+    pub fn see(&mut self, modseq: ModSeq) {
+        self.seen = self.seen.max(modseq);
     }
 
     /// HIGHESTMODSEQ as the client may remember it: all up to here was told, also what was

@@ -76,7 +76,7 @@ pub use event::{BodyChange, Event, EventKind};
 pub use query::{
     Annotation, Answer, Changes, Deleted, DeletedFolder, DeletedFolders, DeletedMessage, Digest,
     Folder, Grant, Message, Messages, Opened, Query, QueryError, Quota, Roster, Usage, effective,
-    query,
+    modseq, query,
 };
 pub use referred::{Referred, referred};
 pub use rows::Fault;

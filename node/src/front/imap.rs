@@ -13,7 +13,9 @@ use imap::backend::{
     Auth, Backend, BackendError, ChannelBinding, DerivedKey, LoginError, ScramVerifier, TokenError,
     Transport,
 };
-use mailbox::{AccountId, Answer, Body, Command, MailboxId, Millis, NewBody, Outcome, Query, Uid};
+use mailbox::{
+    AccountId, Answer, Body, Command, MailboxId, Millis, ModSeq, NewBody, Outcome, Query, Uid,
+};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -476,6 +478,11 @@ impl Backend for Mail {
 
     async fn read(&self, query: Query) -> Result<Answer, BackendError> {
         self.account.read(query).await.map_err(failed)
+    }
+
+    async fn read_near(&self, query: Query, at_least: ModSeq) -> Result<Answer, BackendError> {
+        let answer = self.account.read_near(query, at_least);
+        answer.await.map_err(failed)
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, BackendError> {

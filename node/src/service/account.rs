@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use mailbox::{AccountId, Body, Command, MailboxId, NewBody, Outcome, Query, Uid};
+use mailbox::{AccountId, Body, Command, MailboxId, ModSeq, NewBody, Outcome, Query, Uid};
 use tokio::sync::Mutex;
 
 use super::Service;
@@ -76,6 +76,24 @@ impl Account {
     /// See [`Failure`].
     pub async fn read(&self, query: Query) -> Result<mailbox::Answer, Failure> {
         self.service.query(self.group, query, self.wait).await
+    }
+
+    /// Reads from the replica on this node if it has applied all changes of the account up to
+    /// `at_least`; otherwise linearizably.
+    ///
+    /// # Errors
+    ///
+    /// See [`Failure`].
+    pub async fn read_near(
+        &self,
+        query: Query,
+        at_least: ModSeq,
+    ) -> Result<mailbox::Answer, Failure> {
+        let near = self.service.router().local();
+        match near.read_near(self.group, self.id, &query, at_least) {
+            Some(answer) => Ok(answer),
+            None => self.read(query).await,
+        }
     }
 
     /// Changes something, exactly once.

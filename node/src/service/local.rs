@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use mailbox::{AccountId, Body, MailboxId, Opened, Query, Roster, Uid};
+use mailbox::{AccountId, Body, MailboxId, ModSeq, Opened, Query, Roster, Uid};
 use parking_lot::Mutex;
 use proto::v1;
 
@@ -144,6 +144,24 @@ impl Local {
                 })
             }
         }
+    }
+
+    /// What the replica on this node answers, without asking anybody, if there is one and it has
+    /// applied all changes of the account up to `at_least`.
+    #[must_use]
+    pub fn read_near(
+        &self,
+        group: GroupId,
+        account: AccountId,
+        query: &Query,
+        at_least: ModSeq,
+    ) -> Option<mailbox::Answer> {
+        let group = self.groups.get(group)?;
+        group.rows().read(|rows| {
+            let seen = mailbox::modseq(rows, account).ok()?;
+            let answer = || mailbox::query(rows, query).ok();
+            (seen >= at_least).then(answer).flatten()
+        })
     }
 
     /// Opens a mailbox: anew, or from what is remembered of it.

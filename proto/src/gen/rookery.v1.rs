@@ -3666,6 +3666,9 @@ pub struct MailboxMessages {
     pub messages: ::prost::alloc::vec::Vec<MailboxMessage>,
     #[prost(uint32, optional, tag = "2")]
     pub next: ::core::option::Option<u32>,
+    /// The account's, as of which the page is.
+    #[prost(uint64, tag = "3")]
+    pub modseq: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxMessage {

@@ -29,7 +29,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             match self.conn.wait(&self.backend, timer.as_mut()).await? {
                 Woken::Read(bytes) => self.conn.push(bytes)?,
                 Woken::Changed => {
-                    self.refresh_after(Expunges::Tell).await?;
+                    self.refresh_near(Expunges::Tell).await?;
                     if self.is_stale() {
                         timer.set(self.conn.transport.sleep(self.patience()));
                     }

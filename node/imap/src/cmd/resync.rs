@@ -193,11 +193,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             limit: limits::PAGE_MESSAGES,
             include_expunged: false,
         };
-        let page = self.ask(query, |answer| match answer {
+        let page = self.ask_near(query, |answer| match answer {
             Answer::Messages(page) => Some(page),
             _ => None,
         });
         let page = page.await?;
+        self.selected()?.view.see(page.modseq);
         *uids = match page.next {
             Some(next) => UidRanges::range(next, Uid::MAX).intersect(uids),
             None => UidRanges::new(),

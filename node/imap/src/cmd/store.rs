@@ -120,7 +120,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             unchanged_since,
         };
         match self.change(command).await? {
-            Reply::Stored { modseq, modified } => Ok((modseq, modified)),
+            Reply::Stored { modseq, modified } => {
+                self.selected()?.view.see(modseq);
+                Ok((modseq, modified))
+            }
             _ => Err(BackendError::Broken.into()),
         }
     }

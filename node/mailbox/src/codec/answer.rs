@@ -59,6 +59,7 @@ pub fn decode_answer(bytes: &Bytes) -> Result<Answer, QueryError> {
                 .map(message_in)
                 .collect::<Result<_, _>>()?,
             next: sent.next.map(Uid),
+            modseq: ModSeq(sent.modseq),
         }),
         Kind::Chunks(sent) => Answer::Chunks(sent.pieces.iter().map(piece_in).collect()),
         Kind::Usage(sent) => Answer::Usage(Usage {
@@ -110,6 +111,7 @@ fn kind_out(answer: &Answer) -> Kind {
         Answer::Messages(page) => Kind::Messages(wire::MailboxMessages {
             messages: page.messages.iter().map(message_out).collect(),
             next: page.next.map(|uid| uid.0),
+            modseq: page.modseq.0,
         }),
         Answer::Chunks(pieces) => Kind::Chunks(wire::MailboxPieces {
             pieces: pieces.iter().map(piece_out).collect(),

@@ -3,7 +3,7 @@
 use proto::v1::{MailChunkRow, MailMessageRow};
 use rows::{Fault, Rows};
 
-use super::{Message, Messages, QueryError, account_row, folder_row};
+use super::{Message, Messages, QueryError, folder_row, modseq};
 use crate::keys;
 use crate::keywords::Keywords;
 use crate::limits;
@@ -28,11 +28,14 @@ pub(super) fn page(
     mailbox: MailboxId,
     wanted: &Wanted<'_>,
 ) -> Result<Messages, QueryError> {
-    account_row(rows, account)?;
+    let modseq = modseq(rows, account)?;
     folder_row(rows, account, mailbox)?.ok_or(QueryError::NoMailbox)?;
     let keywords = Keywords::load(rows, account, mailbox)?;
     let limit = (wanted.limit as usize).clamp(1, limits::PAGE_MESSAGES_MAX);
-    let mut page = Messages::default();
+    let mut page = Messages {
+        modseq,
+        ..Messages::default()
+    };
     let (mut looked_at, mut bytes) = (0, 0);
     for (first, last) in select::spans(wanted.uids) {
         if looked_at >= limits::PAGE_ROWS_MAX {

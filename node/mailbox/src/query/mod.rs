@@ -99,6 +99,15 @@ pub fn query(rows: &impl Rows, query: &Query) -> Result<Answer, QueryError> {
     })
 }
 
+/// The MODSEQ of an account: all of its changes up to it are in the rows.
+///
+/// # Errors
+///
+/// As [`query`].
+pub fn modseq(rows: &impl Rows, account: AccountId) -> Result<ModSeq, QueryError> {
+    Ok(ModSeq(account_row(rows, account)?.modseq))
+}
+
 /// The row of an account that is here and in use.
 fn account_row(rows: &impl Rows, id: AccountId) -> Result<MailAccountRow, QueryError> {
     let row: Option<MailAccountRow> = read(rows, &Key::Of(id, AccountKey::State).encode())?;
@@ -374,6 +383,8 @@ pub struct Messages {
     pub messages: Vec<Message>,
     /// If the page is not the last: the UID from which on to ask for the rest.
     pub next: Option<Uid>,
+    /// The account's MODSEQ, as of which the page is.
+    pub modseq: ModSeq,
 }
 
 /// A message.

@@ -104,9 +104,14 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         } else {
             PAGE
         };
+        let mut is_first = true;
         for mut uids in chunks(&uids, reach) {
             while !uids.is_empty() {
-                let page = self.messages(&uids, fetch.changed_since).await?;
+                let page = match is_first {
+                    true => self.messages(&uids, fetch.changed_since).await?,
+                    false => self.more_messages(&uids, fetch.changed_since).await?,
+                };
+                is_first = false;
                 uids = match page.next {
                     Some(next) => UidRanges::range(next, mailbox::Uid::MAX).intersect(&uids),
                     None => UidRanges::new(),
@@ -133,19 +138,33 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// A page of messages, expunged ones among them, for the client may not know yet.
     async fn messages(&mut self, uids: &UidRanges, changed_since: Option<u64>) -> Result<Messages> {
-        let query = Query::Messages {
+        let query = self.query(uids, changed_since)?;
+        let page = self.ask(query, messages).await?;
+        self.selected()?.view.see(page.modseq);
+        Ok(page)
+    }
+
+    /// The same, as of when the page before was read or later.
+    async fn more_messages(
+        &mut self,
+        uids: &UidRanges,
+        changed_since: Option<u64>,
+    ) -> Result<Messages> {
+        let query = self.query(uids, changed_since)?;
+        let page = self.ask_near(query, messages).await?;
+        self.selected()?.view.see(page.modseq);
+        Ok(page)
+    }
+
+    fn query(&mut self, uids: &UidRanges, changed_since: Option<u64>) -> Result<Query> {
+        Ok(Query::Messages {
             account: self.backend.account(),
             mailbox: self.selected()?.mailbox,
             uids: uids.clone(),
             changed_since: changed_since.map(ModSeq),
             limit: limits::PAGE_MESSAGES,
             include_expunged: true,
-        };
-        let page = self.ask(query, |answer| match answer {
-            Answer::Messages(page) => Some(page),
-            _ => None,
-        });
-        page.await
+        })
     }
 
     /// Whether all of it could be told.
@@ -191,16 +210,24 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             flags: Flags::system(SystemFlags::SEEN),
             unchanged_since: None,
         };
-        let Reply::Stored { .. } = self.change(command).await? else {
+        let Reply::Stored { modseq, .. } = self.change(command).await? else {
             return Err(BackendError::Broken.into());
         };
-        for now in self.messages(&uids, None).await?.messages {
+        self.selected()?.view.see(modseq);
+        for now in self.more_messages(&uids, None).await?.messages {
             self.selected()?.view.told(now.modseq, [now.uid]);
             if let Ok(at) = page.binary_search_by_key(&now.uid, |message| message.uid) {
                 page[at] = now;
             }
         }
         Ok(uids)
+    }
+}
+
+fn messages(answer: Answer) -> Option<Messages> {
+    match answer {
+        Answer::Messages(page) => Some(page),
+        _ => None,
     }
 }
 

@@ -13,7 +13,8 @@ use imap::backend::{
 use mailbox::limits::ENTRY_BODY_BYTES_MAX;
 use mailbox::{
     AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Hash16, Lane,
-    MailboxId, NewBody, Outcome, Query, QueryError, Recipient, Stamp, Uid, UidRanges, UploadId,
+    MailboxId, ModSeq, NewBody, Outcome, Query, QueryError, Recipient, Stamp, Uid, UidRanges,
+    UploadId,
 };
 use rows::{Memory, Staged};
 
@@ -353,6 +354,16 @@ impl Backend for Account {
             QueryError::NoMailbox => BackendError::NoMailbox,
             _ => BackendError::Broken,
         })
+    }
+
+    async fn read_near(&self, query: Query, at_least: ModSeq) -> Result<Answer, BackendError> {
+        {
+            let state = self.partition.0.lock().unwrap();
+            if let Ok(now) = mailbox::modseq(&state.rows, self.id) {
+                assert!(now >= at_least, "more was seen than there is");
+            }
+        }
+        self.read(query).await
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, BackendError> {
