@@ -16,8 +16,8 @@
 //! it is built: [`link::Dial`], [`raft::Gate`], [`replica::Entries`]. [`node`] builds the layers of
 //! one node, [`server`] opens the doors and runs it.
 //!
-//! Beside them: [`budget`] (memory), [`cache`], [`config`], [`identity`] (what the data directory says),
-//! [`tls`], [`pki`], [`telemetry`], and [`demo`], which runs three nodes on one machine.
+//! Beside them: [`budget`] (memory), [`cache`], [`config`], [`identity`] (what the data directory
+//! says), [`tls`], [`pki`], [`telemetry`], and [`demo`], which runs three nodes on one machine.
 
 mod book;
 pub mod budget;

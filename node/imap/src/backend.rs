@@ -217,8 +217,8 @@ pub trait Backend: Send + Sync {
     /// Reads, seeing all that was answered to anybody before.
     fn read(&self, query: Query) -> impl Future<Output = Result<Answer, BackendError>> + Send;
 
-    /// Reads from where it costs least, if all changes of the account up to `at_least` are seen there;
-    /// otherwise as [`Backend::read`]. What others were answered since may be missing.
+    /// Reads from where it costs least, if all changes of the account up to `at_least` are seen
+    /// there; otherwise as [`Backend::read`]. What others were answered since may be missing.
     fn read_near(
         &self,
         query: Query,
@@ -239,8 +239,8 @@ pub trait Backend: Send + Sync {
         range: Range<u64>,
     ) -> impl Future<Output = Result<Bytes, BackendError>> + Send;
 
-    /// Tells which bodies will be asked for next, in that order, and of each how many bytes from its
-    /// beginning, so that they can be read together. Answers for how many of them that was done, at
+    /// Tells which bodies will be asked for next, in that order, and of each how many bytes from
+    /// its beginning, so that they can be read together. Answers for how many of them that was done, at
     /// least one; the rest is to be told again later. Nothing depends on it.
     fn read_ahead(&self, wanted: &[(Body, u64)]) -> impl Future<Output = usize> + Send;
 

@@ -30,8 +30,8 @@
 //!
 //! A log is purged once a checkpoint holds what it did and all followers have it, or it is too much
 //! to be kept for those that have not (`groups`, `spread`); a follower that needs what was purged
-//! gets the checkpoint (`snapshot`) at a limited rate (`throttle`), lower while mail takes longer than
-//! usual (`commits`); `transfers` says how far it is.
+//! gets the checkpoint (`snapshot`) at a limited rate (`throttle`), lower while mail takes longer
+//! than usual (`commits`); `transfers` says how far it is.
 //!
 //! What is damaged in the log of this node comes again from other nodes ([`fetch`]), before a group
 //! starts if it would vote or apply without it ([`mod@heal`]).

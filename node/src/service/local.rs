@@ -1,7 +1,7 @@
 //! Calls that this node answers, for groups whose replica it holds.
 //!
 //! Mailboxes that were opened are remembered by their rosters, so that opening one again costs what
-//! changed since. A roster is of a replica's rows, which only ever go forward, so it is never wrong.
+//! changed since. A roster is of a replica's rows, which only go forward, so it is never wrong.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -15,14 +15,15 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("link", &[]),
     ("budget", &[]),
-    ("replica", &["budget"]),
+    ("cache", &["budget"]),
+    ("replica", &["budget", "cache"]),
     ("raft", &["replica", "link", "budget"]),
-    ("service", &["raft", "replica", "link", "budget"]),
+    ("service", &["raft", "replica", "link", "budget", "cache"]),
     // The doors are opened by `node`; the one of operators also works on the node itself.
     (
         "front",
         &[
-            "service", "raft", "replica", "config", "identity", "tls", "node",
+            "service", "raft", "replica", "config", "identity", "tls", "node", "budget", "cache",
         ],
     ),
 ];
