@@ -145,6 +145,10 @@ pub const DERIVED_BYTES_MAX: usize = 4096;
 /// Bytes of responses that are gathered before they are sent.
 pub const WRITE_BYTES: usize = 32 * 1024;
 
+/// Bytes of a message up to which they are copied to the responses around them: a call of the
+/// system for each costs more.
+pub const COPIED_BYTES_MAX: usize = 16 * 1024;
+
 /// Bad commands in a row, before login, that end a connection: no mail client needs more than one.
 pub const BAD_BEFORE_LOGIN_MAX: u32 = 3;
 

@@ -101,6 +101,11 @@ impl Writer {
         self.out.extend_from_slice(value);
     }
 
+    /// Bytes of the literal that [`Writer::fetch_body`] has announced.
+    pub fn fetch_bytes(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
     /// A section or an RFC822 item as a literal of `size` bytes, which the caller sends right
     /// after what was written so far. With a partial range, `size` is what is left of the section
     /// there, possibly 0.

@@ -144,8 +144,12 @@ async fn write<T: Transport, B: Backend>(
     Ok(())
 }
 
-/// Sends bytes after what was written before.
+/// Sends bytes after what was written before: few together with it, many without a copy.
 async fn put<T: Transport>(conn: &mut Connection<'_, T>, bytes: Bytes) -> Result<()> {
+    if bytes.len() <= limits::COPIED_BYTES_MAX {
+        conn.out.fetch_bytes(&bytes);
+        return conn.relieve().await;
+    }
     conn.send().await?;
     if !bytes.is_empty() {
         conn.transport.write(bytes).await?;
