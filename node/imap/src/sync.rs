@@ -38,6 +38,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     async fn take_changes(&mut self, expunges: Expunges, reading: Reading) -> Result<()> {
+        if self.is_hushed() {
+            return Box::pin(self.tell(News::default(), expunges)).await;
+        }
         let account = self.backend.account();
         while let Some(selected) = &self.selected {
             let (mailbox, since) = (selected.mailbox, selected.view.since());
@@ -67,7 +70,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             }
             let more = changes.more;
             self.note_changed(&changes);
-            let news = self.selected()?.view.absorb(changes);
+            if !more {
+                self.watch_told(changes.folder.as_ref());
+            }
+            let selected = self.selected()?;
+            let news = selected.view.absorb(changes);
+            selected.arrivals.note(&news.arrived);
             self.claim_recent(&news.arrived).await?;
             self.tell(news, expunges).await?;
             if !more {
@@ -84,7 +92,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             return Ok(());
         };
         let is_due = selected.is_stale || selected.view.is_ahead_of_changes();
-        if is_due || self.backend.changed().now_or_never().is_some() {
+        let is_hinted = self.backend.changed().now_or_never().is_some();
+        if is_hinted {
+            self.watch_hinted();
+        }
+        if is_due || is_hinted {
             return self.refresh_near(expunges).await;
         }
         Box::pin(self.tell(News::default(), expunges)).await
@@ -136,10 +148,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.conn.out.recent(recent);
         }
         for (uid, modseq, flags) in news.flags {
-            self.tell_flags(uid, modseq, &flags, self.condstore);
+            // RFC 5465 section 5.1, RFC 9051 section 7.5.2.
+            let with_uid = self.condstore || self.rev2 || self.notify.is_some();
+            self.tell_flags(uid, modseq, &flags, with_uid);
             self.conn.relieve().await?;
         }
-        Box::pin(self.tell_changed()).await
+        Box::pin(self.tell_changed()).await?;
+        Box::pin(self.tell_arrived()).await
     }
 
     /// Writes VANISHED, in several lines if it is long; `earlier` for what has no sequence numbers
@@ -210,7 +225,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let Some(selected) = &self.selected else {
             return Ok(());
         };
-        if arrived.is_empty() {
+        if arrived.is_empty() || self.rev2 {
             return Ok(());
         }
         let claim = if selected.read_only {

@@ -8,7 +8,14 @@ use crate::limits;
 use crate::state::{Done, Result, Session};
 
 /// What works whether or not somebody has logged in. None is listed before it works in full.
-const ALWAYS: &[&str] = &["IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE"];
+const ALWAYS: &[&str] = &[
+    "IMAP4rev1",
+    "IMAP4rev2",
+    "LITERAL+",
+    "SASL-IR",
+    "ID",
+    "ENABLE",
+];
 
 /// What works after login.
 const LOGGED_IN: &[&str] = &[
@@ -56,6 +63,7 @@ const LOGGED_IN: &[&str] = &[
     "CATENATE",
     "URL-PARTIAL",
     "REPLACE",
+    "NOTIFY",
     "UTF8=ACCEPT",
 ];
 
@@ -95,9 +103,19 @@ pub(crate) fn names<T: Transport>(
         .chain(tokens.then_some("AUTH=XOAUTH2"))
         .chain(compress.then_some("COMPRESS=DEFLATE"))
         .map(str::to_owned)
-        .chain(is_logged_in.then(|| format!("SAVELIMIT={}", limits::SAVED_MESSAGES_MAX)))
+        .chain(is_logged_in.then(|| message_limit(config)))
         .chain(append_limit)
         .collect()
+}
+
+/// How many messages one command may touch, or save if that is all that is limited (RFC 9738
+/// section 3).
+fn message_limit(config: &Config) -> String {
+    let most = limits::SAVED_MESSAGES_MAX;
+    match config.message_limit {
+        Some(limit) => format!("MESSAGELIMIT={}", limit.clamp(1, most)),
+        None => format!("SAVELIMIT={most}"),
+    }
 }
 
 /// Whether SCRAM-SHA-256-PLUS is offered: a client that could bind the channel then does.
@@ -138,12 +156,14 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let condstore = asks("CONDSTORE") && !self.condstore;
         let qresync = asks("QRESYNC") && !self.qresync;
         let uid_only = asks("UIDONLY") && !self.uid_only;
-        let utf8 = asks("UTF8=ACCEPT");
+        let utf8 = asks("UTF8=ACCEPT") && !self.utf8_accept;
+        let rev2 = asks("IMAP4REV2") && !self.rev2;
         let new = [
             (condstore, "CONDSTORE"),
             (qresync, "QRESYNC"),
             (uid_only, "UIDONLY"),
-            (utf8 && !self.conn.out.is_utf8(), "UTF8=ACCEPT"),
+            (utf8, "UTF8=ACCEPT"),
+            (rev2, "IMAP4rev2"),
         ];
         let new = new.into_iter().filter(|(is_new, _)| *is_new);
         self.conn.out.enabled(new.map(|(_, name)| name));
@@ -155,7 +175,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         }
         if utf8 {
             // Names of mailboxes go both ways in UTF-8 from now on (RFC 6855 section 3).
+            self.utf8_accept = true;
             self.conn.out.set_utf8(true);
+        }
+        if rev2 {
+            self.enable_rev2();
         }
         Ok(Done::text("ENABLE completed"))
     }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::data::flag_list;
 use super::string::{id_set, string};
-use crate::grammar::{CHARSETS, IdRange, Tag};
+use crate::grammar::{CHARSETS, EVENTS, IdRange, Tag};
 
 /// A response code (RFC 3501 section 7.1, RFC 5530, and as said).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Code {
     AuthenticationFailed,
     /// Logged in, but not allowed to act as that user.
     AuthorizationFailed,
+    /// An event of NOTIFY is unknown; those that are known are named (RFC 5465).
+    BadEvent,
     /// SEARCH's charset is unknown; those that are known are named.
     BadCharset,
     /// A URL of CATENATE that names nothing that can be had (RFC 4469 section 4.1). It is echoed,
@@ -76,8 +78,9 @@ pub enum Code {
     Limit,
     /// The mailbox's id, as [`mailbox::MailboxId::object_id`] makes it (RFC 8474).
     MailboxId(String),
-    /// More messages than one command may save, and how many it may (RFC 9738).
-    MessageLimit(u32),
+    /// More messages than one command may touch, how many it may, and the lowest UID that it did
+    /// (RFC 9738).
+    MessageLimit(u32, Option<u32>),
     /// The largest value that MAXSIZE has left out (RFC 5464).
     MetadataLongEntries(u64),
     /// The most bytes that a value may have (RFC 5464).
@@ -92,6 +95,8 @@ pub enum Code {
     NoUpdate(String),
     /// No such mailbox, or none that this user may know of.
     NonExistent,
+    /// More changes or mailboxes than NOTIFY can tell of: it tells nothing any more (RFC 5465).
+    NotificationOverflow,
     /// The user lacks the right.
     NoPerm,
     /// Quota is or would be exceeded.
@@ -149,11 +154,8 @@ impl Code {
                 out.extend_from_slice(b" ");
                 id_set(out, &[*uids]);
             }
-            Code::BadCharset => {
-                out.extend_from_slice(b" (");
-                out.extend_from_slice(CHARSETS.join(" ").as_bytes());
-                out.extend_from_slice(b")");
-            }
+            Code::BadCharset => list(out, CHARSETS),
+            Code::BadEvent => list(out, EVENTS),
             Code::BadUrl(url) => {
                 out.extend_from_slice(b" ");
                 out.extend(url.iter().map(|&byte| match byte {
@@ -183,11 +185,7 @@ impl Code {
                 string(out, tag.as_bytes());
             }
             Code::HighestModSeq(modseq) => put(out, &[modseq]),
-            Code::MailboxId(id) => {
-                out.extend_from_slice(b" (");
-                out.extend_from_slice(id.as_bytes());
-                out.extend_from_slice(b")");
-            }
+            Code::MailboxId(id) => list(out, &[id]),
             Code::InProgress { tag, progress } => {
                 out.extend_from_slice(b" (\"");
                 out.extend_from_slice(tag.as_str().as_bytes());
@@ -207,7 +205,8 @@ impl Code {
                 let create = may_create.then_some("\\*");
                 flag_list(out, flags.iter().map(String::as_str).chain(create));
             }
-            Code::MessageLimit(number)
+            Code::MessageLimit(limit, Some(lowest)) => put(out, &[limit, lowest]),
+            Code::MessageLimit(number, None)
             | Code::UidNext(number)
             | Code::UidValidity(number)
             | Code::Unseen(number) => {
@@ -225,6 +224,7 @@ impl Code {
             Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
             Code::BadCharset => "BADCHARSET",
+            Code::BadEvent => "BADEVENT",
             Code::BadUrl(_) => "BADURL",
             Code::Cannot => "CANNOT",
             Code::Capability(_) => "CAPABILITY",
@@ -242,13 +242,14 @@ impl Code {
             Code::InUse => "INUSE",
             Code::Limit => "LIMIT",
             Code::MailboxId(_) => "MAILBOXID",
-            Code::MessageLimit(_) => "MESSAGELIMIT",
+            Code::MessageLimit(..) => "MESSAGELIMIT",
             Code::MetadataLongEntries(_) => "METADATA LONGENTRIES",
             Code::MetadataMaxSize(_) => "METADATA MAXSIZE",
             Code::MetadataTooMany => "METADATA TOOMANY",
             Code::Modified(_) => "MODIFIED",
             Code::NoModSeq => "NOMODSEQ",
             Code::NonExistent => "NONEXISTENT",
+            Code::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Code::NoPerm => "NOPERM",
             Code::NoUpdate(_) => "NOUPDATE",
             Code::OverQuota => "OVERQUOTA",
@@ -272,6 +273,13 @@ impl Code {
             Code::UseAttr => "USEATTR",
         }
     }
+}
+
+/// Words in parentheses.
+fn list(out: &mut BytesMut, words: &[&str]) {
+    out.extend_from_slice(b" (");
+    out.extend_from_slice(words.join(" ").as_bytes());
+    out.extend_from_slice(b")");
 }
 
 /// Numbers, a space before each.

@@ -42,6 +42,16 @@ struct Plan {
     only_header: bool,
     /// Whether an item is made of the beginning of the body.
     reads_bodies: bool,
+    /// Whether messages are told from the highest UID down.
+    is_down: bool,
+}
+
+/// What became of a FETCH.
+struct Fetched {
+    /// Messages that were found.
+    found: u64,
+    /// Whether all of them could be told.
+    is_whole: bool,
 }
 
 impl Plan {
@@ -53,6 +63,10 @@ impl Plan {
         if fetch.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
             items.push(FetchItem::ModSeq);
         }
+        Plan::of(items, read_only)
+    }
+
+    fn of(items: Vec<FetchItem>, read_only: bool) -> Plan {
         let sets_seen = !read_only && items.iter().any(FetchItem::sets_seen);
         let only_header = items.iter().all(items::needs_header_at_most);
         let reads_bodies = items.iter().any(items::reads_beginning);
@@ -62,6 +76,7 @@ impl Plan {
             sets_seen,
             only_header,
             reads_bodies,
+            is_down: false,
         }
     }
 }
@@ -88,6 +103,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if let (true, Some(since)) = (fetch.vanished, fetch.changed_since) {
             self.tell_vanished_of(&fetch.set, ModSeq(since)).await?;
         }
+        self.check_page(fetch.partial)?;
         let uid_only = self.uid_only;
         let selected = self.selected()?;
         let mut uids = selected.view.resolve(&fetch.set, fetch.uid)?;
@@ -96,44 +112,63 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             let named = usize::try_from(uids.len()).unwrap_or(usize::MAX);
             uids = at_places(&uids, partial.of(named));
         }
-        let plan = Plan::new(fetch, selected.read_only, uid_only);
-        let (wanted, mut found, mut is_whole) = (uids.len(), 0, true);
-        // What did not change is told by nobody, so a page may reach far.
-        let reach = if fetch.changed_since.is_some() {
-            u64::MAX
+        let mut plan = Plan::new(fetch, selected.read_only, uid_only);
+        let (uids, limit) = self.limited(uids);
+        plan.is_down = limit.is_some();
+        let fetched = self.fetch_all(&plan, &uids, fetch.changed_since).await?;
+        if !fetched.is_whole {
+            self.tell_partly(limit);
+            // RFC 3516 section 4.3.
+            return Err(Stop::no(Code::UnknownCte, "A part cannot be decoded"));
+        }
+        let is_gone = fetched.found < uids.len() && fetch.changed_since.is_none();
+        let text = if fetch.uid {
+            "UID FETCH completed"
         } else {
-            PAGE
+            "FETCH completed"
         };
+        let code = is_gone.then_some(Code::ExpungeIssued);
+        Ok(self.partly(Done { code, text }, limit))
+    }
+
+    async fn fetch_all(
+        &mut self,
+        plan: &Plan,
+        uids: &UidRanges,
+        changed_since: Option<u64>,
+    ) -> Result<Fetched> {
+        let mut fetched = Fetched {
+            found: 0,
+            is_whole: true,
+        };
+        // What did not change is told by nobody, so a page may reach far.
+        let is_far = changed_since.is_some() && !plan.is_down;
+        let mut parts: Vec<_> = chunks(uids, if is_far { u64::MAX } else { PAGE }).collect();
+        if plan.is_down {
+            parts.reverse();
+        }
         let mut is_first = true;
-        for mut uids in chunks(&uids, reach) {
+        for mut uids in parts {
+            let mut held = Vec::new();
             while !uids.is_empty() {
                 let page = match is_first {
-                    true => self.messages(&uids, fetch.changed_since).await?,
-                    false => self.more_messages(&uids, fetch.changed_since).await?,
+                    true => self.messages(&uids, changed_since).await?,
+                    false => self.more_messages(&uids, changed_since).await?,
                 };
                 is_first = false;
                 uids = match page.next {
                     Some(next) => UidRanges::range(next, mailbox::Uid::MAX).intersect(&uids),
                     None => UidRanges::new(),
                 };
-                found += page.messages.len() as u64;
-                is_whole &= self.fetch_page(&plan, page.messages).await?;
+                fetched.found += page.messages.len() as u64;
+                held.extend(page.messages);
+                if !plan.is_down || uids.is_empty() {
+                    let page = std::mem::take(&mut held);
+                    fetched.is_whole &= self.fetch_page(plan, page).await?;
+                }
             }
         }
-        if !is_whole {
-            // RFC 3516 section 4.3.
-            return Err(Stop::no(Code::UnknownCte, "A part cannot be decoded"));
-        }
-        let is_gone = found < wanted && fetch.changed_since.is_none();
-        let text = if fetch.uid {
-            "UID FETCH completed"
-        } else {
-            "FETCH completed"
-        };
-        Ok(Done {
-            code: is_gone.then_some(Code::ExpungeIssued),
-            text,
-        })
+        Ok(fetched)
     }
 
     /// A page of messages, expunged ones among them, for the client may not know yet.
@@ -167,6 +202,17 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         })
     }
 
+    /// Tells some items of one message although no FETCH asked for them. What cannot be decoded is
+    /// left out.
+    pub(crate) async fn fetch_one(
+        &mut self,
+        items: Vec<FetchItem>,
+        message: Message,
+    ) -> Result<()> {
+        let plan = Plan::of(items, self.selected()?.read_only);
+        self.fetch_page(&plan, vec![message]).await.map(drop)
+    }
+
     /// Whether all of it could be told.
     async fn fetch_page(&mut self, plan: &Plan, mut page: Vec<Message>) -> Result<bool> {
         let seen = if plan.sets_seen {
@@ -175,6 +221,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             UidRanges::new()
         };
         let mut is_whole = true;
+        if plan.is_down {
+            page.reverse();
+        }
         let mut ahead = 0;
         for (at, message) in page.iter().enumerate() {
             if plan.reads_bodies && at >= ahead {

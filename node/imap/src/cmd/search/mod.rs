@@ -38,6 +38,7 @@ mod thread;
 use mailbox::UidRanges;
 
 use crate::backend::{Backend, Transport};
+use crate::cmd::message_limit::limited;
 use crate::cmd::progress::Tally;
 use crate::grammar::{Charset, CommandBody, Search, SearchKey, SearchReturn, Tag};
 use crate::state::{Done, Result, Session, Stop};
@@ -56,7 +57,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let criteria = self.criteria(search.charset, &search.key)?;
         let tally = Tally::default();
         let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
-        let matching = searcher.matching(&criteria);
+        let (searched, limit) = limited(self.message_limit(), searcher.searched(&criteria));
+        let matching = searcher.matching_among(&criteria, &searched);
         let found = self
             .progress
             .while_waiting(&mut self.conn, &tally, matching)
@@ -67,11 +69,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.follow(tag, search, &found.uids)?;
         }
         self.answer(tag, search.uid, options, &results)?;
-        Ok(Done::text(if search.uid {
+        let done = Done::text(if search.uid {
             "UID SEARCH completed"
         } else {
             "SEARCH completed"
-        }))
+        });
+        Ok(self.partly(done, limit))
     }
 
     /// Tells what was found as RETURN asks for it, and saves it if it does.
@@ -84,7 +87,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     ) -> Result<()> {
         let selected = self.selected.as_mut().ok_or(NOT_SELECTED)?;
         let (view, out) = (&mut selected.view, &mut self.conn.out);
-        let Some(options) = options else {
+        // RFC 9051 section 6.4.4.
+        let all = SearchReturn {
+            all: true,
+            ..SearchReturn::default()
+        };
+        let is_extended = self.rev2 && !results.is_sorted();
+        let Some(options) = options.or(is_extended.then_some(&all)) else {
             let ids = results.ids(Named::by(uid, view));
             let ids = ids.iter().flat_map(|range| range.first..=range.last);
             if results.is_sorted() {
@@ -125,7 +134,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Refuses a charset where all strings are UTF-8 (RFC 6855 section 3). SORT and THREAD have to
     /// name one (RFC 5256).
     fn check_utf8(&self, search: &Search) -> Result<()> {
-        if search.charset.is_some() && self.conn.out.is_utf8() {
+        if search.charset.is_some() && self.utf8_accept {
             return Err(Stop::Bad(
                 "No charset may be given once UTF8=ACCEPT is enabled",
             ));
