@@ -30,7 +30,7 @@ pub(crate) enum Request {
     Bad(Bad),
 }
 
-/// What ended a wait in IDLE.
+/// What ended a wait in IDLE, or with NOTIFY.
 pub(crate) enum Woken {
     /// The client said something.
     Read(Option<bytes::Bytes>),
@@ -61,19 +61,38 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// The next command, or the beginning of an APPEND.
     pub(crate) async fn request(&mut self) -> Result<Request, Stop> {
         loop {
-            match self.item().await? {
-                Item::Command(command) => return Ok(Request::Command(command)),
-                Item::Append(start) => return Ok(Request::Append(start)),
-                Item::Bad(bad) => return Ok(Request::Bad(bad)),
-                Item::Continue => self.out.continuation("Ready for the literal"),
-                Item::Message(_)
-                | Item::Url(_)
-                | Item::Literal(_)
-                | Item::Body(_)
-                | Item::AppendEnd
-                | Item::Line(_) => {}
+            let item = self.item().await?;
+            if let Some(request) = self.request_of(item) {
+                return Ok(request);
             }
         }
+    }
+
+    /// The next command, or the beginning of an APPEND, if it has arrived whole.
+    pub(crate) fn begun(&mut self) -> Result<Option<Request>, Stop> {
+        while let Some(item) = self.next_item()? {
+            if let Some(request) = self.request_of(item) {
+                return Ok(Some(request));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What an item between commands begins.
+    fn request_of(&mut self, item: Item) -> Option<Request> {
+        match item {
+            Item::Command(command) => return Some(Request::Command(command)),
+            Item::Append(start) => return Some(Request::Append(start)),
+            Item::Bad(bad) => return Some(Request::Bad(bad)),
+            Item::Continue => self.out.continuation("Ready for the literal"),
+            Item::Message(_)
+            | Item::Url(_)
+            | Item::Literal(_)
+            | Item::Body(_)
+            | Item::AppendEnd
+            | Item::Line(_) => {}
+        }
+        None
     }
 
     /// The next item of whatever kind. What was written is sent before the client is waited for.

@@ -196,6 +196,16 @@ pub const SEARCH_SOURCES_MAX: usize = 256;
 /// changes, and its keys are held. RFC 5267 section 4.3.1 asks for one at least.
 pub const UPDATE_CONTEXTS_MAX: usize = 8;
 
+/// Groups of one NOTIFY; their names are bounded by [`SEARCH_SOURCES_MAX`].
+pub const NOTIFY_GROUPS_MAX: usize = 64;
+
+/// Events of one group of NOTIFY: there are eight.
+pub const NOTIFY_EVENTS_MAX: usize = 32;
+
+/// Bytes that a session with NOTIFY may need to remember the state of all mailboxes, with their
+/// names; beyond it the answer is NO with NOTIFICATIONOVERFLOW. It is enough for some 5,000.
+pub const NOTIFY_STATE_BYTES_MAX: usize = 1024 * 1024;
+
 /// Criteria of one SORT: there are fewer, so more are repetitions.
 pub const SORT_CRITERIA_MAX: usize = 32;
 

@@ -93,6 +93,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             condstore: false,
             qresync: false,
             uid_only: false,
+            notify: None,
             bad_in_a_row: 0,
             structures,
             progress: Progress::default(),
@@ -110,7 +111,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
 
     /// One command.
     async fn turn(&mut self) -> Result<()> {
-        match self.conn.request().await? {
+        match self.next_request().await? {
             Request::Bad(bad) => {
                 self.conn.out.bad_command(&bad);
                 self.count_bad()
@@ -194,6 +195,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             CommandBody::GetMetadata(get) => Box::pin(self.get_metadata(get)).await,
             CommandBody::SetMetadata(set) => Box::pin(self.set_metadata(set)).await,
             CommandBody::Idle => Box::pin(self.idle()).await,
+            CommandBody::Notify(notify) => Box::pin(self.notify(notify)).await,
             CommandBody::Expunge => Box::pin(self.expunge(None)).await,
             CommandBody::UidExpunge { set } => Box::pin(self.expunge(Some(set))).await,
             CommandBody::Search(search) => Box::pin(self.search(tag, search)).await,

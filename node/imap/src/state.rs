@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mailbox::{Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Uid, UidValidity};
 
 use crate::backend::{Backend, BackendError, LoginError, Transport};
+use crate::cmd::notify::{Arrivals, Watch};
 use crate::cmd::progress::{Progress, Tally};
 use crate::cmd::search::Updates;
 use crate::connection::Connection;
@@ -28,6 +29,8 @@ pub(crate) struct Session<'a, T, B> {
     pub(crate) qresync: bool,
     /// Whether UIDONLY is enabled (RFC 9586): no sequence number is told or taken.
     pub(crate) uid_only: bool,
+    /// What the client wants to hear of, once it has used NOTIFY (RFC 5465).
+    pub(crate) notify: Option<Box<Watch>>,
     /// Bad commands since the last good one.
     pub(crate) bad_in_a_row: u32,
     /// Structures of messages that were long to scan, the newest last.
@@ -48,6 +51,8 @@ pub(crate) struct Selected {
     pub(crate) is_stale: bool,
     /// Searches whose results the client wants to hear more of.
     pub(crate) updates: Box<Updates>,
+    /// Messages that have arrived, as far as more than their number is to be told of them.
+    pub(crate) arrivals: Box<Arrivals>,
     /// Keywords that the client was told of.
     pub(crate) keywords: Vec<String>,
 }
@@ -250,12 +255,18 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Has the backend do something, and returns its reply.
     pub(crate) async fn change(&mut self, command: Command) -> Result<Reply> {
+        let adds = matches!(command, Command::Copy { .. } | Command::Move { .. });
+        let own = (adds || self.notify.is_some()).then(|| command.clone());
         let proposed = self.backend.propose(command);
         let outcome = self
             .progress
             .while_waiting(&mut self.conn, &Tally::default(), proposed)
             .await?;
-        reply(outcome?)
+        let reply = reply(outcome?)?;
+        if let Some(own) = own {
+            self.watch_own(&own, &reply);
+        }
+        Ok(reply)
     }
 }
 

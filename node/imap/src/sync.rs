@@ -25,6 +25,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Reads what changed in the selected mailbox, and tells it: flags, EXISTS, RECENT, and EXPUNGE
     /// if it may be sent.
     pub(crate) async fn refresh(&mut self, expunges: Expunges) -> Result<()> {
+        if self.is_hushed() {
+            return Box::pin(self.tell(News::default(), expunges)).await;
+        }
         let account = self.backend.account();
         while let Some(selected) = &self.selected {
             let (mailbox, since) = (selected.mailbox, selected.view.since());
@@ -50,7 +53,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             }
             let more = changes.more;
             self.note_changed(&changes);
-            let news = self.selected()?.view.absorb(changes);
+            if !more {
+                self.watch_told(changes.folder.as_ref());
+            }
+            let selected = self.selected()?;
+            let news = selected.view.absorb(changes);
+            selected.arrivals.note(&news.arrived);
             self.claim_recent(&news.arrived).await?;
             self.tell(news, expunges).await?;
             if !more {
@@ -67,7 +75,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             return Ok(());
         };
         let is_due = selected.is_stale || selected.view.is_ahead_of_changes();
-        if is_due || self.backend.changed().now_or_never().is_some() {
+        let is_hinted = self.backend.changed().now_or_never().is_some();
+        if is_hinted {
+            self.watch_hinted();
+        }
+        if is_due || is_hinted {
             return self.refresh_after(expunges).await;
         }
         Box::pin(self.tell(News::default(), expunges)).await
@@ -110,10 +122,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.conn.out.recent(recent);
         }
         for (uid, modseq, flags) in news.flags {
-            self.tell_flags(uid, modseq, &flags, self.condstore);
+            // RFC 5465 section 5.1.
+            let with_uid = self.condstore || self.notify.is_some();
+            self.tell_flags(uid, modseq, &flags, with_uid);
             self.conn.relieve().await?;
         }
-        Box::pin(self.tell_changed()).await
+        Box::pin(self.tell_changed()).await?;
+        Box::pin(self.tell_arrived()).await
     }
 
     /// Writes VANISHED, in several lines if it is long; `earlier` for what has no sequence numbers

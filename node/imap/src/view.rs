@@ -43,6 +43,9 @@ pub struct View {
     /// HIGHESTMODSEQ up to which the client was told everything: it stays behind while expunged
     /// messages are not told.
     settled: ModSeq,
+    /// Up to where changes of flags were told, if the client wants to hear of them no more; then
+    /// `settled` stays where it is.
+    hushed: Option<ModSeq>,
     /// The highest mod-sequence of a message that the client was shown.
     shown: ModSeq,
     /// What the client knows of changes after `since`.
@@ -75,6 +78,7 @@ impl View {
             since: opened.modseq,
             highest: opened.folder.highest_modseq,
             settled: opened.folder.highest_modseq,
+            hushed: None,
             shown: ModSeq(0),
             told: Vec::new(),
             exists_told: 0,
@@ -270,6 +274,7 @@ impl View {
             .flags
             .into_iter()
             .filter(|(uid, modseq, _)| known(uid) && !is_told(*uid, *modseq))
+            .filter(|_| self.hushed.is_none())
             .collect();
         self.since = self.since.max(changes.modseq);
         if let Some(folder) = changes.folder {
@@ -277,7 +282,7 @@ impl View {
             self.highest = self.highest.max(folder.highest_modseq.min(self.since));
         }
         if self.gone.is_empty() {
-            self.settled = self.highest;
+            self.settle();
         }
         self.told.retain(|(modseq, _)| *modseq > self.since);
         self.add(&fresh);
@@ -293,7 +298,25 @@ impl View {
         self.lose(&self.uids.subtract(uids));
     }
 
-    fn lose(&mut self, vanished: &UidRanges) {
+    /// Whether changes of flags are passed over from now on (RFC 5465). If they are no more, those
+    /// that were come with the next changes.
+    pub fn hush_flags(&mut self, is_hushed: bool) {
+        if is_hushed {
+            self.hushed.get_or_insert(self.since);
+        } else if let Some(told) = self.hushed.take() {
+            self.since = told;
+            self.highest = self.settled;
+        }
+    }
+
+    fn settle(&mut self) {
+        if self.hushed.is_none() {
+            self.settled = self.highest;
+        }
+    }
+
+    /// Notes that messages are expunged.
+    pub(crate) fn lose(&mut self, vanished: &UidRanges) {
         if !vanished.is_empty() {
             self.gone = self.gone.union(&vanished.intersect(&self.uids));
         }
@@ -339,7 +362,7 @@ impl View {
     /// Like [`View::expunge`], and returns the UIDs for VANISHED.
     pub fn vanish(&mut self) -> UidRanges {
         let gone = std::mem::take(&mut self.gone);
-        self.settled = self.highest;
+        self.settle();
         if gone.is_empty() {
             return gone;
         }

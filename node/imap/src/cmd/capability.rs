@@ -56,6 +56,7 @@ const LOGGED_IN: &[&str] = &[
     "CATENATE",
     "URL-PARTIAL",
     "REPLACE",
+    "NOTIFY",
     "UTF8=ACCEPT",
 ];
 

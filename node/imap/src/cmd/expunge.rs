@@ -2,7 +2,7 @@
 //!
 //! What was expunged is told like what others expunge, from the changes that are read afterwards.
 
-use mailbox::{Command, MailboxId, Rejection, UidRanges};
+use mailbox::{Command, MailboxId, Rejection, Reply, UidRanges};
 
 use crate::backend::{Backend, Transport};
 use crate::cmd::store::batches;
@@ -36,7 +36,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             let uids = self.selected()?.view.uids().clone();
             return self.expunge_uids(mailbox, &uids).await;
         }
-        reply(outcome).map(|_| ())
+        if let Reply::Expunged { uids, .. } = reply(outcome)? {
+            self.note_gone(&uids);
+        }
+        Ok(())
     }
 
     async fn expunge_uids(&mut self, mailbox: MailboxId, uids: &UidRanges) -> Result<()> {

@@ -14,7 +14,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         self.structures = Vec::new();
         self.conn.framer.expect_line();
         self.conn.out.continuation("Idling");
-        self.refresh_after(Expunges::Tell).await?;
+        self.tell_all(Expunges::Tell).await?;
         let mut timer = Box::pin(self.conn.transport.sleep(self.patience()));
         loop {
             // DONE may have come along with IDLE.
@@ -29,14 +29,14 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             match self.conn.wait(&self.backend, timer.as_mut()).await? {
                 Woken::Read(bytes) => self.conn.push(bytes)?,
                 Woken::Changed => {
-                    self.refresh_after(Expunges::Tell).await?;
-                    if self.is_stale() {
+                    self.tell_all(Expunges::Tell).await?;
+                    if self.is_behind() {
                         timer.set(self.conn.transport.sleep(self.patience()));
                     }
                 }
                 Woken::Timer => {
-                    if self.is_stale() {
-                        self.refresh_after(Expunges::Tell).await?;
+                    if self.is_behind() {
+                        self.tell_all(Expunges::Tell).await?;
                     } else {
                         self.conn.out.untagged_ok(None, "Still here");
                     }
@@ -46,16 +46,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         }
     }
 
-    /// Whether the last attempt to read changes failed.
-    fn is_stale(&self) -> bool {
-        self.selected
-            .as_ref()
-            .is_some_and(|selected| selected.is_stale)
-    }
-
-    fn patience(&self) -> Duration {
+    /// How long is waited before something is said, or tried again.
+    pub(crate) fn patience(&self) -> Duration {
         let keepalive = self.conn.config.idle_keepalive;
-        if self.is_stale() {
+        if self.is_behind() {
             return keepalive.min(Duration::from_secs(limits::IDLE_RETRY_SECONDS));
         }
         keepalive

@@ -130,6 +130,26 @@ struct Listed {
     below: bool,
 }
 
+/// The attributes of names, with `\Subscribed`; of one that nothing is known of as well.
+pub(crate) fn described(
+    folders: Vec<Folder>,
+    told: impl IntoIterator<Item = String>,
+) -> Vec<(String, Vec<ListAttribute>)> {
+    let wanted = Wanted {
+        tell_subscribed: true,
+        ..Wanted::default()
+    };
+    let nodes = tree(folders, &wanted);
+    let unknown = Node::default();
+    let of = |name: &String| attributes(nodes.get(name).unwrap_or(&unknown), &wanted);
+    told.into_iter()
+        .map(|name| {
+            let attributes = of(&name);
+            (name, attributes)
+        })
+        .collect()
+}
+
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn list(&mut self, list: &List) -> Result<Done> {
         let done = Done::text("LIST completed");

@@ -145,7 +145,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     /// Those of a mailbox, of the account as a whole (mailbox 0), or of all mailboxes.
-    async fn annotations(&mut self, mailbox: Option<MailboxId>) -> Result<Vec<Annotation>> {
+    pub(crate) async fn annotations(
+        &mut self,
+        mailbox: Option<MailboxId>,
+    ) -> Result<Vec<Annotation>> {
         let account = self.backend.account();
         let query = Query::Metadata {
             account,

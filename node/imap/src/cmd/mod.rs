@@ -10,7 +10,7 @@
 //!   append                APPEND REPLACE, and with UID
 //!   compress              COMPRESS
 //!   progress              INPROGRESS, of whatever takes long
-//!   idle                  IDLE
+//!   idle  notify          IDLE; NOTIFY, and what it lets be told between commands
 //!   fetch                 FETCH, and with UID
 //!   search                SEARCH SORT THREAD, and with UID; ESEARCH CANCELUPDATE
 //!   uid_batches  uid_only UIDBATCHES; what UIDONLY changes in all the others
@@ -37,6 +37,7 @@ mod folder;
 mod idle;
 mod list;
 mod metadata;
+pub(crate) mod notify;
 mod quota;
 mod resync;
 mod select;

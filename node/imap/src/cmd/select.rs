@@ -49,8 +49,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             view,
             is_stale: false,
             updates: Box::default(),
+            arrivals: Box::default(),
             keywords,
         });
+        self.watch_selected(&opened.folder);
         if let Some(known) = &select.qresync {
             self.resynchronise(known).await?;
         }
@@ -92,6 +94,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     pub(crate) fn unselect(&mut self) -> Result<Done> {
+        self.watch_unselected();
         self.selected = None;
         self.structures = Vec::new();
         Ok(Done::text("UNSELECT completed"))

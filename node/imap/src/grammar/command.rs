@@ -12,6 +12,7 @@ use super::framer::Bad;
 use super::lexer::{Cursor, ascii};
 use super::list::{self, List, Lsub, SpecialUse, Status};
 use super::metadata::{self, GetMetadata, SetMetadata};
+use super::notify::{self, Notify};
 use super::qresync::{self, QResync};
 use super::quota::{self, SetQuota};
 use super::search::{self, Search};
@@ -191,6 +192,8 @@ pub enum CommandBody {
     Unauthenticate,
     /// IDLE (RFC 2177). The caller answers `+` and calls [`super::Framer::expect_line`] for DONE.
     Idle,
+    /// NOTIFY (RFC 5465)
+    Notify(Notify),
     /// CHECK
     Check,
     /// CLOSE
@@ -365,6 +368,7 @@ fn body(cursor: &mut Cursor) -> Result<CommandBody> {
         }),
         "SETQUOTA" => quota::set_quota(cursor).map(CommandBody::SetQuota),
         "GETMETADATA" => metadata::get_metadata(cursor).map(CommandBody::GetMetadata),
+        "NOTIFY" => notify::notify(cursor).map(CommandBody::Notify),
         "SETMETADATA" => metadata::set_metadata(cursor).map(CommandBody::SetMetadata),
         "UID" => {
             cursor.space()?;

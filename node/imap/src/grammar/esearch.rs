@@ -70,7 +70,7 @@ fn source(cursor: &mut Cursor, names: &mut usize) -> Result<SearchSource> {
 }
 
 /// `one-or-more-mailbox` (RFC 5465 section 8) and the space before it.
-fn mailboxes(cursor: &mut Cursor, names: &mut usize) -> Result<Vec<Bytes>> {
+pub(super) fn mailboxes(cursor: &mut Cursor, names: &mut usize) -> Result<Vec<Bytes>> {
     cursor.space()?;
     let found = if cursor.peek() == Some(b'(') {
         cursor.list(limits::SEARCH_SOURCES_MAX, Cursor::astring)?
@@ -79,7 +79,7 @@ fn mailboxes(cursor: &mut Cursor, names: &mut usize) -> Result<Vec<Bytes>> {
     };
     *names += found.len();
     if *names > limits::SEARCH_SOURCES_MAX {
-        return Err(Error::TooBig("too many mailboxes in one search"));
+        return Err(Error::TooBig("too many mailboxes in one command"));
     }
     Ok(found)
 }

@@ -144,7 +144,7 @@ pub(super) fn fetch(cursor: &mut Cursor, uid: bool) -> Result<Fetch> {
     let set = sequence::set(cursor)?;
     cursor.space()?;
     let items = match cursor.peek() {
-        Some(b'(') => cursor.list(limits::FETCH_ITEMS_MAX, item)?,
+        Some(b'(') => items(cursor)?,
         _ => macro_or_item(cursor)?,
     };
     let mut fetch = Fetch {
@@ -158,6 +158,11 @@ pub(super) fn fetch(cursor: &mut Cursor, uid: bool) -> Result<Fetch> {
     modifiers(cursor, &mut fetch)?;
     cursor.end()?;
     Ok(fetch)
+}
+
+/// `fetch-att`s in parentheses.
+pub(super) fn items(cursor: &mut Cursor) -> Result<Vec<FetchItem>> {
+    cursor.list(limits::FETCH_ITEMS_MAX, item)
 }
 
 fn macro_or_item(cursor: &mut Cursor) -> Result<Vec<FetchItem>> {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::fetch::{self, FetchItem};
 use super::lexer::Cursor;
 use crate::error::{Error, Result};
 use crate::limits;
@@ -26,6 +27,9 @@ pub struct SearchReturn {
     pub context: bool,
     /// `UPDATE`: what comes to match, and what does so no more, is to be told.
     pub update: bool,
+    /// What is to be told of a new message that comes to match (RFC 5465 section 7); only with
+    /// `update`.
+    pub update_items: Vec<FetchItem>,
 }
 
 impl SearchReturn {
@@ -105,7 +109,16 @@ fn option(cursor: &mut Cursor, is_sort: bool, options: &mut SearchReturn) -> Res
         "COUNT" => options.count = true,
         "SAVE" => options.save = true,
         "CONTEXT" if !is_sort => options.context = true,
-        "UPDATE" if !is_sort => options.update = true,
+        "UPDATE" if !is_sort => {
+            options.update = true;
+            // The example has a space there, the grammar none.
+            if cursor.peek() == Some(b' ') && cursor.peek_second() == Some(b'(') {
+                cursor.space()?;
+            }
+            if cursor.peek() == Some(b'(') {
+                options.update_items = fetch::items(cursor)?;
+            }
+        }
         "ALL" | "PARTIAL" if has_list => {
             return Err(Error::Syntax("only one ALL or PARTIAL may be returned"));
         }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::data::flag_list;
 use super::string::{id_set, string};
-use crate::grammar::{CHARSETS, IdRange, Tag};
+use crate::grammar::{CHARSETS, EVENTS, IdRange, Tag};
 
 /// A response code (RFC 3501 section 7.1, RFC 5530, and as said).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Code {
     AuthenticationFailed,
     /// Logged in, but not allowed to act as that user.
     AuthorizationFailed,
+    /// An event of NOTIFY is unknown; those that are known are named (RFC 5465).
+    BadEvent,
     /// SEARCH's charset is unknown; those that are known are named.
     BadCharset,
     /// A URL of CATENATE that names nothing that can be had (RFC 4469 section 4.1). It is echoed,
@@ -92,6 +94,8 @@ pub enum Code {
     NoUpdate(String),
     /// No such mailbox, or none that this user may know of.
     NonExistent,
+    /// More changes or mailboxes than NOTIFY can tell of: it tells nothing any more (RFC 5465).
+    NotificationOverflow,
     /// The user lacks the right.
     NoPerm,
     /// Quota is or would be exceeded.
@@ -152,6 +156,11 @@ impl Code {
             Code::BadCharset => {
                 out.extend_from_slice(b" (");
                 out.extend_from_slice(CHARSETS.join(" ").as_bytes());
+                out.extend_from_slice(b")");
+            }
+            Code::BadEvent => {
+                out.extend_from_slice(b" (");
+                out.extend_from_slice(EVENTS.join(" ").as_bytes());
                 out.extend_from_slice(b")");
             }
             Code::BadUrl(url) => {
@@ -225,6 +234,7 @@ impl Code {
             Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
             Code::BadCharset => "BADCHARSET",
+            Code::BadEvent => "BADEVENT",
             Code::BadUrl(_) => "BADURL",
             Code::Cannot => "CANNOT",
             Code::Capability(_) => "CAPABILITY",
@@ -249,6 +259,7 @@ impl Code {
             Code::Modified(_) => "MODIFIED",
             Code::NoModSeq => "NOMODSEQ",
             Code::NonExistent => "NONEXISTENT",
+            Code::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Code::NoPerm => "NOPERM",
             Code::NoUpdate(_) => "NOUPDATE",
             Code::OverQuota => "OVERQUOTA",

@@ -90,6 +90,15 @@ impl Writer {
         self.end_line();
     }
 
+    /// LIST of a mailbox that had another name (RFC 5465 section 5.4, RFC 9051 section 6.3.9.8).
+    pub fn list_renamed(&mut self, attributes: &[ListAttribute], name: &str, old: &str) {
+        self.mailbox_line("* LIST ", attributes, name);
+        self.put(" (\"OLDNAME\" (");
+        self.put_mailbox(old);
+        self.put("))");
+        self.end_line();
+    }
+
     /// LSUB: one subscribed name, in UTF-8.
     pub fn lsub(&mut self, attributes: &[ListAttribute], name: &str) {
         self.mailbox_line("* LSUB ", attributes, name);

@@ -26,4 +26,16 @@ impl Writer {
         self.put(")");
         self.end_line();
     }
+
+    /// METADATA without values (RFC 5464 section 4.4.2): entries of a mailbox, empty for the
+    /// server, that have changed.
+    pub fn metadata_changed(&mut self, mailbox: &str, entries: &[String]) {
+        self.put("* METADATA ");
+        self.put_mailbox(mailbox);
+        for name in entries {
+            self.put(" ");
+            string::astring(&mut self.out, name.as_bytes());
+        }
+        self.end_line();
+    }
 }

@@ -171,6 +171,7 @@ fn the_table_is_whole() {
         "UIDBATCHES" => " 500",
         "COMPRESS" => " DEFLATE",
         "GETQUOTA" | "GETQUOTAROOT" | "GETACL" | "MYRIGHTS" => " a",
+        "NOTIFY" => " NONE",
         "SETQUOTA" => " a ()",
         "DELETEACL" | "LISTRIGHTS" => " a b",
         "SETACL" => " a b lr",

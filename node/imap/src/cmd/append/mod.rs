@@ -13,7 +13,7 @@
 
 mod catenate;
 
-use mailbox::{Command, MailboxId, Millis, NewMessage, Replaced, Reply};
+use mailbox::{Command, MailboxId, Millis, NewMessage, Replaced, Reply, UidRanges};
 
 use crate::backend::{Backend, BackendError, Transport};
 use crate::flags;
@@ -236,6 +236,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         else {
             return Err(BackendError::Broken.into());
         };
+        self.note_added(target.mailbox, uid, count);
+        if let Some(replaced) = target.replaced {
+            self.note_gone(&UidRanges::range(replaced.uid, replaced.uid));
+        }
         let code = Code::AppendUid {
             uid_validity: uid_validity.0,
             uids: IdRange::between(uid.0, uid.0 + (count - 1)),

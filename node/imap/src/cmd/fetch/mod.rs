@@ -44,6 +44,10 @@ impl Plan {
         if fetch.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
             items.push(FetchItem::ModSeq);
         }
+        Plan::of(items, read_only)
+    }
+
+    fn of(items: Vec<FetchItem>, read_only: bool) -> Plan {
         let sets_seen = !read_only && items.iter().any(FetchItem::sets_seen);
         let only_header = items.iter().all(items::needs_header_at_most);
         Plan {
@@ -123,6 +127,17 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             _ => None,
         });
         page.await
+    }
+
+    /// Tells some items of one message although no FETCH asked for them. What cannot be decoded is
+    /// left out.
+    pub(crate) async fn fetch_one(
+        &mut self,
+        items: Vec<FetchItem>,
+        message: Message,
+    ) -> Result<()> {
+        let plan = Plan::of(items, self.selected()?.read_only);
+        self.fetch_page(&plan, vec![message]).await.map(drop)
     }
 
     /// Whether all of it could be told.

@@ -13,7 +13,7 @@ use super::found::{Criteria, Searcher};
 use crate::backend::{Backend, Transport};
 use crate::cmd::progress::Tally;
 use crate::cmd::store::ranges;
-use crate::grammar::{IdRange, Search, SearchKey, SequenceSet, Tag};
+use crate::grammar::{FetchItem, IdRange, Search, SearchKey, SequenceSet, Tag};
 use crate::limits;
 use crate::respond::{Code, Condition};
 use crate::state::{Done, Result, Session, Stop};
@@ -35,6 +35,8 @@ struct Followed {
     key: SearchKey,
     /// The messages that the client knows to match.
     matching: UidRanges,
+    /// What is told of a new message that matches (RFC 5465 section 7).
+    items: Vec<FetchItem>,
 }
 
 impl Updates {
@@ -73,6 +75,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             uid: search.uid,
             key: frozen(&search.key, &selected.view)?,
             matching: found.clone(),
+            items: search
+                .returns
+                .as_ref()
+                .map(|options| options.update_items.clone())
+                .unwrap_or_default(),
         });
         Ok(())
     }
@@ -148,6 +155,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             let removed = followed.matching.intersect(&changed).subtract(&found);
             let added = found.subtract(&followed.matching);
             followed.matching = followed.matching.subtract(&removed).union(&added);
+            selected.arrivals.ask(&added, &followed.items);
             for (is_added, uids) in [(false, removed), (true, added)] {
                 if !uids.is_empty() {
                     let ids = named(&uids, &selected.view, followed.uid);

@@ -6,6 +6,7 @@ mod executor;
 mod ids;
 mod messages;
 mod metadata;
+mod notify;
 mod ordering;
 mod resync;
 mod scripts;

@@ -34,6 +34,7 @@ fn line(name: &str) -> &'static str {
         "LIST" => "LIST \"\" *",
         "LSUB" => "LSUB \"\" *",
         "NAMESPACE" => "NAMESPACE",
+        "NOTIFY" => "NOTIFY SET (personal (MailboxName))",
         "RENAME" => "RENAME Nowhere Elsewhere",
         "SELECT" => "SELECT INBOX",
         "SETMETADATA" => "SETMETADATA INBOX (/shared/comment NIL)",

@@ -1,0 +1,520 @@
+//! What a client with NOTIFY knows of its mailboxes, and how that differs from what is.
+//!
+//! ```text
+//!   Known, as of the last time ─┐
+//!   folders, annotations now ───┴─► News   names for LIST, items for STATUS, entries for METADATA
+//! ```
+//!
+//! Only states are compared, so no event can be lost: a hint that was lost, a leader that died and
+//! a client that was slow cost a delay. What happened and was undone in between is not told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::size_of;
+
+use bytes::Bytes;
+use mailbox::{Annotation, Folder, Hash16, MailboxId, ModSeq, SpecialUse, Uid, UidValidity};
+use mailbox::{NewMetadata, metadata};
+
+use crate::grammar::StatusItem;
+use crate::names;
+
+/// The state of all mailboxes of an account.
+#[derive(Default)]
+pub(super) struct Known {
+    folders: BTreeMap<MailboxId, State>,
+    /// Names that are subscribed, with a mailbox or not.
+    subscribed: BTreeSet<String>,
+    /// Annotations with the hashes of their values; mailbox 0 is the server. Empty unless they are
+    /// watched.
+    annotations: BTreeMap<(MailboxId, String), Hash16>,
+    /// What the client has heard last of the messages of the mailbox that it has selected.
+    selected: Option<(MailboxId, State)>,
+}
+
+/// What is known of a mailbox.
+struct State {
+    name: String,
+    uid_validity: UidValidity,
+    uid_next: Uid,
+    messages: u32,
+    unseen: u32,
+    /// 0 of a mailbox that the client has made.
+    modseq: ModSeq,
+    special_use: Option<SpecialUse>,
+}
+
+impl State {
+    fn of(folder: &Folder) -> State {
+        State {
+            name: folder.name.clone(),
+            uid_validity: folder.uid_validity,
+            uid_next: folder.uid_next,
+            messages: folder.messages,
+            unseen: folder.unseen,
+            modseq: folder.highest_modseq,
+            special_use: folder.special_use,
+        }
+    }
+
+    /// That of a mailbox that nothing was known of.
+    fn of_new(folder: &Folder) -> State {
+        State {
+            uid_next: Uid(1),
+            messages: 0,
+            unseen: 0,
+            ..State::of(folder)
+        }
+    }
+
+    fn take_messages(&mut self, from: &State) {
+        self.uid_next = from.uid_next;
+        self.messages = from.messages;
+        self.unseen = from.unseen;
+        self.modseq = from.modseq;
+    }
+}
+
+/// What is wanted of a mailbox or a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) messages: bool,
+    pub(super) flags: bool,
+    pub(super) names: bool,
+    pub(super) subscriptions: bool,
+    pub(super) metadata: bool,
+}
+
+/// What is asked of a comparison.
+pub(super) struct Terms<'a, F> {
+    /// What is wanted of a name, which is subscribed or not.
+    pub(super) wanted: F,
+    /// Whether the server's annotations are.
+    pub(super) server_metadata: bool,
+    /// The selected mailbox: its messages are told otherwise.
+    pub(super) selected: Option<MailboxId>,
+    /// Whether the client knows mod-sequences.
+    pub(super) condstore: bool,
+    /// All annotations, if any are watched.
+    pub(super) annotations: Option<&'a [Annotation]>,
+}
+
+/// What is to be told, in this order.
+#[derive(Default)]
+pub(super) struct News {
+    /// Names that are no mailboxes any more, for LIST; or that others have now, which are told
+    /// again below.
+    pub(super) gone: BTreeSet<String>,
+    /// New and old names of mailboxes that were renamed; those below others come first.
+    pub(super) renamed: Vec<(String, String)>,
+    /// All other names for LIST.
+    pub(super) names: BTreeSet<String>,
+    /// Mailboxes for STATUS.
+    pub(super) status: Vec<(Folder, Vec<StatusItem>)>,
+    /// Mailboxes, the server as an empty name, with the entries that changed.
+    pub(super) metadata: BTreeMap<String, Vec<String>>,
+}
+
+impl Known {
+    /// The state as it is.
+    pub(super) fn of(folders: &[Folder], annotations: Option<&[Annotation]>) -> Known {
+        let exist = folders.iter().filter(|folder| folder.exists);
+        let subscribed = folders.iter().filter(|folder| folder.subscribed);
+        Known {
+            folders: exist.map(|folder| (folder.id, State::of(folder))).collect(),
+            subscribed: subscribed.map(|folder| folder.name.clone()).collect(),
+            annotations: annotations.map(hashes).unwrap_or_default(),
+            selected: None,
+        }
+    }
+
+    /// About how many bytes it takes to remember it.
+    pub(super) fn bytes(&self) -> usize {
+        let names = self.folders.values().map(|state| state.name.len());
+        let subscribed = self.subscribed.iter().map(String::len);
+        let entries = self.annotations.keys().map(|(_, name)| name.len());
+        let fixed = self.folders.len() * size_of::<(MailboxId, State)>()
+            + self.subscribed.len() * size_of::<String>()
+            + self.annotations.len() * size_of::<((MailboxId, String), Hash16)>();
+        fixed + names.chain(subscribed).chain(entries).sum::<usize>()
+    }
+
+    /// Takes in the state as it is now, and returns what of it is news.
+    pub(super) fn update<F>(&mut self, folders: &[Folder], terms: &Terms<'_, F>) -> News
+    where
+        F: Fn(&str, bool) -> Wanted,
+    {
+        let mut now = Known::of(folders, terms.annotations);
+        let mut news = News::default();
+        let renamed = self.renamed(&now, terms);
+        self.compare_names(&now, &renamed, terms, &mut news);
+        self.compare_subscriptions(&now, terms, &mut news);
+        self.compare_messages(&now, folders, &renamed, terms, &mut news);
+        news.renamed = told_in_order(&renamed);
+        if terms.annotations.is_some() {
+            self.compare_annotations(&now, terms, &mut news);
+        }
+        // What the client hears of the selected mailbox is noted where it is told.
+        let heard = self
+            .selected
+            .take()
+            .filter(|(id, _)| Some(*id) == terms.selected);
+        if let Some(id) = terms.selected
+            && let Some(new) = now.folders.get_mut(&id)
+            && let Some(old) = heard.as_ref().map(|(_, old)| old).or(self.folders.get(&id))
+        {
+            new.take_messages(old);
+        }
+        now.selected = heard;
+        *self = now;
+        news
+    }
+
+    fn wanted<F>(&self, now: &Known, terms: &Terms<'_, F>, name: &str) -> Wanted
+    where
+        F: Fn(&str, bool) -> Wanted,
+    {
+        let is_subscribed = self.subscribed.contains(name) || now.subscribed.contains(name);
+        (terms.wanted)(name, is_subscribed)
+    }
+
+    /// New and old names of mailboxes that are told to be renamed, with all below them. Others that
+    /// were are told as if they were made and deleted: where somebody else had the new name, and
+    /// where the client could take it to be renamed along with another.
+    fn renamed<'k, F>(&'k self, now: &'k Known, terms: &Terms<'_, F>) -> BTreeMap<&'k str, &'k str>
+    where
+        F: Fn(&str, bool) -> Wanted,
+    {
+        let mut all: BTreeMap<&str, &str> = BTreeMap::new();
+        for (id, state) in &now.folders {
+            if let Some(old) = self.folders.get(id).filter(|old| old.name != state.name) {
+                all.insert(&state.name, &old.name);
+            }
+        }
+        if all.is_empty() {
+            return all;
+        }
+        let had: BTreeSet<&str> = self.folders.values().map(|old| old.name.as_str()).collect();
+        let left: BTreeSet<&str> = all.values().copied().collect();
+        let wants = |name: &str| self.wanted(now, terms, name).names;
+        all.retain(|name, old| {
+            let is_free = !had.contains(name) && !names::parents(name).any(|up| left.contains(up));
+            is_free && (wants(name) || wants(old))
+        });
+        let above = all.clone();
+        all.retain(|name, old| !follows(name, old, &above));
+        all
+    }
+
+    /// MailboxName (RFC 5465 section 5.4).
+    fn compare_names<F>(
+        &self,
+        now: &Known,
+        renamed: &BTreeMap<&str, &str>,
+        terms: &Terms<'_, F>,
+        news: &mut News,
+    ) where
+        F: Fn(&str, bool) -> Wanted,
+    {
+        let is_told =
+            |name: &str, old: &str| renamed.get(name) == Some(&old) || follows(name, old, renamed);
+        let left: BTreeSet<&str> = renamed.values().copied().collect();
+        // Old names of mailboxes that are told to be renamed, or are taken to be.
+        let mut moved = BTreeSet::new();
+        // Names with whether their parents are affected as well.
+        let mut affected: Vec<(&str, bool)> = Vec::new();
+        // Names that the client would take to be renamed along with others.
+        let mut stays = |old: &str| {
+            let is_below = names::parents(old).any(|up| left.contains(up));
+            if is_below && self.wanted(now, terms, old).names {
+                news.gone.insert(old.to_owned());
+            }
+        };
+        for (id, state) in &now.folders {
+            match self.folders.get(id) {
+                None => affected.push((&state.name, true)),
+                Some(old) if old.name != state.name && !is_told(&state.name, &old.name) => {
+                    affected.extend([(state.name.as_str(), false), (old.name.as_str(), false)]);
+                    stays(&old.name);
+                }
+                Some(old) if old.name != state.name => drop(moved.insert(old.name.as_str())),
+                Some(_) => {}
+            }
+        }
+        for (id, old) in &self.folders {
+            if !now.folders.contains_key(id) {
+                affected.push((&old.name, true));
+                stays(&old.name);
+            }
+        }
+        if affected.is_empty() {
+            return;
+        }
+        let exist: BTreeSet<&str> = now.folders.values().map(|now| now.name.as_str()).collect();
+        for (name, with_parent) in affected {
+            let parent = names::parent(name).filter(|_| with_parent);
+            for name in [name].into_iter().chain(parent) {
+                if !self.wanted(now, terms, name).names || renamed.contains_key(name) {
+                    continue;
+                }
+                if exist.contains(name) {
+                    news.names.insert(name.to_owned());
+                } else if !moved.contains(name) {
+                    news.gone.insert(name.to_owned());
+                }
+            }
+        }
+    }
+
+    /// SubscriptionChange (RFC 5465 section 5.5).
+    fn compare_subscriptions<F>(&self, now: &Known, terms: &Terms<'_, F>, news: &mut News)
+    where
+        F: Fn(&str, bool) -> Wanted,
+    {
+        for name in self.subscribed.symmetric_difference(&now.subscribed) {
+            if (terms.wanted)(name, true).subscriptions {
+                news.names.insert(name.clone());
+            }
+        }
+    }
+
+    /// MessageNew, MessageExpunge and FlagChange (RFC 5465 sections 5.1 to 5.3). A client knows
+    /// mailboxes by their names, unless it is told that they are renamed.
+    fn compare_messages<F>(
+        &self,
+        now: &Known,
+        folders: &[Folder],
+        renamed: &BTreeMap<&str, &str>,
+        terms: &Terms<'_, F>,
+        news: &mut News,
+    ) where
+        F: Fn(&str, bool) -> Wanted,
+    {
+        let is_same = |(id, state): (&MailboxId, &State)| {
+            let old = self.folders.get(id);
+            old.is_some_and(|old| old.name == state.name)
+        };
+        let mut had: BTreeMap<&str, &State> = BTreeMap::new();
+        if !now.folders.iter().all(is_same) {
+            let states = self.folders.values();
+            had = states.map(|state| (state.name.as_str(), state)).collect();
+        }
+        let is_other = |folder: &&Folder| folder.exists && Some(folder.id) != terms.selected;
+        for folder in folders.iter().filter(is_other) {
+            let wanted = (terms.wanted)(&folder.name, folder.subscribed);
+            let Some(state) = now.folders.get(&folder.id).filter(|_| wanted.messages) else {
+                continue;
+            };
+            let name = folder.name.as_str();
+            let same = self.folders.get(&folder.id).filter(|old| {
+                let old = old.name.as_str();
+                old == name || renamed.get(name) == Some(&old) || follows(name, old, renamed)
+            });
+            let old = same.or_else(|| had.get(name).copied());
+            let new = State::of_new(folder);
+            let items = changed_items(old.unwrap_or(&new), state, wanted.flags, terms.condstore);
+            if !items.is_empty() {
+                news.status.push((folder.clone(), items));
+            }
+        }
+    }
+
+    /// MailboxMetadataChange and ServerMetadataChange (RFC 5465 sections 5.6 and 5.7).
+    fn compare_annotations<F>(&self, now: &Known, terms: &Terms<'_, F>, news: &mut News)
+    where
+        F: Fn(&str, bool) -> Wanted,
+    {
+        let mut tell = |id: MailboxId, entry: &str| {
+            if id == MailboxId(0) {
+                let entries = news.metadata.entry(String::new()).or_default();
+                entries.extend(terms.server_metadata.then(|| entry.to_owned()));
+            } else if let Some(state) = now.folders.get(&id)
+                && self.wanted(now, terms, &state.name).metadata
+            {
+                let entries = news.metadata.entry(state.name.clone()).or_default();
+                entries.push(entry.to_owned());
+            }
+        };
+        for (key, hash) in &now.annotations {
+            if self.annotations.get(key) != Some(hash) {
+                tell(key.0, &key.1);
+            }
+        }
+        for key in self.annotations.keys() {
+            if !now.annotations.contains_key(key) {
+                tell(key.0, &key.1);
+            }
+        }
+        for (id, state) in &now.folders {
+            let old = self.folders.get(id).and_then(|old| old.special_use);
+            if old != state.special_use {
+                tell(*id, metadata::SPECIAL_USE);
+            }
+        }
+        news.metadata.retain(|_, entries| !entries.is_empty());
+    }
+
+    /// The client has heard of the messages of the mailbox that it has selected.
+    pub(super) fn note_messages(&mut self, folder: &Folder) {
+        let heard = State::of(folder);
+        if let Some(state) = self.folders.get_mut(&folder.id) {
+            state.take_messages(&heard);
+        }
+        self.selected = Some((folder.id, heard));
+    }
+
+    /// The client has heard of them while another state was kept.
+    pub(super) fn hear(&mut self, other: Known) {
+        if let Some((id, heard)) = other.selected {
+            if let Some(state) = self.folders.get_mut(&id) {
+                state.take_messages(&heard);
+            }
+            self.selected = Some((id, heard));
+        }
+    }
+
+    /// The client does not know how many messages a mailbox has.
+    pub(super) fn forget_messages(&mut self, mailbox: MailboxId) {
+        if let Some(state) = self.folders.get_mut(&mailbox) {
+            state.uid_next = Uid(0);
+        }
+    }
+
+    /// The client has added messages itself: if nobody else did, it need not hear of them.
+    pub(super) fn note_added(&mut self, mailbox: MailboxId, first: Uid, count: u32) {
+        let state = self.folders.get_mut(&mailbox);
+        if let Some(state) = state.filter(|state| state.uid_next == first) {
+            state.uid_next = Uid(first.0.saturating_add(count));
+            state.messages = state.messages.saturating_add(count);
+        }
+    }
+
+    /// The client has made a mailbox.
+    pub(super) fn note_created(
+        &mut self,
+        id: MailboxId,
+        name: &str,
+        uid_validity: UidValidity,
+        special_use: Option<SpecialUse>,
+    ) {
+        let folder = Folder {
+            id,
+            name: name.to_owned(),
+            uid_validity,
+            special_use,
+            ..Folder::default()
+        };
+        self.folders.insert(id, State::of_new(&folder));
+    }
+
+    /// The client has deleted a mailbox.
+    pub(super) fn note_deleted(&mut self, name: &str) {
+        self.folders.retain(|_, state| state.name != name);
+    }
+
+    /// The client has renamed a mailbox with all below it.
+    pub(super) fn note_renamed(&mut self, from: &str, to: &str) {
+        for state in self.folders.values_mut() {
+            let below = state.name.strip_prefix(from);
+            let is_below = |below: &&str| below.is_empty() || below.starts_with(names::SEPARATOR);
+            if let Some(below) = below.filter(is_below) {
+                state.name = format!("{to}{below}");
+            }
+        }
+    }
+
+    /// The client has subscribed to a name, or does so no more.
+    pub(super) fn note_subscribed(&mut self, name: &str, on: bool) {
+        if on {
+            self.subscribed.insert(name.to_owned());
+        } else {
+            self.subscribed.remove(name);
+        }
+    }
+
+    /// The client has set annotations.
+    pub(super) fn note_annotated(
+        &mut self,
+        mailbox: Option<MailboxId>,
+        entries: &[NewMetadata],
+        special_use: Option<Option<SpecialUse>>,
+    ) {
+        let id = mailbox.unwrap_or(MailboxId(0));
+        for entry in entries {
+            let key = (id, entry.name.clone());
+            match &entry.value {
+                Some(value) => drop(self.annotations.insert(key, hash(value))),
+                None => drop(self.annotations.remove(&key)),
+            }
+        }
+        if let (Some(special_use), Some(state)) = (special_use, self.folders.get_mut(&id)) {
+            state.special_use = special_use;
+        }
+    }
+}
+
+/// What STATUS tells of a mailbox whose state has changed.
+fn changed_items(old: &State, new: &State, flags: bool, condstore: bool) -> Vec<StatusItem> {
+    let counts = (old.uid_next, old.messages) != (new.uid_next, new.messages);
+    let validity = old.uid_validity != new.uid_validity;
+    let is_changed = old.modseq != new.modseq && old.modseq != ModSeq(0);
+    let modseq = flags && condstore && is_changed;
+    let items = [
+        (counts || validity, StatusItem::Messages),
+        (counts || validity, StatusItem::UidNext),
+        (validity || modseq, StatusItem::UidValidity),
+        (flags && old.unseen != new.unseen, StatusItem::Unseen),
+        (condstore && counts || modseq, StatusItem::HighestModSeq),
+    ];
+    let told = items.into_iter().filter(|(is_told, _)| *is_told);
+    told.map(|(_, item)| item).collect()
+}
+
+/// What STATUS tells when NOTIFY asks for it (RFC 5465 section 3.1).
+pub(super) fn first_items(flags: bool, condstore: bool) -> Vec<StatusItem> {
+    let mut items = vec![
+        StatusItem::Messages,
+        StatusItem::UidNext,
+        StatusItem::UidValidity,
+    ];
+    items.extend((flags || condstore).then_some(StatusItem::HighestModSeq));
+    items
+}
+
+/// Whether a mailbox got its name because one above it did. At most 64 levels deep, as all names.
+fn follows(name: &str, old: &str, renamed: &BTreeMap<&str, &str>) -> bool {
+    let (mut name, mut old) = (name, old);
+    while let (Some((above, last)), Some((old_above, old_last))) = (
+        name.rsplit_once(names::SEPARATOR),
+        old.rsplit_once(names::SEPARATOR),
+    ) {
+        if last != old_last {
+            return false;
+        }
+        if renamed.get(above) == Some(&old_above) {
+            return true;
+        }
+        (name, old) = (above, old_above);
+    }
+    false
+}
+
+/// A client renames what is below as well: what was taken from there comes before that.
+fn told_in_order(renamed: &BTreeMap<&str, &str>) -> Vec<(String, String)> {
+    let pairs = renamed.iter();
+    let mut pairs: Vec<_> = pairs
+        .map(|(name, old)| ((*name).to_owned(), (*old).to_owned()))
+        .collect();
+    pairs.sort_by_cached_key(|(_, old)| std::cmp::Reverse(names::parents(old).count()));
+    pairs
+}
+
+fn hashes(annotations: &[Annotation]) -> BTreeMap<(MailboxId, String), Hash16> {
+    let pairs = annotations
+        .iter()
+        .map(|one| ((one.mailbox, one.name.clone()), hash(&one.value)));
+    pairs.collect()
+}
+
+fn hash(value: &Bytes) -> Hash16 {
+    Hash16::of(value)
+}
