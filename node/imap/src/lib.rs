@@ -1,4 +1,5 @@
-//! IMAP4rev1 and its extensions as a pure library: bytes in, commands out, responses as bytes.
+//! IMAP4rev1, IMAP4rev2 and their extensions as a pure library: bytes in, commands out, responses
+//! as bytes.
 //!
 //! No socket, no runtime, no thread and no clock: whoever owns the connection pushes what it read
 //! and sends what was written. So a whole dialogue is a test of a few lines, and the same code runs

@@ -7,11 +7,14 @@
 //! A valid name has 1 to [`limits::NAME_LEVELS_MAX`] levels, none empty, none with a space at
 //! either end, and at most [`limits::NAME_BYTES_MAX`] bytes. It holds no control characters, no
 //! line or paragraph separators and no wildcards. INBOX, in any case, is `INBOX`, also as the first
-//! of several levels. Unicode forms are not folded: two names that look alike may be two.
+//! of several levels. Names are kept in Unicode's form C (RFC 9051 section 5.1), in whatever form a
+//! client writes them; beyond that two names that look alike may be two.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use std::collections::BTreeMap;
+
+use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
 use crate::error::{Error, Result};
 use crate::limits;
@@ -28,6 +31,16 @@ pub const INBOX: &str = "INBOX";
 /// # Errors
 /// `Name` for anything but a valid name: such a mailbox does not exist and cannot be made.
 pub fn decode(raw: &[u8], utf8: bool) -> Result<String> {
+    let name = composed(canonical(decode_text(raw, utf8)?));
+    check(&name)?;
+    Ok(name)
+}
+
+/// Like [`decode`], in the form that the client has written.
+///
+/// # Errors
+/// As for [`decode`].
+pub fn decode_as_sent(raw: &[u8], utf8: bool) -> Result<String> {
     let name = canonical(decode_text(raw, utf8)?);
     check(&name)?;
     Ok(name)
@@ -98,6 +111,14 @@ fn canonical(name: String) -> String {
         Some((first, rest)) if is_inbox(first) => format!("{INBOX}{SEPARATOR}{rest}"),
         _ => name,
     }
+}
+
+/// Unicode's normalisation form C, as Net-Unicode asks for (RFC 5198 section 2).
+fn composed(name: String) -> String {
+    if is_nfc_quick(name.chars()) == IsNormalized::Yes {
+        return name;
+    }
+    name.nfc().collect()
 }
 
 fn decode_text(raw: &[u8], utf8: bool) -> Result<String> {
@@ -243,7 +264,7 @@ impl Pattern {
         if reference.len() + pattern.len() > limits::PATTERN_BYTES_MAX {
             return Err(Error::Name("the pattern is too long"));
         }
-        let whole = decode_text(&[reference, pattern].concat(), utf8)?;
+        let whole = composed(decode_text(&[reference, pattern].concat(), utf8)?);
         let accept = whole
             .chars()
             .filter(|char| !matches!(char, '*' | '%'))

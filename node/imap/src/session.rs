@@ -93,6 +93,8 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             condstore: false,
             qresync: false,
             uid_only: false,
+            utf8_accept: false,
+            rev2: false,
             notify: None,
             bad_in_a_row: 0,
             structures,

@@ -29,6 +29,10 @@ pub(crate) struct Session<'a, T, B> {
     pub(crate) qresync: bool,
     /// Whether UIDONLY is enabled (RFC 9586): no sequence number is told or taken.
     pub(crate) uid_only: bool,
+    /// Whether UTF8=ACCEPT is enabled (RFC 6855): messages may be in UTF-8, and names are.
+    pub(crate) utf8_accept: bool,
+    /// Whether IMAP4rev2 is enabled (RFC 9051).
+    pub(crate) rev2: bool,
     /// What the client wants to hear of, once it has used NOTIFY (RFC 5465).
     pub(crate) notify: Option<Box<Watch>>,
     /// Bad commands since the last good one.

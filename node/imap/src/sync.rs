@@ -122,8 +122,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.conn.out.recent(recent);
         }
         for (uid, modseq, flags) in news.flags {
-            // RFC 5465 section 5.1.
-            let with_uid = self.condstore || self.notify.is_some();
+            // RFC 5465 section 5.1, RFC 9051 section 7.5.2.
+            let with_uid = self.condstore || self.rev2 || self.notify.is_some();
             self.tell_flags(uid, modseq, &flags, with_uid);
             self.conn.relieve().await?;
         }
@@ -199,7 +199,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let Some(selected) = &self.selected else {
             return Ok(());
         };
-        if arrived.is_empty() {
+        if arrived.is_empty() || self.rev2 {
             return Ok(());
         }
         let claim = if selected.read_only {

@@ -338,6 +338,12 @@ impl View {
         self.recent = self.recent.union(&recent);
     }
 
+    /// No message is recent any more, and the client need not hear of it.
+    pub fn forget_recent(&mut self) {
+        self.recent = UidRanges::new();
+        self.recent_told = 0;
+    }
+
     /// Notes that the client knows these messages' flags as of this mod-sequence.
     pub fn told(&mut self, modseq: ModSeq, uids: impl IntoIterator<Item = Uid>) {
         if modseq <= self.since {

@@ -8,7 +8,14 @@ use crate::limits;
 use crate::state::{Done, Result, Session};
 
 /// What works whether or not somebody has logged in. None is listed before it works in full.
-const ALWAYS: &[&str] = &["IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE"];
+const ALWAYS: &[&str] = &[
+    "IMAP4rev1",
+    "IMAP4rev2",
+    "LITERAL+",
+    "SASL-IR",
+    "ID",
+    "ENABLE",
+];
 
 /// What works after login.
 const LOGGED_IN: &[&str] = &[
@@ -139,12 +146,14 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let condstore = asks("CONDSTORE") && !self.condstore;
         let qresync = asks("QRESYNC") && !self.qresync;
         let uid_only = asks("UIDONLY") && !self.uid_only;
-        let utf8 = asks("UTF8=ACCEPT");
+        let utf8 = asks("UTF8=ACCEPT") && !self.utf8_accept;
+        let rev2 = asks("IMAP4REV2") && !self.rev2;
         let new = [
             (condstore, "CONDSTORE"),
             (qresync, "QRESYNC"),
             (uid_only, "UIDONLY"),
-            (utf8 && !self.conn.out.is_utf8(), "UTF8=ACCEPT"),
+            (utf8, "UTF8=ACCEPT"),
+            (rev2, "IMAP4rev2"),
         ];
         let new = new.into_iter().filter(|(is_new, _)| *is_new);
         self.conn.out.enabled(new.map(|(_, name)| name));
@@ -156,7 +165,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         }
         if utf8 {
             // Names of mailboxes go both ways in UTF-8 from now on (RFC 6855 section 3).
+            self.utf8_accept = true;
             self.conn.out.set_utf8(true);
+        }
+        if rev2 {
+            self.enable_rev2();
         }
         Ok(Done::text("ENABLE completed"))
     }

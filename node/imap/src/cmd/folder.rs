@@ -3,7 +3,6 @@
 use mailbox::{Command, Reply};
 
 use crate::backend::{Backend, BackendError, Transport};
-use crate::cmd::existing;
 use crate::cmd::list::machine_use;
 use crate::grammar::Create;
 use crate::names;
@@ -22,14 +21,16 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             _ => return Err(Stop::no(Code::UseAttr, "One known attribute at most")),
         };
         let account = self.backend.account();
-        let create = Command::CreateMailbox {
+        let create_mailbox = Command::CreateMailbox {
             account,
-            name,
+            name: name.clone(),
             special_use,
         };
-        let Reply::Created { mailbox, .. } = self.change(create).await.map_err(over_quota)? else {
+        let created = self.change(create_mailbox).await.map_err(over_quota)?;
+        let Reply::Created { mailbox, .. } = created else {
             return Err(BackendError::Broken.into());
         };
+        self.tell_kept_name(&create.mailbox, &name).await?;
         Ok(Done {
             code: Some(Code::MailboxId(mailbox.object_id(account))),
             text: "CREATE completed",
@@ -38,14 +39,15 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Deleting the mailbox that is selected closes it.
     pub(crate) async fn delete(&mut self, raw: &[u8]) -> Result<Done> {
-        let utf8 = self.conn.out.is_utf8();
-        let (account, name) = (self.backend.account(), existing(raw, utf8)?);
+        let (account, name) = (self.backend.account(), self.existing_name(raw).await?);
+        let kept = name.clone();
         let id = match &self.selected {
             Some(_) => Some(self.folder(raw).await?.id),
             None => None,
         };
         self.change(Command::DeleteMailbox { account, name })
             .await?;
+        self.tell_kept_name(raw, &kept).await?;
         if self
             .selected
             .as_ref()
@@ -59,12 +61,14 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         Ok(Done::text("DELETE completed"))
     }
 
-    pub(crate) async fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<Done> {
-        let utf8 = self.conn.out.is_utf8();
-        let (from, to) = (existing(from, utf8)?, names::decode_new(to, utf8)?);
+    pub(crate) async fn rename(&mut self, from_raw: &[u8], to_raw: &[u8]) -> Result<Done> {
+        let from = self.existing_name(from_raw).await?;
+        let to = names::decode_new(to_raw, self.conn.out.is_utf8())?;
         let account = self.backend.account();
+        let name = to.clone();
         let rename = Command::RenameMailbox { account, from, to };
         self.change(rename).await.map_err(over_quota)?;
+        self.tell_new_name(from_raw, to_raw, &name).await?;
         Ok(Done::text("RENAME completed"))
     }
 

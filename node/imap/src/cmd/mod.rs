@@ -13,6 +13,7 @@
 //!   idle  notify          IDLE; NOTIFY, and what it lets be told between commands
 //!   fetch                 FETCH, and with UID
 //!   search                SEARCH SORT THREAD, and with UID; ESEARCH CANCELUPDATE
+//!   rev2                  what IMAP4rev2 changes in all the others
 //!   uid_batches  uid_only UIDBATCHES; what UIDONLY changes in all the others
 //!   store  copy  expunge  STORE; COPY MOVE; EXPUNGE, and with UID
 //! ```
@@ -40,6 +41,7 @@ mod metadata;
 pub(crate) mod notify;
 mod quota;
 mod resync;
+mod rev2;
 mod select;
 mod status;
 
@@ -73,18 +75,35 @@ pub(crate) fn no_mailbox() -> Stop {
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// The mailbox of this name, as sent; NO if there is none.
     pub(crate) async fn folder(&mut self, raw: &[u8]) -> Result<Folder> {
-        let query = Query::Folder {
-            account: self.backend.account(),
-            name: existing(raw, self.conn.out.is_utf8())?,
-        };
-        let folder = self.ask(query, |answer| match answer {
+        let utf8 = self.conn.out.is_utf8();
+        let name = existing(raw, utf8)?;
+        let sent = names::decode_as_sent(raw, utf8);
+        let sent = sent.ok().filter(|sent| *sent != name);
+        let mut found = self.folder_named(name).await?;
+        if let (None, Some(sent)) = (&found, sent) {
+            // It may have been made when names were kept as they were written.
+            found = self.folder_named(sent).await?;
+        }
+        found.ok_or_else(no_mailbox)
+    }
+
+    async fn folder_named(&mut self, name: String) -> Result<Option<Folder>> {
+        let account = self.backend.account();
+        let folder = self.ask(Query::Folder { account, name }, |answer| match answer {
             Answer::Folder(folder) => Some(folder),
             _ => None,
         });
-        folder
-            .await?
-            .filter(|folder| folder.exists)
-            .ok_or_else(no_mailbox)
+        Ok(folder.await?.filter(|folder| folder.exists))
+    }
+
+    /// The name of a mailbox that is to exist, in the form in which it is kept.
+    pub(crate) async fn existing_name(&mut self, raw: &[u8]) -> Result<String> {
+        let utf8 = self.conn.out.is_utf8();
+        let name = existing(raw, utf8)?;
+        if names::decode_as_sent(raw, utf8).is_ok_and(|sent| sent != name) {
+            return Ok(self.folder(raw).await?.name);
+        }
+        Ok(name)
     }
 
     /// Like [`Session::folder`], for a command that would put messages there.

@@ -27,7 +27,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// The mailbox need not exist: it is told what would hold for it (RFC 9208 section 4.1.2).
     pub(crate) async fn get_quota_root(&mut self, raw: &[u8]) -> Result<Done> {
-        let name = names::decode(raw, false)?;
+        let name = names::decode(raw, self.conn.out.is_utf8())?;
         let quota = self.quota().await?;
         self.conn.out.quota_root(&name, &[ROOT]);
         self.conn.out.quota(ROOT, &quota);

@@ -31,15 +31,20 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             _ => None,
         });
         let opened = opened.await?;
-        let claim = if read_only {
-            Uid(0)
-        } else {
-            opened.folder.uid_next
-        };
-        let recent_from = self.backend.recent_from(mailbox, claim).await?;
+        let listed = self.listed(&opened.folder, &select.mailbox).await?;
         let mut view = View::open(&opened);
-        view.mark_recent(&opened.uids, recent_from);
+        // IMAP4rev2 knows no recent messages.
+        if !self.rev2 {
+            let claim = if read_only {
+                Uid(0)
+            } else {
+                opened.folder.uid_next
+            };
+            let recent_from = self.backend.recent_from(mailbox, claim).await?;
+            view.mark_recent(&opened.uids, recent_from);
+        }
         self.describe(&opened, &mut view, read_only);
+        self.tell_listed(listed.as_ref());
         let uid_validity = opened.folder.uid_validity;
         let keywords = opened.keywords;
         self.selected = Some(Selected {
@@ -75,9 +80,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         out.exists(view.messages());
         // From here on only what differs is told.
         view.counts();
-        out.recent(view.recent());
+        if !self.rev2 {
+            out.recent(view.recent());
+        }
         let unseen = opened.first_unseen.and_then(|uid| view.sequence(uid));
-        if let Some(unseen) = unseen.filter(|_| !self.uid_only) {
+        if let Some(unseen) = unseen.filter(|_| !self.uid_only && !self.rev2) {
             out.untagged_ok(Some(&Code::Unseen(unseen)), "First unseen message");
         }
         let permanent = flags::permanent(&opened.keywords, read_only);

@@ -137,7 +137,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     async fn begin_message(&mut self, intake: &mut Intake<B>, start: MessageStart) -> Result<()> {
-        if start.form == MessageForm::Utf8 && !self.conn.out.is_utf8() {
+        if start.form == MessageForm::Utf8 && !self.utf8_accept {
             // RFC 6855 section 4.
             return Err(Stop::Bad("Enable UTF8=ACCEPT first"));
         }

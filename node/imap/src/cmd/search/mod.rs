@@ -84,7 +84,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     ) -> Result<()> {
         let selected = self.selected.as_mut().ok_or(NOT_SELECTED)?;
         let (view, out) = (&mut selected.view, &mut self.conn.out);
-        let Some(options) = options else {
+        // RFC 9051 section 6.4.4.
+        let all = SearchReturn {
+            all: true,
+            ..SearchReturn::default()
+        };
+        let is_extended = self.rev2 && !results.is_sorted();
+        let Some(options) = options.or(is_extended.then_some(&all)) else {
             let ids = results.ids(Named::by(uid, view));
             let ids = ids.iter().flat_map(|range| range.first..=range.last);
             if results.is_sorted() {
@@ -125,7 +131,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Refuses a charset where all strings are UTF-8 (RFC 6855 section 3). SORT and THREAD have to
     /// name one (RFC 5256).
     fn check_utf8(&self, search: &Search) -> Result<()> {
-        if search.charset.is_some() && self.conn.out.is_utf8() {
+        if search.charset.is_some() && self.utf8_accept {
             return Err(Stop::Bad(
                 "No charset may be given once UTF8=ACCEPT is enabled",
             ));

@@ -135,7 +135,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let mut found = Vec::new();
         let folders = self.folders().await?;
         for source in sources {
-            let names = Names::of(source);
+            let names = Names::of(source, self.conn.out.is_utf8());
             for folder in folders.iter().filter(|folder| folder.exists) {
                 let is_wanted = match source {
                     SearchSource::Selected => selected == Some(folder.id),
@@ -162,7 +162,7 @@ struct Names {
 
 impl Names {
     /// What is no name is the name of no mailbox.
-    fn of(source: &SearchSource) -> Names {
+    fn of(source: &SearchSource, utf8: bool) -> Names {
         let (names, levels_below): (&[Bytes], usize) = match source {
             SearchSource::Subtree(names) => (names, usize::MAX),
             SearchSource::SubtreeOne(names) => (names, 1),
@@ -171,7 +171,7 @@ impl Names {
         };
         let names = names
             .iter()
-            .filter_map(|name| names::decode(name, false).ok());
+            .filter_map(|name| names::decode(name, utf8).ok());
         Names {
             names: names.collect(),
             levels_below,
