@@ -11,6 +11,10 @@ pub struct Config {
     pub server_version: Option<String>,
     /// Bytes that one appended message may have. Default 50 MiB, at most 256 MiB.
     pub append_limit: u64,
+    /// Messages that one command may touch (MESSAGELIMIT, RFC 9738), at most
+    /// [`crate::limits::SAVED_MESSAGES_MAX`]; the RFC advises 1,000 at least, since clients that do
+    /// not know it see no more of a mailbox. `None` for no limit, the default.
+    pub message_limit: Option<u32>,
     /// A client that idles hears something so often, so that routers in between do not forget the
     /// connection. Default 2 minutes.
     pub idle_keepalive: Duration,
@@ -33,6 +37,7 @@ impl Default for Config {
             server_name: "Rookery".to_owned(),
             server_version: None,
             append_limit: 50 << 20,
+            message_limit: None,
             idle_keepalive: Duration::from_secs(120),
             tokens: None,
         }

@@ -290,6 +290,10 @@ pub struct Memory {
 pub struct Limits {
     /// Largest message, bytes, 64 KiB to 256 MiB. Default 50 MiB.
     pub message_bytes_max: u64,
+    /// Messages that one IMAP command may touch (MESSAGELIMIT, RFC 9738): 0 for no limit, or 1000
+    /// to 10000. Clients that do not know of it see no more of a mailbox than its last messages.
+    /// Default 0.
+    pub imap_messages_per_command_max: u32,
     /// IMAP connections with STARTTLS and over TLS together, 1 to 1000000. Default 20000.
     pub imap_connections_max: usize,
     /// LMTP connections, 1 to 100000. Default 1000.
@@ -400,6 +404,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes_max: 50 << 20,
+            imap_messages_per_command_max: 0,
             imap_connections_max: 20_000,
             lmtp_connections_max: 1000,
             admin_connections_max: 64,

@@ -144,6 +144,7 @@ fn values_out_of_range_are_all_named() {
         scrub_bytes_per_second = 1
         [limits]
         message_bytes_max = 1
+        imap_messages_per_command_max = 999
         pre_auth_per_address_max = 0
         [log]
         level = "info,=loud="
@@ -170,6 +171,7 @@ fn values_out_of_range_are_all_named() {
         "storage.scrub_days",
         "storage.scrub_bytes_per_second",
         "limits.message_bytes_max",
+        "limits.imap_messages_per_command_max",
         "limits.pre_auth_per_address_max",
         "log.level",
     ];

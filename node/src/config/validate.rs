@@ -30,6 +30,16 @@ impl Problems {
         let what = format!("{value} is not within {} to {}", range.start(), range.end());
         self.unless(range.contains(&value), key, what);
     }
+
+    /// Messages that one IMAP command may touch: no fewer than RFC 9738 section 3 advises.
+    fn touched(&mut self, messages: u32) {
+        let most = imap::limits::SAVED_MESSAGES_MAX;
+        self.unless(
+            messages == 0 || (1_000..=most).contains(&messages),
+            "limits.imap_messages_per_command_max",
+            format!("must be 0, or 1000 to {most}"),
+        );
+    }
 }
 
 impl Config {
@@ -190,6 +200,7 @@ impl Config {
 
         let message = limits.message_bytes_max;
         problems.range("limits.message_bytes_max", message, 64 * KIB..=256 * MIB);
+        problems.touched(limits.imap_messages_per_command_max);
         for (key, value, max) in [
             (
                 "limits.imap_connections_max",

@@ -50,6 +50,8 @@ impl ImapDoor {
         let discovery = &config.oauth.discovery;
         let session = imap::Config {
             append_limit: config.limits.message_bytes_max,
+            message_limit: Some(config.limits.imap_messages_per_command_max)
+                .filter(|limit| *limit > 0),
             tokens: tokens.as_ref().map(|_| TokenService {
                 discovery: Some(discovery.clone()).filter(|url| !url.is_empty()),
                 scope: config.oauth.scope.clone(),

@@ -103,9 +103,19 @@ pub(crate) fn names<T: Transport>(
         .chain(tokens.then_some("AUTH=XOAUTH2"))
         .chain(compress.then_some("COMPRESS=DEFLATE"))
         .map(str::to_owned)
-        .chain(is_logged_in.then(|| format!("SAVELIMIT={}", limits::SAVED_MESSAGES_MAX)))
+        .chain(is_logged_in.then(|| message_limit(config)))
         .chain(append_limit)
         .collect()
+}
+
+/// How many messages one command may touch, or save if that is all that is limited (RFC 9738
+/// section 3).
+fn message_limit(config: &Config) -> String {
+    let most = limits::SAVED_MESSAGES_MAX;
+    match config.message_limit {
+        Some(limit) => format!("MESSAGELIMIT={}", limit.clamp(1, most)),
+        None => format!("SAVELIMIT={most}"),
+    }
 }
 
 /// Whether SCRAM-SHA-256-PLUS is offered: a client that could bind the channel then does.

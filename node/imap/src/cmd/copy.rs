@@ -3,6 +3,7 @@
 use mailbox::{Command, Reply, UidRanges, UidValidity};
 
 use crate::backend::{Backend, BackendError, Transport};
+use crate::cmd::message_limit::limited;
 use crate::cmd::store::{batches, ranges};
 use crate::cmd::try_create;
 use crate::grammar::Copy;
@@ -27,9 +28,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if uids.is_empty() {
             return Ok(Done::text(text));
         }
-        // SAVELIMIT (RFC 9738): a part of a COPY would not be one.
-        if uids.len() > u64::from(limits::SAVED_MESSAGES_MAX) {
-            let code = Code::MessageLimit(limits::SAVED_MESSAGES_MAX);
+        // RFC 9738: a part of a COPY would not be one.
+        let limit = self.message_limit().unwrap_or(limits::SAVED_MESSAGES_MAX);
+        let (uids, exceeded) = limited(Some(limit), uids);
+        if let Some(code) = exceeded {
             return Err(Stop::no(code, "Too many messages at once"));
         }
         let account = self.backend.account();
@@ -61,6 +63,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             selected.view.resolve(&copy.set, copy.uid)?,
         );
         let to = self.target(&copy.mailbox).await?.id;
+        let (uids, limit) = self.limited(uids);
         let account = self.backend.account();
         let (mut done, goal) = (0, uids.len());
         for uids in batches(&uids) {
@@ -86,11 +89,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 self.conn.out.untagged_ok(Some(&code), "Moved");
             }
         }
-        Ok(Done::text(if copy.uid {
+        let done = Done::text(if copy.uid {
             "UID MOVE completed"
         } else {
             "MOVE completed"
-        }))
+        });
+        Ok(self.partly(done, limit))
     }
 }
 

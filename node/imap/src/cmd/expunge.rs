@@ -17,8 +17,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             return Ok(Done::text("EXPUNGE completed"));
         };
         let (mailbox, uids) = (selected.mailbox, selected.view.resolve(set, true)?);
+        let (uids, limit) = self.limited_deleted(uids).await?;
         self.expunge_uids(mailbox, &uids).await?;
-        Ok(Done::text("UID EXPUNGE completed"))
+        Ok(self.partly(Done::text("UID EXPUNGE completed"), limit))
     }
 
     /// All messages with `\Deleted`: at once if they are not too many, also those that the client

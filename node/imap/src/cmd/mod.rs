@@ -16,6 +16,7 @@
 //!   rev2                  what IMAP4rev2 changes in all the others
 //!   uid_batches  uid_only UIDBATCHES; what UIDONLY changes in all the others
 //!   store  copy  expunge  STORE; COPY MOVE; EXPUNGE, and with UID
+//!   message_limit         how many messages one of these may touch
 //! ```
 //!
 //! A handler is a method of [`crate::state::Session`]. It writes untagged responses as it goes and
@@ -50,6 +51,7 @@ mod places;
 mod copy;
 mod expunge;
 mod fetch;
+mod message_limit;
 pub(crate) mod search;
 pub(crate) mod store;
 mod uid_batches;

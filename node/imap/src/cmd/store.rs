@@ -50,6 +50,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         }
         let selected = self.writable()?;
         let uids = selected.view.resolve(&store.set, store.uid)?;
+        let (uids, limit) = self.limited(uids);
         let mut modified = UidRanges::new();
         let mut is_gone = false;
         let (mut done, goal) = (0, uids.len());
@@ -65,7 +66,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             };
             modified = modified.union(&failed);
             if !store.silent || self.condstore {
-                is_gone |= self.tell_stored(store, &uids.subtract(&failed)).await?;
+                let stored = uids.subtract(&failed);
+                is_gone |= self.tell_stored(store, &stored, limit.is_some()).await?;
             }
         }
         let code = if modified.is_empty() {
@@ -78,7 +80,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         } else {
             "STORE completed"
         };
-        Ok(Done { code, text })
+        Ok(self.partly(Done { code, text }, limit))
     }
 
     /// Stores without an echo, and returns what failed UNCHANGEDSINCE.
@@ -127,16 +129,25 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Tells the flags that messages have now; those of a silent STORE are not told, only the
     /// mod-sequences, which a client that knows them must learn (RFC 7162 section 3.1.3). Whether
-    /// some of the messages are gone.
-    async fn tell_stored(&mut self, store: &Store, stored: &UidRanges) -> Result<bool> {
+    /// some of the messages are gone. `down` if from the highest UID down.
+    async fn tell_stored(&mut self, store: &Store, stored: &UidRanges, down: bool) -> Result<bool> {
         let mut told = 0;
-        for mut uids in chunks(stored, u64::from(limits::PAGE_MESSAGES)) {
+        let mut pages: Vec<_> = chunks(stored, u64::from(limits::PAGE_MESSAGES)).collect();
+        if down {
+            pages.reverse();
+        }
+        for mut uids in pages {
+            let mut page = Vec::new();
             while !uids.is_empty() {
-                for message in self.rows(&mut uids, None).await? {
-                    told += 1;
-                    self.tell_one(store, message.uid, message.modseq, &message.flags)?;
-                    self.conn.relieve().await?;
-                }
+                page.extend(self.rows(&mut uids, None).await?);
+            }
+            if down {
+                page.reverse();
+            }
+            for message in page {
+                told += 1;
+                self.tell_one(store, message.uid, message.modseq, &message.flags)?;
+                self.conn.relieve().await?;
             }
         }
         Ok(told < stored.len())

@@ -52,6 +52,11 @@ pub struct PartialRange {
 }
 
 impl PartialRange {
+    /// How many places it has.
+    pub fn places(&self) -> u64 {
+        u64::from(self.from.abs_diff(self.to)) + 1
+    }
+
     /// The places in a list of `len` results, as offsets: `start..end`. Empty if the list has no
     /// such place.
     pub fn of(&self, len: usize) -> std::ops::Range<usize> {

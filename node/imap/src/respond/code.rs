@@ -78,8 +78,9 @@ pub enum Code {
     Limit,
     /// The mailbox's id, as [`mailbox::MailboxId::object_id`] makes it (RFC 8474).
     MailboxId(String),
-    /// More messages than one command may save, and how many it may (RFC 9738).
-    MessageLimit(u32),
+    /// More messages than one command may touch, how many it may, and the lowest UID that it did
+    /// (RFC 9738).
+    MessageLimit(u32, Option<u32>),
     /// The largest value that MAXSIZE has left out (RFC 5464).
     MetadataLongEntries(u64),
     /// The most bytes that a value may have (RFC 5464).
@@ -153,16 +154,8 @@ impl Code {
                 out.extend_from_slice(b" ");
                 id_set(out, &[*uids]);
             }
-            Code::BadCharset => {
-                out.extend_from_slice(b" (");
-                out.extend_from_slice(CHARSETS.join(" ").as_bytes());
-                out.extend_from_slice(b")");
-            }
-            Code::BadEvent => {
-                out.extend_from_slice(b" (");
-                out.extend_from_slice(EVENTS.join(" ").as_bytes());
-                out.extend_from_slice(b")");
-            }
+            Code::BadCharset => list(out, CHARSETS),
+            Code::BadEvent => list(out, EVENTS),
             Code::BadUrl(url) => {
                 out.extend_from_slice(b" ");
                 out.extend(url.iter().map(|&byte| match byte {
@@ -192,11 +185,7 @@ impl Code {
                 string(out, tag.as_bytes());
             }
             Code::HighestModSeq(modseq) => put(out, &[modseq]),
-            Code::MailboxId(id) => {
-                out.extend_from_slice(b" (");
-                out.extend_from_slice(id.as_bytes());
-                out.extend_from_slice(b")");
-            }
+            Code::MailboxId(id) => list(out, &[id]),
             Code::InProgress { tag, progress } => {
                 out.extend_from_slice(b" (\"");
                 out.extend_from_slice(tag.as_str().as_bytes());
@@ -216,7 +205,8 @@ impl Code {
                 let create = may_create.then_some("\\*");
                 flag_list(out, flags.iter().map(String::as_str).chain(create));
             }
-            Code::MessageLimit(number)
+            Code::MessageLimit(limit, Some(lowest)) => put(out, &[limit, lowest]),
+            Code::MessageLimit(number, None)
             | Code::UidNext(number)
             | Code::UidValidity(number)
             | Code::Unseen(number) => {
@@ -252,7 +242,7 @@ impl Code {
             Code::InUse => "INUSE",
             Code::Limit => "LIMIT",
             Code::MailboxId(_) => "MAILBOXID",
-            Code::MessageLimit(_) => "MESSAGELIMIT",
+            Code::MessageLimit(..) => "MESSAGELIMIT",
             Code::MetadataLongEntries(_) => "METADATA LONGENTRIES",
             Code::MetadataMaxSize(_) => "METADATA MAXSIZE",
             Code::MetadataTooMany => "METADATA TOOMANY",
@@ -283,6 +273,13 @@ impl Code {
             Code::UseAttr => "USEATTR",
         }
     }
+}
+
+/// Words in parentheses.
+fn list(out: &mut BytesMut, words: &[&str]) {
+    out.extend_from_slice(b" (");
+    out.extend_from_slice(words.join(" ").as_bytes());
+    out.extend_from_slice(b")");
 }
 
 /// Numbers, a space before each.

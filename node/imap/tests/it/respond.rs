@@ -144,6 +144,17 @@ fn response_codes() {
         (Code::NoModSeq, "NOMODSEQ"),
         (Code::NonExistent, "NONEXISTENT"),
         (Code::NoPerm, "NOPERM"),
+        (Code::NotificationOverflow, "NOTIFICATIONOVERFLOW"),
+        (
+            Code::BadEvent,
+            "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange \
+             MailboxMetadataChange ServerMetadataChange)",
+        ),
+        (Code::MessageLimit(1000, None), "MESSAGELIMIT 1000"),
+        (
+            Code::MessageLimit(1000, Some(23_221)),
+            "MESSAGELIMIT 1000 23221",
+        ),
         (Code::NoUpdate("a\\1".into()), "NOUPDATE \"a\\\\1\""),
         (Code::OverQuota, "OVERQUOTA"),
         (Code::Parse, "PARSE"),

@@ -33,6 +33,16 @@ struct Plan {
     sets_seen: bool,
     /// Whether no item needs more than the header.
     only_header: bool,
+    /// Whether messages are told from the highest UID down.
+    is_down: bool,
+}
+
+/// What became of a FETCH.
+struct Fetched {
+    /// Messages that were found.
+    found: u64,
+    /// Whether all of them could be told.
+    is_whole: bool,
 }
 
 impl Plan {
@@ -54,6 +64,7 @@ impl Plan {
             items,
             sets_seen,
             only_header,
+            is_down: false,
         }
     }
 }
@@ -69,6 +80,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if let (true, Some(since)) = (fetch.vanished, fetch.changed_since) {
             self.tell_vanished_of(&fetch.set, ModSeq(since)).await?;
         }
+        self.check_page(fetch.partial)?;
         let uid_only = self.uid_only;
         let selected = self.selected()?;
         let mut uids = selected.view.resolve(&fetch.set, fetch.uid)?;
@@ -77,39 +89,58 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             let named = usize::try_from(uids.len()).unwrap_or(usize::MAX);
             uids = at_places(&uids, partial.of(named));
         }
-        let plan = Plan::new(fetch, selected.read_only, uid_only);
-        let (wanted, mut found, mut is_whole) = (uids.len(), 0, true);
-        // What did not change is told by nobody, so a page may reach far.
-        let reach = if fetch.changed_since.is_some() {
-            u64::MAX
-        } else {
-            PAGE
-        };
-        for mut uids in chunks(&uids, reach) {
-            while !uids.is_empty() {
-                let page = self.messages(&uids, fetch.changed_since).await?;
-                uids = match page.next {
-                    Some(next) => UidRanges::range(next, mailbox::Uid::MAX).intersect(&uids),
-                    None => UidRanges::new(),
-                };
-                found += page.messages.len() as u64;
-                is_whole &= self.fetch_page(&plan, page.messages).await?;
-            }
-        }
-        if !is_whole {
+        let mut plan = Plan::new(fetch, selected.read_only, uid_only);
+        let (uids, limit) = self.limited(uids);
+        plan.is_down = limit.is_some();
+        let fetched = self.fetch_all(&plan, &uids, fetch.changed_since).await?;
+        if !fetched.is_whole {
+            self.tell_partly(limit);
             // RFC 3516 section 4.3.
             return Err(Stop::no(Code::UnknownCte, "A part cannot be decoded"));
         }
-        let is_gone = found < wanted && fetch.changed_since.is_none();
+        let is_gone = fetched.found < uids.len() && fetch.changed_since.is_none();
         let text = if fetch.uid {
             "UID FETCH completed"
         } else {
             "FETCH completed"
         };
-        Ok(Done {
-            code: is_gone.then_some(Code::ExpungeIssued),
-            text,
-        })
+        let code = is_gone.then_some(Code::ExpungeIssued);
+        Ok(self.partly(Done { code, text }, limit))
+    }
+
+    async fn fetch_all(
+        &mut self,
+        plan: &Plan,
+        uids: &UidRanges,
+        changed_since: Option<u64>,
+    ) -> Result<Fetched> {
+        let mut fetched = Fetched {
+            found: 0,
+            is_whole: true,
+        };
+        // What did not change is told by nobody, so a page may reach far.
+        let is_far = changed_since.is_some() && !plan.is_down;
+        let mut parts: Vec<_> = chunks(uids, if is_far { u64::MAX } else { PAGE }).collect();
+        if plan.is_down {
+            parts.reverse();
+        }
+        for mut uids in parts {
+            let mut held = Vec::new();
+            while !uids.is_empty() {
+                let page = self.messages(&uids, changed_since).await?;
+                uids = match page.next {
+                    Some(next) => UidRanges::range(next, mailbox::Uid::MAX).intersect(&uids),
+                    None => UidRanges::new(),
+                };
+                fetched.found += page.messages.len() as u64;
+                held.extend(page.messages);
+                if !plan.is_down || uids.is_empty() {
+                    let page = std::mem::take(&mut held);
+                    fetched.is_whole &= self.fetch_page(plan, page).await?;
+                }
+            }
+        }
+        Ok(fetched)
     }
 
     /// A page of messages, expunged ones among them, for the client may not know yet.
@@ -148,6 +179,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             UidRanges::new()
         };
         let mut is_whole = true;
+        if plan.is_down {
+            page.reverse();
+        }
         for message in page {
             let is_seen = seen.contains(message.uid);
             is_whole &= self.fetch_message(plan, &message, is_seen).await?;

@@ -103,6 +103,12 @@ impl<B: Backend> Searcher<'_, B> {
         self.matching_among(criteria, &all).await
     }
 
+    /// The messages that are looked at for that: those of the sets that must match.
+    pub(super) fn searched(&self, criteria: &Criteria) -> UidRanges {
+        let all = self.view.uids().subtract(self.view.gone());
+        criteria.test.bound(&all)
+    }
+
     /// The messages that match, of these.
     pub(super) async fn matching_among(
         &self,

@@ -38,6 +38,7 @@ mod thread;
 use mailbox::UidRanges;
 
 use crate::backend::{Backend, Transport};
+use crate::cmd::message_limit::limited;
 use crate::cmd::progress::Tally;
 use crate::grammar::{Charset, CommandBody, Search, SearchKey, SearchReturn, Tag};
 use crate::state::{Done, Result, Session, Stop};
@@ -56,7 +57,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let criteria = self.criteria(search.charset, &search.key)?;
         let tally = Tally::default();
         let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
-        let matching = searcher.matching(&criteria);
+        let (searched, limit) = limited(self.message_limit(), searcher.searched(&criteria));
+        let matching = searcher.matching_among(&criteria, &searched);
         let found = self
             .progress
             .while_waiting(&mut self.conn, &tally, matching)
@@ -67,11 +69,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.follow(tag, search, &found.uids)?;
         }
         self.answer(tag, search.uid, options, &results)?;
-        Ok(Done::text(if search.uid {
+        let done = Done::text(if search.uid {
             "UID SEARCH completed"
         } else {
             "SEARCH completed"
-        }))
+        });
+        Ok(self.partly(done, limit))
     }
 
     /// Tells what was found as RETURN asks for it, and saves it if it does.

@@ -21,6 +21,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let criteria = self.criteria(Some(sort.charset), &sort.key)?;
         let tally = Tally::default();
         let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
+        self.check_ordered(&searcher.searched(&criteria))?;
         let ordering = async {
             let found = searcher.matching(&criteria).await?;
             let order = sorted(&searcher, &found.uids, &sort.criteria).await?;

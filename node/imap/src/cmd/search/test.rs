@@ -1,7 +1,7 @@
 //! What a message must be like, ready to be tried on one after the other.
 
 use bytes::Bytes;
-use mailbox::{Message, Millis, SystemFlags, UidRanges};
+use mailbox::{Message, Millis, SystemFlags, Uid, UidRanges};
 
 use super::saved;
 use crate::grammar::{Date, DateTime, SavedKey, SearchKey};
@@ -226,6 +226,13 @@ impl Test {
                 .iter()
                 .fold(all.clone(), |set, test| set.intersect(&test.bound(all))),
             Test::Uids(uids) => uids.intersect(all),
+            // RFC 9738 section 3.2: they are ranges of UIDs.
+            Test::Saved(SavedKey::UidAfter(uid)) => {
+                all.subtract(&UidRanges::range(Uid(1), Uid(*uid)))
+            }
+            Test::Saved(SavedKey::UidBefore(uid)) => {
+                all.subtract(&UidRanges::range(Uid(*uid), Uid::MAX))
+            }
             _ => all.clone(),
         }
     }

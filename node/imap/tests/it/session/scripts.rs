@@ -14,6 +14,7 @@
 //!   deliver alice "text" [folder=F] [n=3]
 //!   message alice NAME          delivers `tests/messages/NAME`, line ends made CRLF
 //!   forget                      so much time passes that expunges until now are not remembered
+//!   messages-max 3              one command touches 3 messages at most, for who connects later
 //!   limit alice [bytes=N] [messages=N]
 //!   fail ERROR                  the next proposal is Unavailable, Unknown ..
 //!   fail-read ERROR [after=1]   the next read is, or a later one
@@ -171,6 +172,10 @@ impl Dialogue {
             "forget" => self.partition.forget_expunged(),
             "stall" => self.partition.stall(true),
             "go" => self.partition.stall(false),
+            "messages-max" => {
+                let limit = args.next_pos().ok_or("how many?")?.parse()?;
+                Arc::make_mut(&mut self.config).message_limit = Some(limit);
+            }
             "limit" => {
                 let account = self.partition.account(args.next_pos().ok_or("whose?")?);
                 self.partition.apply(mailbox::Command::SetQuota {

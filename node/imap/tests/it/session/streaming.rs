@@ -154,7 +154,7 @@ fn very_many_messages() {
     // SAVELIMIT (RFC 9738): refused whole, whether by number or by UID.
     for copy in ["COPY 1:* Away", "UID COPY 1:* Away"] {
         let (said, proposals) = say(copy);
-        assert!(said.starts_with("t NO [MESSAGELIMIT 10000] "), "{said}");
+        assert!(said.starts_with("t NO [MESSAGELIMIT 10000 51] "), "{said}");
         assert_eq!(proposals, 0);
     }
     let (said, _) = say("COPY 1:10000 Away");
