@@ -85,6 +85,100 @@ pub fn agree(text: &[u8]) {
     }
 }
 
+/// The responses of a stream, one by one, each with its literals; what is left if it ends early.
+#[must_use]
+pub fn responses(stream: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let mut responses = Vec::new();
+    let mut rest = stream;
+    let mut end = 0;
+    while let Some(feed) = rest[end..].iter().position(|&byte| byte == b'\n') {
+        end += feed + 1;
+        if let Some(size) = announced(&rest[..end]) {
+            end = end.saturating_add(size);
+            if end > rest.len() {
+                break;
+            }
+            continue;
+        }
+        let (response, after) = rest.split_at(end);
+        responses.push(response);
+        (rest, end) = (after, 0);
+    }
+    (responses, rest)
+}
+
+/// Bytes of the literal that a line announces at its end.
+fn announced(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"}\r\n")?;
+    let brace = line.iter().rposition(|&byte| byte == b'{')?;
+    std::str::from_utf8(&line[brace + 1..]).ok()?.parse().ok()
+}
+
+/// Names of untagged responses that imap-codec reads.
+const KNOWN: &[&str] = &[
+    "OK",
+    "NO",
+    "BAD",
+    "BYE",
+    "PREAUTH",
+    "CAPABILITY",
+    "FLAGS",
+    "LIST",
+    "LSUB",
+    "STATUS",
+    "SEARCH",
+    "ENABLED",
+    "ID",
+    "NAMESPACE",
+    "EXISTS",
+    "RECENT",
+    "EXPUNGE",
+    "FETCH",
+];
+
+/// What makes such a response one that it does not read: items and attributes of extensions.
+const UNKNOWN: &[&str] = &[
+    "PREVIEW ",
+    "EMAILID ",
+    "THREADID ",
+    "SAVEDATE ",
+    "BINARY[",
+    "BINARY.SIZE[",
+    "MAILBOXID ",
+    "APPENDLIMIT ",
+    "HIGHESTMODSEQ ",
+    "DELETED ",
+    "DELETED-STORAGE ",
+    "(\"CHILDINFO\"",
+    "(\"OLDNAME\"",
+    "(MODSEQ ",
+];
+
+/// Whether imap-codec is expected to read a response: a condition with or without a tag, a request
+/// to go on, or data that it knows, without anything of an extension that it does not.
+#[must_use]
+pub fn is_known(response: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(response);
+    let mut words = text.trim_end().split(' ');
+    let is_condition = |word: &str| ["OK", "NO", "BAD", "BYE", "PREAUTH"].contains(&word);
+    match (words.next(), words.next(), words.next()) {
+        (Some("*"), Some(name), third) => {
+            let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+            let name = if is_number {
+                third.unwrap_or_default()
+            } else {
+                name
+            };
+            let is_plain = is_condition(name)
+                || response.is_ascii() && !UNKNOWN.iter().any(|unknown| text.contains(unknown));
+            KNOWN.contains(&name) && is_plain
+        }
+        (Some("+"), Some(text), _) => !text.is_empty(),
+        (Some(_), Some(name), _) => is_condition(name),
+        _ => false,
+    }
+}
+
 /// imap-codec reads a response of ours, all of it.
 ///
 /// # Panics

@@ -10,9 +10,11 @@ pub(crate) fn ways(bytes: &[u8]) -> Vec<Vec<&[u8]>> {
     if bytes.len() <= SINGLE_BYTES_MAX {
         ways.push(bytes.chunks(1).collect());
     }
-    let seed = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let seed = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     ways.push(random(bytes, seed | 1, 16));
     ways.push(random(bytes, seed.rotate_left(32) | 1, 256));
     ways

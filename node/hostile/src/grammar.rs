@@ -195,10 +195,7 @@ fn mailbox(raw: &Bytes) {
         assert_eq!(names::check(&name), Ok(()));
         let encoded = names::encode(&name);
         assert!(encoded.is_ascii());
-        assert_eq!(
-            names::decode(encoded.as_bytes(), false).as_ref(),
-            Ok(&name)
-        );
+        assert_eq!(names::decode(encoded.as_bytes(), false).as_ref(), Ok(&name));
         assert_eq!(names::decode(name.as_bytes(), true).as_ref(), Ok(&name));
         let mut writer = Writer::new();
         writer.list(&[], &name, &[]);

@@ -133,7 +133,10 @@ fn replies(replies: &[u8]) {
         );
         let (code, rest) = line.split_first_chunk::<3>().expect("a code");
         assert!(code.iter().all(u8::is_ascii_digit));
-        assert!(open.is_none_or(|open| open == *code), "a reply has one code");
+        assert!(
+            open.is_none_or(|open| open == *code),
+            "a reply has one code"
+        );
         open = rest.starts_with(b"-").then_some(*code);
         assert!(rest.starts_with(b" ") || rest.starts_with(b"-"));
     }

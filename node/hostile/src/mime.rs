@@ -232,7 +232,9 @@ fn text(part: &Part, chunks: &[&[u8]]) -> String {
         out += text;
         true
     };
-    chunks.iter().for_each(|chunk| decoder.push(chunk, &mut read));
+    chunks
+        .iter()
+        .for_each(|chunk| decoder.push(chunk, &mut read));
     decoder.finish(&mut read);
     out
 }
@@ -268,7 +270,11 @@ fn found(structure: &Structure, message: &[u8]) {
             continue;
         }
         let text = text(part, &[of(message, &part.body)]);
-        let word: String = text.chars().skip(text.chars().count() / 2).take(9).collect();
+        let word: String = text
+            .chars()
+            .skip(text.chars().count() / 2)
+            .take(9)
+            .collect();
         let needle = Needle::new(&word);
         assert!(
             mime::search_text(message, structure, Scope::Body, &needle),
