@@ -18,8 +18,8 @@
 //! - what is encoded and decoded again is the same;
 //! - whatever we answer, imap-codec reads it, as far as it knows it.
 //!
-//! That time is linear is left to libFuzzer, which reports inputs that are slow for their length;
-//! no test measures it. What can be counted is: events, items, and the bytes that are held.
+//! That time is linear is left to libFuzzer, which reports inputs that take too long (target
+//! [`long`]); no test measures it. What can be counted is: events, items, the bytes that are held.
 //!
 //! To look for more, from this folder, with a nightly toolchain and cargo-fuzz:
 //! `cargo fuzz run grammar`. `fuzz/run` does the same with the stable toolchain alone. An input
@@ -33,6 +33,7 @@ mod cuts;
 pub mod grammar;
 pub mod headers;
 pub mod lmtp;
+pub mod long;
 pub mod mime;
 
 /// Every target by the name of its corpus.
@@ -41,4 +42,5 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("mime", mime::check),
     ("headers", headers::check),
     ("lmtp", lmtp::check),
+    ("long", long::check),
 ];

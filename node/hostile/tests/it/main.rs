@@ -62,11 +62,16 @@ fn lmtp() {
     replay("lmtp");
 }
 
+#[test]
+fn long() {
+    replay("long");
+}
+
 /// A corpus of one target is none of another's, and every target has a test here.
 #[test]
 fn every_target_is_replayed() {
     let names: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["grammar", "mime", "headers", "lmtp"]);
+    assert_eq!(names, ["grammar", "mime", "headers", "lmtp", "long"]);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     assert_eq!(
         fs::read_dir(folder).expect("there are corpora").count(),
