@@ -145,6 +145,7 @@ fn values_out_of_range_are_all_named() {
         [limits]
         message_bytes_max = 1
         pre_auth_per_address_max = 0
+        pre_auth_secs_max = 4
         [log]
         level = "info,=loud="
     "#;
@@ -171,6 +172,7 @@ fn values_out_of_range_are_all_named() {
         "storage.scrub_bytes_per_second",
         "limits.message_bytes_max",
         "limits.pre_auth_per_address_max",
+        "limits.pre_auth_secs_max",
         "log.level",
     ];
     assert_eq!(keys, expected, "{found:#?}");
