@@ -8,7 +8,7 @@ mod tree;
 mod trees;
 
 use bytes::BytesMut;
-use hostile::mime::keeps_promises as check;
+use ::hostile::mime::keeps_promises as check;
 use imap::mime::{Structure, write_body};
 
 fn rendered(structure: &Structure, extended: bool) -> BytesMut {

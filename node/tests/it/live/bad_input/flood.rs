@@ -4,15 +4,19 @@ use client::Admin;
 
 use super::super::cluster::{Cluster, DOMAIN, cluster_alone};
 use super::super::wire::Wire;
-use super::times;
+use super::{is_whole, times};
 
 const MIB: u64 = 1 << 20;
 
 /// Bytes that a node has for each session that waits.
 const IDLE_MAX: u64 = 64 << 10;
 
-/// The term of every group, as one node knows it: it rises with every election.
+/// The term of every group, as one node knows it: it rises with every election. Only on a machine
+/// that has nothing else to do do floods alone decide about that: nothing unless it is asked for.
 fn terms(cluster: &Cluster) -> Vec<(u64, u64)> {
+    if !is_whole() {
+        return Vec::new();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
