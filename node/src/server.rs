@@ -16,6 +16,7 @@ use crate::front::imap::ImapDoor;
 use crate::front::limits::DRAIN;
 use crate::front::lmtp::LmtpDoor;
 use crate::front::tokens::Tokens;
+use crate::front::waiting::Bounds;
 use crate::front::{Door, Shutdown};
 use crate::node::{Node, Opened};
 use crate::raft::{CallerNode, Gate, OnFatal, PeerServer, PeerService};
@@ -164,12 +165,13 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
 }
 
 fn door(name: &'static str, connections_max: usize, config: &Config) -> Door {
-    Door::new(
-        name,
-        connections_max,
-        config.limits.pre_auth_per_address_max,
-    )
-    .behind(config.proxy.clone())
+    let bounds = Bounds {
+        per_address_max: config.limits.pre_auth_per_address_max,
+        // The rest is for those who have logged in, or will.
+        all_max: connections_max.div_ceil(2),
+        time_max: config.limits.pre_auth_time(),
+    };
+    Door::new(name, connections_max, bounds).behind(config.proxy.clone())
 }
 
 async fn told_to_stop(options: Options) -> anyhow::Result<()> {

@@ -300,8 +300,12 @@ pub struct Limits {
     pub lmtp_connections_max: usize,
     /// Operators' connections, 1 to 10000. Default 64.
     pub admin_connections_max: usize,
-    /// Connections of one address that have not logged in yet, 1 to 100000. Default 50.
+    /// Connections of one address that have not logged in yet, 1 to 100000; for one more the oldest
+    /// of them is closed. Of all addresses together it may be half of the connections. Default 50.
     pub pre_auth_per_address_max: usize,
+    /// How long a connection may take to log in, whatever it says meanwhile: seconds, 5 to 3600.
+    /// Default 180.
+    pub pre_auth_secs_max: u64,
     /// How long an IMAP command waits while a partition has no leader, seconds, 1 to 600.
     /// Default 30.
     pub imap_leader_wait_secs: u64,
@@ -409,6 +413,7 @@ impl Default for Limits {
             lmtp_connections_max: 1000,
             admin_connections_max: 64,
             pre_auth_per_address_max: 50,
+            pre_auth_secs_max: 180,
             imap_leader_wait_secs: 30,
             lmtp_leader_wait_secs: 60,
         }
@@ -504,6 +509,12 @@ impl Raft {
 }
 
 impl Limits {
+    /// How long a connection may take to log in.
+    #[must_use]
+    pub fn pre_auth_time(&self) -> Duration {
+        Duration::from_secs(self.pre_auth_secs_max)
+    }
+
     /// How long an IMAP command waits while a partition has no leader.
     #[must_use]
     pub fn imap_leader_wait(&self) -> Duration {

@@ -146,6 +146,7 @@ fn values_out_of_range_are_all_named() {
         message_bytes_max = 1
         imap_messages_per_command_max = 999
         pre_auth_per_address_max = 0
+        pre_auth_secs_max = 4
         [log]
         level = "info,=loud="
     "#;
@@ -173,6 +174,7 @@ fn values_out_of_range_are_all_named() {
         "limits.message_bytes_max",
         "limits.imap_messages_per_command_max",
         "limits.pre_auth_per_address_max",
+        "limits.pre_auth_secs_max",
         "log.level",
     ];
     assert_eq!(keys, expected, "{found:#?}");

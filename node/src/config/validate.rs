@@ -226,6 +226,11 @@ impl Config {
             problems.range(key, value, 1..=max);
         }
         problems.range(
+            "limits.pre_auth_secs_max",
+            limits.pre_auth_secs_max,
+            5..=3600,
+        );
+        problems.range(
             "limits.imap_leader_wait_secs",
             limits.imap_leader_wait_secs,
             1..=600,

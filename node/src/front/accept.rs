@@ -1,8 +1,7 @@
 //! Listening, with bounds.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -11,6 +10,7 @@ use tokio::sync::watch;
 
 use super::limits::{ACCEPT_PAUSE, PROXY_HEADER};
 use super::proxy;
+use super::waiting::{Bounds, Patience, Place, Waiting};
 use crate::config::Proxy;
 
 /// Tells connections that the node stops. Clones hear the same.
@@ -44,16 +44,10 @@ impl Shutdown {
 pub struct Door {
     name: &'static str,
     connections_max: usize,
-    pre_auth_per_address_max: usize,
     /// From where clients come through a proxy.
     proxy: Proxy,
-    counts: Arc<Mutex<Counts>>,
-}
-
-#[derive(Default)]
-struct Counts {
-    connections: usize,
-    pre_auth: HashMap<IpAddr, usize>,
+    connections: Arc<Mutex<usize>>,
+    waiting: Waiting,
 }
 
 /// A connection that was let in; counted until it is dropped.
@@ -61,23 +55,20 @@ pub struct Guest {
     door: Door,
     /// Where it comes from.
     pub peer: SocketAddr,
-    pre_auth: bool,
+    /// Among those who have not logged in.
+    place: Option<Place>,
 }
 
 impl Door {
-    /// A door that lets in so many connections, and of one address so many that have not logged in.
+    /// A door that lets in so many connections, and of those who have not logged in so many.
     #[must_use]
-    pub fn new(
-        name: &'static str,
-        connections_max: usize,
-        pre_auth_per_address_max: usize,
-    ) -> Self {
+    pub fn new(name: &'static str, connections_max: usize, bounds: Bounds) -> Self {
         Self {
             name,
             connections_max,
-            pre_auth_per_address_max,
             proxy: Proxy::default(),
-            counts: Arc::default(),
+            connections: Arc::default(),
+            waiting: Waiting::new(bounds),
         }
     }
 
@@ -88,22 +79,26 @@ impl Door {
     }
 
     /// A proxy is let in without being counted for its address: many clients come from there.
-    fn admit(&self, peer: SocketAddr) -> Option<Guest> {
-        let mut counts = self.counts.lock();
-        if counts.connections >= self.connections_max {
+    fn admit(&self, peer: SocketAddr) -> Option<(Guest, Option<Patience>)> {
+        let mut connections = self.connections.lock();
+        if *connections >= self.connections_max {
             return None;
         }
-        let is_proxy = self.proxy.expects(peer.ip());
-        if !is_proxy && !counts.wait(peer, self.pre_auth_per_address_max) {
-            return None;
-        }
-        counts.connections += 1;
-        metrics::gauge!("rookery_connections", "door" => self.name).set(counts.connections as f64);
-        Some(Guest {
+        let (place, patience) = match self.proxy.expects(peer.ip()) {
+            true => (None, None),
+            false => {
+                let (place, patience) = self.waiting.enter(peer.ip())?;
+                (Some(place), Some(patience))
+            }
+        };
+        *connections += 1;
+        metrics::gauge!("rookery_connections", "door" => self.name).set(*connections as f64);
+        let guest = Guest {
             door: self.clone(),
             peer,
-            pre_auth: !is_proxy,
-        })
+            place,
+        };
+        Some((guest, patience))
     }
 
     fn refused(&self) {
@@ -127,19 +122,19 @@ impl Door {
             };
             match accepted {
                 Ok((socket, peer)) => match self.admit(peer) {
-                    Some(guest) if self.proxy.expects(peer.ip()) => {
+                    Some((guest, None)) => {
                         drop(socket.set_nodelay(true));
                         let serve = Arc::clone(&serve);
                         tokio::spawn(async move {
                             let mut socket = socket;
-                            if let Some(guest) = guest.come_forward(&mut socket).await {
-                                serve(socket, guest).await;
+                            if let Some((guest, patience)) = guest.come_forward(&mut socket).await {
+                                patience.bound(Box::pin(serve(socket, guest))).await;
                             }
                         });
                     }
-                    Some(guest) => {
+                    Some((guest, Some(patience))) => {
                         drop(socket.set_nodelay(true));
-                        tokio::spawn(serve(socket, guest));
+                        tokio::spawn(patience.bound(Box::pin(serve(socket, guest))));
                     }
                     None => self.refused(),
                 },
@@ -154,24 +149,14 @@ impl Door {
     /// Connections that are open now.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.counts.lock().connections
-    }
-}
-
-impl Counts {
-    /// Counts one more connection of an address that has not logged in, if there may be one.
-    fn wait(&mut self, peer: SocketAddr, max: usize) -> bool {
-        let waiting = self.pre_auth.entry(peer.ip().to_canonical()).or_insert(0);
-        let may_wait = *waiting < max;
-        *waiting += usize::from(may_wait);
-        may_wait
+        *self.connections.lock()
     }
 }
 
 impl Guest {
     /// Reads the proxy's header, and counts for the address that it tells from then on; none if
     /// there is no correct header, or there are too many from that address.
-    async fn come_forward(mut self, socket: &mut TcpStream) -> Option<Self> {
+    async fn come_forward(mut self, socket: &mut TcpStream) -> Option<(Self, Patience)> {
         let header = tokio::time::timeout(PROXY_HEADER, proxy::read(socket)).await;
         match header {
             Ok(Ok(source)) => self.peer = source.unwrap_or(self.peer),
@@ -186,46 +171,29 @@ impl Guest {
                 return None;
             }
         }
-        let max = self.door.pre_auth_per_address_max;
-        self.pre_auth = self.door.counts.lock().wait(self.peer, max);
-        if !self.pre_auth {
+        let Some((place, patience)) = self.door.waiting.enter(self.peer.ip()) else {
             self.door.refused();
             return None;
-        }
-        Some(self)
+        };
+        self.place = Some(place);
+        Some((self, patience))
     }
 
     /// It is nobody again, and counts for its address, also if there are too many.
     pub fn unauthenticated(&mut self) {
-        if !std::mem::replace(&mut self.pre_auth, true) {
-            self.door.counts.lock().wait(self.peer, usize::MAX);
+        if self.place.is_none() {
+            self.place = Some(self.door.waiting.enter_again(self.peer.ip()));
         }
     }
 
     /// It has logged in: it counts for its address no longer.
     pub fn authenticated(&mut self) {
-        if std::mem::take(&mut self.pre_auth) {
-            self.forget_address();
-        }
-    }
-
-    fn forget_address(&self) {
-        let mut counts = self.door.counts.lock();
-        let address = self.peer.ip().to_canonical();
-        if let Some(count) = counts.pre_auth.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.pre_auth.remove(&address);
-            }
-        }
+        self.place = None;
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        if self.pre_auth {
-            self.forget_address();
-        }
-        self.door.counts.lock().connections -= 1;
+        *self.door.connections.lock() -= 1;
     }
 }

@@ -1,7 +1,8 @@
 //! The doors: where mail comes in, people read it, and operators ask.
 //!
 //! ```text
-//!   accept   listeners with bounds: how many connections, and how many of one address before login
+//!   accept   listeners with bounds: how many connections there may be
+//!   waiting  how many of them may not have logged in yet, and for how long
 //!   proxy    from where the clients of a proxy come
 //!   tokens   whose a token of OAuth 2.0 is
 //!   penalty  what failed logins cost
@@ -26,5 +27,6 @@ pub mod penalty;
 pub mod proxy;
 pub mod stream;
 pub mod tokens;
+pub mod waiting;
 
 pub use accept::{Door, Shutdown};

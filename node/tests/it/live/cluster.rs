@@ -1,7 +1,7 @@
 //! One cluster of `rookeryd demo` for all tests of this process.
 //!
 //! Node 2 is stricter than the others: it takes passwords over TLS only, mail from nobody without a
-//! certificate, and messages up to 1 MiB. Node 3 takes certificates and tokens of mail clients, and
+//! certificate, messages up to 1 MiB, and few who have not logged in. Node 3 takes certificates and tokens of mail clients, and
 //! has a proxy before it.
 
 use std::fs;
@@ -26,6 +26,13 @@ pub const DOMAIN: &str = "demo.example";
 
 /// Largest message of node 2, bytes.
 pub const STRICT_MESSAGE_BYTES: usize = 1 << 20;
+
+/// Connections of node 2 that have not logged in: of one address, and of all.
+pub const STRICT_WAITING_OF_ADDRESS_MAX: usize = 40;
+pub const STRICT_WAITING_MAX: usize = 100;
+
+/// Within so many seconds one has to log in there.
+const STRICT_WAITING_SECS: u64 = 20;
 
 /// No input may make a node larger by more than this, bytes.
 pub const GROWTH_MAX: u64 = 64 << 20;
@@ -99,6 +106,9 @@ impl Cluster {
         config.login.plain = PlainLogin::Never;
         config.lmtp.networks = vec!["192.0.2.0/24".parse().unwrap()];
         config.limits.message_bytes_max = STRICT_MESSAGE_BYTES as u64;
+        config.limits.imap_connections_max = 2 * STRICT_WAITING_MAX;
+        config.limits.pre_auth_per_address_max = STRICT_WAITING_OF_ADDRESS_MAX;
+        config.limits.pre_auth_secs_max = STRICT_WAITING_SECS;
         fs::write(strict, config.to_toml()).unwrap();
         let open = &plan.nodes[2].config;
         let mut config = Config::load(open).unwrap();

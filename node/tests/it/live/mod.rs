@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   dialogue_*   bytes that a client sends, what it is answered, and that the next one is served
+//!   bad_input    what hurts other servers, row by row: begin there
 //!   undelete     what an operator brings back, and what sessions see of it
 //!   backup       a cluster that is saved and comes back
 //!   full_disk    a node whose log may take no more
@@ -13,6 +14,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod backup;
+mod bad_input;
 mod cluster;
 mod dialogue_imap;
 mod dialogue_lmtp;

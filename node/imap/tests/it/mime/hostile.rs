@@ -5,24 +5,11 @@
 //! minutes if it is quadratic.
 
 use bytes::BytesMut;
-use imap::mime::limits::{
-    DEPTH_MAX, FIELD_BYTES_MAX, KEPT_ADDRESS_BYTES_MAX, KEPT_BYTES_MAX, PARTS_MAX,
-};
-use imap::mime::{self, Kind, Needle, Part, Scanner, Scope, Structure};
+use hostile::mime::{HELD_BYTES_MAX, WRITTEN_BYTES_MAX};
+use imap::mime::limits::{DEPTH_MAX, PARTS_MAX};
+use imap::mime::{self, Kind, Needle, Scanner, Scope, Structure};
 
 use super::{check, rendered};
-
-/// Most that a scanner may hold: the kept strings, its parts (a list may be twice as long as it
-/// is full), a field and a line.
-const HELD_BYTES_MAX: usize = KEPT_BYTES_MAX
-    + KEPT_ADDRESS_BYTES_MAX
-    + 2 * PARTS_MAX * size_of::<Part>()
-    + 4 * FIELD_BYTES_MAX;
-
-/// Most that can be written: quoting doubles at most, From stands three times in an envelope, and
-/// every part has some fixed text.
-const WRITTEN_BYTES_MAX: usize =
-    2 * (KEPT_BYTES_MAX + 3 * KEPT_ADDRESS_BYTES_MAX) + PARTS_MAX * 128;
 
 /// Scans as it would stream in.
 fn scan(message: &[u8]) -> Structure {

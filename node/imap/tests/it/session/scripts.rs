@@ -121,6 +121,7 @@ impl Dialogue {
                 format!("[{name}] ")
             };
             let bytes = client.take();
+            crate::codec::reads_responses(&bytes);
             for line in String::from_utf8_lossy(&bytes).split_inclusive('\n') {
                 let line = line.strip_suffix('\n').unwrap_or(line);
                 let line = line.strip_suffix('\r').unwrap_or(line);
