@@ -1,6 +1,7 @@
 //! The machine as its callers see it.
 
 mod append_scripts;
+mod behalf;
 mod codec;
 mod deleted_scripts;
 mod expiry;
