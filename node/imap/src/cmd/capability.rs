@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::backend::{Backend, ChannelBinding, Transport};
 use crate::config::Config;
+use crate::guest::OTHERS;
 use crate::limits;
 use crate::state::{Done, Result, Session};
 
@@ -22,6 +23,9 @@ const LOGGED_IN: &[&str] = &[
     "CREATE-SPECIAL-USE",
     "LIST-EXTENDED",
     "LIST-STATUS",
+    "LIST-MYRIGHTS",
+    "ACL",
+    "RIGHTS=texk",
     "STATUS=SIZE",
     "CONDSTORE",
     "ESEARCH",
@@ -161,7 +165,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     pub(crate) fn namespace(&mut self) -> Result<Done> {
-        self.conn.out.namespace(&[""], &[], &[]);
+        self.conn.out.namespace(&[""], &[OTHERS], &[]);
         Ok(Done::text("NAMESPACE completed"))
     }
 }

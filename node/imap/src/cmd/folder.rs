@@ -13,6 +13,7 @@ use crate::state::{Done, Result, Session, Stop};
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn create(&mut self, create: &Create) -> Result<Done> {
         let name = names::decode_new(&create.mailbox, self.conn.out.is_utf8())?;
+        self.enter_new(&name).await?;
         let special_use = match create.special_use.as_slice() {
             [] => None,
             [Some(one)] if one.is_virtual() => {
@@ -39,8 +40,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Deleting the mailbox that is selected closes it.
     pub(crate) async fn delete(&mut self, raw: &[u8]) -> Result<Done> {
         let utf8 = self.conn.out.is_utf8();
-        let (account, name) = (self.backend.account(), existing(raw, utf8)?);
-        let id = match &self.selected {
+        let name = existing(raw, utf8)?;
+        self.enter(&name).await?;
+        let account = self.backend.account();
+        let is_same = self.opened.account() == account;
+        let id = match self.selected.as_ref().filter(|_| is_same) {
             Some(_) => Some(self.folder(raw).await?.id),
             None => None,
         };
@@ -62,6 +66,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<Done> {
         let utf8 = self.conn.out.is_utf8();
         let (from, to) = (existing(from, utf8)?, names::decode_new(to, utf8)?);
+        self.enter_new(&to).await?;
+        let there = self.backend.guest().cloned();
+        self.enter(&from).await?;
+        if self.backend.guest() != there.as_ref() {
+            let text = "A mailbox stays with its owner";
+            return Err(Stop::no(Code::Cannot, text));
+        }
         let account = self.backend.account();
         let rename = Command::RenameMailbox { account, from, to };
         self.change(rename).await.map_err(over_quota)?;

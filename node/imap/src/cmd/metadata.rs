@@ -128,7 +128,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         self.change(Command::SetMetadata {
             account,
             mailbox: mailbox.map(|folder| folder.id),
-            user: account,
+            user: self.home.account(),
             entries,
             special_use,
         })
@@ -145,12 +145,14 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     /// Those of a mailbox, of the account as a whole (mailbox 0), or of all mailboxes.
-    async fn annotations(&mut self, mailbox: Option<MailboxId>) -> Result<Vec<Annotation>> {
-        let account = self.backend.account();
+    pub(super) async fn annotations(
+        &mut self,
+        mailbox: Option<MailboxId>,
+    ) -> Result<Vec<Annotation>> {
         let query = Query::Metadata {
-            account,
+            account: self.backend.account(),
             mailbox,
-            user: account,
+            user: self.home.account(),
         };
         let found = self.ask(query, |answer| match answer {
             Answer::Metadata(found) => Some(found),

@@ -15,8 +15,8 @@ pub(crate) mod items;
 mod preview;
 mod write;
 
-use mailbox::{Answer, Command, Flags, Message, Messages, ModSeq, Query, Reply, SystemFlags};
-use mailbox::{StoreMode, UidRanges};
+use mailbox::{Answer, Command, Flags, Message, Messages, ModSeq, Query, Reply, Rights};
+use mailbox::{StoreMode, SystemFlags, UidRanges};
 
 use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::places::at_places;
@@ -73,7 +73,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             let named = usize::try_from(uids.len()).unwrap_or(usize::MAX);
             uids = at_places(&uids, partial.of(named));
         }
-        let plan = Plan::new(fetch, selected.read_only, uid_only);
+        // RFC 4314 section 4.
+        let may_see = selected.guest.is_none_or(|has| has.has(Rights::SEEN));
+        let plan = Plan::new(fetch, selected.read_only || !may_see, uid_only);
         let (wanted, mut found, mut is_whole) = (uids.len(), 0, true);
         // What did not change is told by nobody, so a page may reach far.
         let reach = if fetch.changed_since.is_some() {
@@ -161,9 +163,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             flags: Flags::system(SystemFlags::SEEN),
             unchanged_since: None,
         };
-        let Reply::Stored { .. } = self.change(command).await? else {
-            return Err(BackendError::Broken.into());
-        };
+        match self.change(command).await {
+            Ok(Reply::Stored { .. }) => {}
+            Ok(_) => return Err(BackendError::Broken.into()),
+            // The right was taken away meanwhile.
+            Err(Stop::No(Some(Code::NoPerm), _)) => return Ok(UidRanges::new()),
+            Err(stop) => return Err(stop),
+        }
         for now in self.messages(&uids, None).await?.messages {
             self.selected()?.view.told(now.modseq, [now.uid]);
             if let Ok(at) = page.binary_search_by_key(&now.uid, |message| message.uid) {
