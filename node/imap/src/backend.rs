@@ -213,8 +213,8 @@ pub trait Backend: Clone + Send + Sync {
         name: &str,
     ) -> impl Future<Output = Result<Option<(AccountId, String)>, BackendError>> + Send;
 
-    /// The mail of the user who is called exactly so, as it is to whoever uses this; `None` if there
-    /// is no such user. What is asked of it and done there goes through [`Backend::guest`].
+    /// The mail of the user who is called exactly so, as it is to whoever uses this; `None` if
+    /// there is no such user. What is asked of it and done there goes through [`Backend::guest`].
     fn of(&self, user: &str) -> impl Future<Output = Result<Option<Self>, BackendError>> + Send;
 
     /// The mail of all others who may have given the user rights, or anyone.

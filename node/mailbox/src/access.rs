@@ -123,19 +123,26 @@ const MOVES: Rights = Rights::READ
 
 /// What a command needs; `None` if it is the owner's alone.
 pub(crate) fn of_command(command: &Command) -> Option<Needs<'_>> {
-    let at = |id: MailboxId, rights| need(Place::Mailbox(id), rights);
-    let (account, needs, flags_of) = match command {
+    on_names(command)
+        .or_else(|| adds(command))
+        .or_else(|| on_messages(command))
+}
+
+fn at(mailbox: MailboxId, rights: Rights) -> Need<'static> {
+    need(Place::Mailbox(mailbox), rights)
+}
+
+/// What concerns mailboxes as a whole.
+fn on_names(command: &Command) -> Option<Needs<'_>> {
+    let (account, needs) = match command {
         Command::CreateMailbox {
             account,
             name,
             special_use: None,
-        } => {
-            let above = need(Place::Above(name), Rights::CREATE);
-            (account, vec![above], None)
-        }
+        } => (account, vec![need(Place::Above(name), Rights::CREATE)]),
         Command::DeleteMailbox { account, name } => {
             let named = need(Place::Named(name), Rights::DELETE_MAILBOX);
-            (account, vec![named], None)
+            (account, vec![named])
         }
         // The messages of INBOX are its owner's to move away all at once.
         Command::RenameMailbox { from, .. } if names::canonical(from) == names::INBOX => {
@@ -143,61 +150,78 @@ pub(crate) fn of_command(command: &Command) -> Option<Needs<'_>> {
         }
         Command::RenameMailbox { account, from, to } => {
             let tree = need(Place::Tree(from), Rights::DELETE_MAILBOX);
-            let above = need(Place::Above(to), Rights::CREATE);
-            (account, vec![tree, above], None)
+            (account, vec![tree, need(Place::Above(to), Rights::CREATE)])
         }
+        Command::SetMetadata {
+            account,
+            mailbox: Some(mailbox),
+            special_use: None,
+            ..
+        } => (account, vec![annotates(*mailbox)]),
+        Command::SetGrant {
+            account, mailbox, ..
+        } => (account, vec![at(*mailbox, Rights::ADMINISTER)]),
+        _ => return None,
+    };
+    Some(Needs {
+        account: *account,
+        needs,
+        flags_of: None,
+    })
+}
+
+/// What adds messages, with flags.
+fn adds(command: &Command) -> Option<Needs<'_>> {
+    let (account, mailbox, other) = match command {
         Command::Append {
             account, mailbox, ..
-        } => (account, vec![at(*mailbox, Rights::INSERT)], Some(*mailbox)),
-        Command::Import(Import {
+        }
+        | Command::Import(Import {
             account, mailbox, ..
-        }) => (account, vec![at(*mailbox, Rights::INSERT)], Some(*mailbox)),
+        }) => (account, mailbox, None),
         Command::AppendMany {
             account,
             mailbox,
             replaced,
             ..
         } => {
-            let mut needs = vec![at(*mailbox, Rights::INSERT)];
-            needs.extend(replaced.map(|Replaced { mailbox, .. }| at(mailbox, MOVES)));
-            (account, needs, Some(*mailbox))
+            let replaced = replaced.map(|Replaced { mailbox, .. }| at(mailbox, MOVES));
+            (account, mailbox, replaced)
         }
+        Command::Copy {
+            account, from, to, ..
+        } => (account, to, Some(at(*from, Rights::READ))),
+        Command::Move {
+            account, from, to, ..
+        } => (account, to, Some(at(*from, MOVES))),
+        _ => return None,
+    };
+    let target = at(*mailbox, Rights::INSERT);
+    Some(Needs {
+        account: *account,
+        needs: other.into_iter().chain([target]).collect(),
+        flags_of: Some(*mailbox),
+    })
+}
+
+/// What changes messages that are there.
+fn on_messages(command: &Command) -> Option<Needs<'_>> {
+    let (account, mailbox, rights, flags_of) = match command {
         // Which flags is seen later: one that may be changed is enough.
         Command::Store {
             account, mailbox, ..
-        } => (account, vec![at(*mailbox, Rights::READ)], Some(*mailbox)),
-        Command::Copy {
-            account, from, to, ..
-        } => {
-            let needs = vec![at(*from, Rights::READ), at(*to, Rights::INSERT)];
-            (account, needs, Some(*to))
-        }
-        Command::Move {
-            account, from, to, ..
-        } => {
-            let needs = vec![at(*from, MOVES), at(*to, Rights::INSERT)];
-            (account, needs, Some(*to))
-        }
+        } => (account, mailbox, Rights::READ, Some(*mailbox)),
         Command::Expunge {
             account, mailbox, ..
-        } => (account, vec![at(*mailbox, EXPUNGES)], None),
+        } => (account, mailbox, EXPUNGES, None),
         Command::Remove {
             account, mailbox, ..
-        } => (account, vec![at(*mailbox, MOVES)], None),
-        Command::SetMetadata {
-            account,
-            mailbox: Some(mailbox),
-            special_use: None,
-            ..
-        } => (account, vec![annotates(*mailbox)], None),
-        Command::SetGrant {
-            account, mailbox, ..
-        } => (account, vec![at(*mailbox, Rights::ADMINISTER)], None),
+        } => (account, mailbox, MOVES, None),
         _ => return None,
     };
     Some(Needs {
         account: *account,
-        needs,
+        needs: vec![at(*mailbox, rights)],
         flags_of,
     })
 }
@@ -215,10 +239,8 @@ fn annotates(mailbox: MailboxId) -> Need<'static> {
 /// The mailbox that a query reads, and what it needs; `None` if it is the owner's alone, or tells
 /// of several mailboxes.
 pub(crate) fn of_query(query: &Query) -> Option<(AccountId, Need<'static>)> {
-    let at = |account: &AccountId, mailbox: &MailboxId, rights| {
-        let need = need(Place::Mailbox(*mailbox), rights);
-        Some((*account, need))
-    };
+    let of =
+        |account: &AccountId, mailbox: &MailboxId, rights| Some((*account, at(*mailbox, rights)));
     match query {
         Query::Open { account, mailbox }
         | Query::Changes {
@@ -227,13 +249,13 @@ pub(crate) fn of_query(query: &Query) -> Option<(AccountId, Need<'static>)> {
         | Query::Messages {
             account, mailbox, ..
         }
-        | Query::Reclaimable { account, mailbox } => at(account, mailbox, Rights::READ),
+        | Query::Reclaimable { account, mailbox } => of(account, mailbox, Rights::READ),
         Query::Metadata {
             account,
             mailbox: Some(mailbox),
             ..
         } => Some((*account, annotates(*mailbox))),
-        Query::Grants { account, mailbox } => at(account, mailbox, Rights::ADMINISTER),
+        Query::Grants { account, mailbox } => of(account, mailbox, Rights::ADMINISTER),
         _ => None,
     }
 }

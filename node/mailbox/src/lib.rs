@@ -45,8 +45,8 @@
 //! `apply/restore.rs` for mailboxes), or purged. It counts apart from the quota.
 //!
 //! What a user does in the account of another is decided here, at its place in the log
-//! (`access.rs`, [`Command::OnBehalf`], [`Query::OnBehalf`]): the owner's grants are rows beside the
-//! mailbox. Everything else is taken for the owner's.
+//! (`access.rs`, [`Command::OnBehalf`], [`Query::OnBehalf`]): the owner's grants are rows beside
+//! the mailbox. Everything else is taken for the owner's.
 //!
 //! It does not know who somebody is (login is decided before), nor MIME, nor IMAP's
 //! sequence numbers, nor `\Recent`.

@@ -12,6 +12,7 @@ use imap::TokenService;
 use imap::backend::{
     Auth, Backend, BackendError, ChannelBinding, LoginError, ScramVerifier, TokenError, Transport,
 };
+use imap::guest::Guest;
 use mailbox::{AccountId, Answer, Body, Command, MailboxId, Millis, NewBody, Outcome, Query, Uid};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
@@ -22,13 +23,14 @@ use super::deflate::{Compressors, Deflate};
 use super::limits::{
     COMPRESSOR_REST, ID_LOGGED_BYTES, IMAP_IDLE, LOGIN_IDLE, READ_IDLE_BYTES, WRITE_STALL,
 };
+use super::mail::Mail;
 use super::penalty::{Attempt, Penalties};
 use super::stream::{Reader, Stream};
 use super::tokens::Tokens;
 use crate::config::Config;
 use crate::service::body::{Arrived, Incoming};
 use crate::service::login::LoginError as ServiceLoginError;
-use crate::service::{Account, Failure, Service, now_ms};
+use crate::service::{Failure, Service, now_ms};
 use crate::tls::{Tls, email_of};
 
 /// What all connections of this door share.
@@ -283,7 +285,7 @@ impl Auth for Doorkeeper {
         match login {
             Ok(account) => {
                 attempt.succeeded();
-                Ok(Mail { account })
+                Ok(Mail::own(account))
             }
             Err(ServiceLoginError::Denied) => {
                 self.denied(user, attempt).await;
@@ -310,9 +312,7 @@ impl Auth for Doorkeeper {
             attempt.succeeded();
         }
         let account = self.door.service.account(user, self.door.wait);
-        account
-            .map(|account| Mail { account })
-            .ok_or(LoginError::Denied)
+        account.map(Mail::own).ok_or(LoginError::Denied)
     }
 
     async fn bearer(&self, user: Option<&str>, token: &str) -> Result<Mail, TokenError> {
@@ -331,7 +331,7 @@ impl Auth for Doorkeeper {
         let account = self.door.service.account(&whose, self.door.wait);
         let account = account.ok_or(TokenError::Invalid)?;
         attempt.succeeded();
-        Ok(Mail { account })
+        Ok(Mail::own(account))
     }
 
     async fn scram_failed(&self, user: &str) {
@@ -377,11 +377,6 @@ impl Doorkeeper {
     }
 }
 
-/// One account's mail.
-struct Mail {
-    account: Account,
-}
-
 /// A message on its way in; what was uploaded of it is freed if it is dropped before it is
 /// appended.
 struct Upload(Option<Incoming>);
@@ -421,6 +416,7 @@ fn failed(failure: Failure) -> BackendError {
         Failure::Unknown => BackendError::Unknown,
         Failure::NoAccount | Failure::Moved => BackendError::Gone,
         Failure::NoMailbox => BackendError::NoMailbox,
+        Failure::NoRight => BackendError::NoRight,
         Failure::Busy(_) | Failure::NotLeader(_) => BackendError::Unavailable,
         Failure::Rejected(why) => BackendError::Rejected(why),
         Failure::NoSpace => {
@@ -450,11 +446,38 @@ impl Backend for Mail {
         self.account.find(name).await.map_err(failed)
     }
 
+    async fn of(&self, user: &str) -> Result<Option<Mail>, BackendError> {
+        let found = self.account.find(user).await.map_err(failed)?;
+        // A name has one spelling, so that a mailbox has one name.
+        let found = found.filter(|(_, name)| name == user);
+        Ok(found.and_then(|(id, name)| self.other(id, &name)))
+    }
+
+    async fn sharing(&self) -> Result<Vec<Mail>, BackendError> {
+        let owners = self.account.sharing().into_iter();
+        Ok(owners
+            .filter_map(|(id, name)| self.other(id, &name))
+            .collect())
+    }
+
+    async fn share_with(&self, user: AccountId) -> Result<(), BackendError> {
+        self.account.share_with(user).await.map_err(failed)
+    }
+
+    fn guest(&self) -> Option<&Guest> {
+        self.guest.as_deref()
+    }
+
     async fn read(&self, query: Query) -> Result<Answer, BackendError> {
-        self.account.read(query).await.map_err(failed)
+        let Some(guest) = &self.guest else {
+            return self.account.read(query).await.map_err(failed);
+        };
+        let answer = self.account.read(guest.query(query)).await;
+        answer.map(|answer| guest.answer(answer)).map_err(failed)
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, BackendError> {
+        let command = self.on_behalf(command);
         self.account.propose(command).await.map_err(failed)
     }
 
@@ -512,6 +535,7 @@ impl Backend for Mail {
 
     async fn append(&self, command: Command, whole: Vec<Whole>) -> Result<Outcome, BackendError> {
         let arrived = whole.iter().filter_map(|whole| whole.arrived.as_ref());
+        let command = self.on_behalf(command);
         let outcome = self.account.propose_arrived(command, arrived).await;
         if let Ok(Outcome::Done(_)) = outcome {
             // The messages refer to what was uploaded.

@@ -1,9 +1,9 @@
 //! LIST and LSUB (RFC 3501 sections 6.3.8 and 6.3.9; RFC 3348, RFC 5258, RFC 5819, RFC 6154,
 //! RFC 9590).
 //!
-//! All names of the account, and those of others that the user may look up, are read at once and put
-//! into a tree in their order. A name that is
-//! only a superior of others has no mailbox: it is listed with `\NonExistent`.
+//! All names of the account, and those of others that the user may look up, are read at once and
+//! put into a tree in their order. A name that is only a superior of others has no mailbox: it is
+//! listed with `\NonExistent`.
 
 use std::collections::BTreeMap;
 

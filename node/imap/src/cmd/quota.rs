@@ -1,7 +1,7 @@
 //! GETQUOTA, GETQUOTAROOT and SETQUOTA (RFC 9208).
 //!
-//! All mailboxes of an account are under one quota root, which has the empty name for its owner, and
-//! for others the name above its mailboxes.
+//! All mailboxes of an account are under one quota root, which has the empty name for its owner,
+//! and for others the name above its mailboxes.
 
 use mailbox::{Answer, Query, Quota, Rights};
 

@@ -1,17 +1,18 @@
 //! What a user may do in the account of another (RFC 4314 section 4), right by right.
 
+use mailbox::codec::{decode_command, decode_query, encode_command, encode_query};
 use mailbox::{
-    AccountId, Answer, Command, Flags, Hash16, Import, MailboxId, NewGrant, NewMessage,
-    NewMetadata, Outcome, Query, QueryError, Rejection, Replaced, Reply, Rights, StoreMode,
-    SystemFlags, Uid, UidRanges,
+    AccountId, Answer, Command, Flags, Hash16, Import, MailboxId, NewGrant, NewMessage, Outcome,
+    Query, QueryError, Rejection, Reply, Rights, StoreMode, SystemFlags, Uid, UidRanges,
 };
 
+use crate::behalf_cases::{Case, annotate, cases, owners};
 use crate::machine::{ALICE, BOB, Machine, START, inline};
 
 /// Alice's mailboxes: `a`, which bob has rights on, `a/b` below it, and `to`.
-const A: MailboxId = MailboxId(2);
-const BELOW: MailboxId = MailboxId(3);
-const TO: MailboxId = MailboxId(4);
+pub const A: MailboxId = MailboxId(2);
+pub const BELOW: MailboxId = MailboxId(3);
+pub const TO: MailboxId = MailboxId(4);
 
 fn rights(letters: &str) -> Rights {
     Rights::parse(letters).expect("letters")
@@ -32,11 +33,11 @@ fn give(machine: &mut Machine, user: AccountId, mailbox: MailboxId, denies: bool
     });
 }
 
-fn uid(uid: u32) -> UidRanges {
+pub fn uid(uid: u32) -> UidRanges {
     [Uid(uid)].into_iter().collect()
 }
 
-fn message(flags: Flags) -> NewMessage {
+pub fn message(flags: Flags) -> NewMessage {
     NewMessage {
         flags,
         date: START,
@@ -81,164 +82,6 @@ fn ask(machine: &Machine, query: Query) -> Result<Answer, QueryError> {
     })
 }
 
-/// A command with the rights that it needs on mailboxes, and the bytes that ride with it.
-struct Case {
-    command: Command,
-    needs: Vec<(MailboxId, &'static str)>,
-    riding: u64,
-}
-
-fn cases() -> Vec<Case> {
-    let case = |command, needs: &[(MailboxId, &'static str)]| Case {
-        command,
-        needs: needs.to_vec(),
-        riding: 0,
-    };
-    let account = ALICE;
-    let riding = |command, needs| Case {
-        riding: 100,
-        ..case(command, needs)
-    };
-    let store = |flags| Command::Store {
-        account,
-        mailbox: A,
-        uids: uid(1),
-        mode: StoreMode::Add,
-        flags,
-        unchanged_since: None,
-    };
-    let system = |flag| store(Flags::system(flag));
-    let NewMessage { flags, date, body } = message(Flags::default());
-    let many = |replaced| Command::AppendMany {
-        account,
-        mailbox: TO,
-        messages: vec![message(Flags::default())],
-        replaced,
-    };
-    let (from, to) = (A, TO);
-    let annotation = NewMetadata {
-        name: "/private/comment".into(),
-        value: Some("x".into()),
-    };
-    vec![
-        case(
-            Command::CreateMailbox {
-                account,
-                name: "a/new/er".into(),
-                special_use: None,
-            },
-            &[(A, "k")],
-        ),
-        case(
-            Command::DeleteMailbox {
-                account,
-                name: "a".into(),
-            },
-            &[(A, "x")],
-        ),
-        case(
-            Command::RenameMailbox {
-                account,
-                from: "a".into(),
-                to: "to/a".into(),
-            },
-            &[(A, "x"), (BELOW, "x"), (TO, "k")],
-        ),
-        riding(
-            Command::Append {
-                account,
-                mailbox: A,
-                flags,
-                date,
-                body,
-            },
-            &[(A, "i")],
-        ),
-        riding(many(None), &[(TO, "i")]),
-        riding(
-            many(Some(Replaced {
-                mailbox: A,
-                uid: Uid(1),
-            })),
-            &[(TO, "i"), (A, "rte")],
-        ),
-        riding(
-            Command::Import(Import {
-                account,
-                mailbox: A,
-                messages: vec![message(Flags::default())],
-                origins: vec![Hash16([1; 16])],
-            }),
-            &[(A, "i")],
-        ),
-        case(system(SystemFlags::SEEN), &[(A, "rs")]),
-        case(system(SystemFlags::DELETED), &[(A, "rt")]),
-        case(system(SystemFlags::ANSWERED), &[(A, "rw")]),
-        case(
-            store(Flags::new(SystemFlags::NONE, ["word".into()])),
-            &[(A, "rw")],
-        ),
-        case(
-            Command::Copy {
-                account,
-                from,
-                to,
-                uids: uid(1),
-            },
-            &[(A, "r"), (TO, "i")],
-        ),
-        case(
-            Command::Move {
-                account,
-                from,
-                to,
-                uids: uid(1),
-            },
-            &[(A, "rte"), (TO, "i")],
-        ),
-        case(
-            Command::Expunge {
-                account,
-                mailbox: A,
-                uids: None,
-            },
-            &[(A, "re")],
-        ),
-        case(
-            Command::Remove {
-                account,
-                mailbox: A,
-                uids: uid(1),
-            },
-            &[(A, "rte")],
-        ),
-        case(
-            Command::SetMetadata {
-                account,
-                mailbox: Some(A),
-                user: BOB,
-                entries: vec![annotation],
-                special_use: None,
-            },
-            &[(A, "lp")],
-        ),
-        case(
-            Command::SetGrant {
-                account,
-                mailbox: A,
-                grant: NewGrant {
-                    user: BOB,
-                    name: "bob".into(),
-                    denies: false,
-                    mode: StoreMode::Add,
-                    rights: Rights::ALL,
-                },
-            },
-            &[(A, "a")],
-        ),
-    ]
-}
-
 /// Each command is done with just the rights that it needs, and refused if one of them is missing
 /// though all others are there: without a hint of the mailbox if it may not be looked up.
 #[test]
@@ -275,19 +118,14 @@ fn refused_without(case: &Case, at: MailboxId, missing: Rights) {
             give(&mut machine, BOB, *mailbox, false, Rights::ALL);
         }
         let mut left = Rights::ALL.without(missing);
-        let mut wanted = wanted;
         if !looks_up {
             left = left.without(rights("lr"));
-        } else if missing == Rights::LOOKUP {
-            // Who may read it knows that it is there.
-            wanted = Rejection::NoRight;
         }
         give(&mut machine, BOB, at, false, left);
         let command = on_behalf(case.command.clone());
         let Outcome::Rejected(rejection) = machine.run_with(command.clone(), case.riding) else {
             panic!("{command:?} without {missing}");
         };
-        // STORE knows the mailbox by `r`, which is missing as well then.
         assert_eq!(
             rejection, wanted,
             "{command:?} without {missing}, of {left}"
@@ -300,69 +138,11 @@ fn refused_without(case: &Case, at: MailboxId, missing: Rights) {
 #[test]
 fn the_rest_is_the_owners() {
     let account = ALICE;
-    let others = [
-        Command::DeleteAccount { account },
-        Command::Subscribe {
-            account,
-            name: "a".into(),
-            on: true,
-        },
-        Command::Purge {
-            account,
-            mailbox: A,
-            from: Uid(1),
-        },
-        Command::Undelete {
-            account,
-            from: A,
-            to: A,
-            uids: uid(1),
-            since: None,
-        },
-        Command::RestoreMailbox {
-            account,
-            mailbox: A,
-            name: None,
-        },
-        Command::SetQuota {
-            account,
-            bytes: None,
-            messages: None,
-        },
-        Command::SetRetention {
-            account,
-            retention: None,
-        },
-        Command::RenameMailbox {
-            account,
-            from: "inbox".into(),
-            to: "a/inbox".into(),
-        },
-        Command::CreateMailbox {
-            account,
-            name: "a/sent".into(),
-            special_use: Some(mailbox::SpecialUse::Sent),
-        },
-        Command::SetMetadata {
-            account,
-            mailbox: None,
-            user: BOB,
-            entries: Vec::new(),
-            special_use: None,
-        },
-        Command::SetMetadata {
-            account,
-            mailbox: Some(A),
-            user: BOB,
-            entries: Vec::new(),
-            special_use: Some(None),
-        },
-    ];
     let mut machine = machine();
     for mailbox in [MailboxId::INBOX, A, BELOW, TO] {
         give(&mut machine, BOB, mailbox, false, Rights::ALL);
     }
-    for command in others {
+    for command in owners() {
         assert_eq!(machine.rejected(on_behalf(command)), Rejection::NoRight);
     }
     let top = Command::CreateMailbox {
@@ -371,13 +151,7 @@ fn the_rest_is_the_owners() {
         special_use: None,
     };
     assert_eq!(machine.rejected(on_behalf(top)), Rejection::NoMailbox);
-    let annotates_for_alice = Command::SetMetadata {
-        account,
-        mailbox: Some(A),
-        user: ALICE,
-        entries: Vec::new(),
-        special_use: None,
-    };
+    let annotates_for_alice = annotate(Some(A), ALICE, None);
     assert_eq!(
         machine.rejected(on_behalf(annotates_for_alice)),
         Rejection::Invalid
@@ -680,4 +454,22 @@ fn what_is_moved_here_comes_once() {
     machine.settle();
     machine.check();
     assert_eq!(machine.rejected(import(&[])), Rejection::Invalid);
+}
+
+/// Whoever acts on behalf of another does not so on behalf of a third.
+#[test]
+fn on_the_wire() {
+    let commands = cases().into_iter().map(|case| case.command).chain(owners());
+    for command in commands {
+        let whole = on_behalf(command);
+        let bytes = encode_command(&whole);
+        assert_eq!(decode_command(&bytes).as_ref(), Ok(&whole));
+        assert!(decode_command(&encode_command(&on_behalf(whole))).is_err());
+    }
+    let asked = |query| Query::OnBehalf {
+        actor: BOB,
+        query: Box::new(query),
+    };
+    let nested = asked(asked(Query::Digest));
+    assert!(decode_query(&encode_query(&nested)).is_err());
 }

@@ -6,9 +6,9 @@ use mailbox::codec::{
     encode_outcome, encode_query,
 };
 use mailbox::{
-    AccountId, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags, Hash16, Import,
-    Lane, MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMessage, NewMetadata,
-    Outcome, Query, Recipient, Rejection, Replaced, Reply, Rights, SpecialUse, Stamp, StoreMode,
+    AccountId, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags, Hash16, Lane,
+    MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMessage, NewMetadata, Outcome,
+    Query, Recipient, Rejection, Replaced, Reply, Rights, SpecialUse, Stamp, StoreMode,
     SystemFlags, Uid, UidRanges, UidValidity, UploadId,
 };
 use proptest::prelude::*;
@@ -315,44 +315,14 @@ fn grant_command() -> impl Strategy<Value = Command> {
     })
 }
 
-fn owner_command() -> impl Strategy<Value = Command> {
-    let import = (append_many(), any::<[u8; 16]>()).prop_map(|(many, origin)| match many {
-        Command::AppendMany {
-            account,
-            mailbox,
-            messages,
-            ..
-        } => Command::Import(Import {
-            account,
-            mailbox,
-            origins: vec![Hash16(origin); messages.len()],
-            messages,
-        }),
-        other => other,
-    });
-    let remove =
-        (account(), mailbox(), uids()).prop_map(|(account, mailbox, uids)| Command::Remove {
-            account,
-            mailbox,
-            uids,
-        });
+fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         grant_command(),
         name_command(),
         message_command(),
         deleted_command(),
-        granted_command(),
-        import,
-        remove
+        granted_command()
     ]
-}
-
-fn command() -> impl Strategy<Value = Command> {
-    let on_behalf = (account(), owner_command()).prop_map(|(actor, command)| Command::OnBehalf {
-        actor,
-        command: Box::new(command),
-    });
-    prop_oneof![3 => owner_command(), 1 => on_behalf]
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {

@@ -2,6 +2,7 @@
 
 mod append_scripts;
 mod behalf;
+mod behalf_cases;
 mod codec;
 mod deleted_scripts;
 mod expiry;

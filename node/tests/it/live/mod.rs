@@ -19,6 +19,7 @@ mod dialogue_lmtp;
 mod dialogue_login;
 mod dialogue_memory;
 mod dialogue_names;
+mod dialogue_others;
 mod dialogue_tls;
 mod full_disk;
 mod start;

@@ -165,8 +165,8 @@ fn each_right_in_the_table_is_needed() {
     }
 }
 
-/// Who may not look up a mailbox hears nothing of it that he would not hear of one that is not there
-/// (RFC 4314 section 6).
+/// Who may not look up a mailbox hears nothing of it that he would not hear of one that is not
+/// there (RFC 4314 section 6).
 #[test]
 fn without_lookup_there_is_no_mailbox() {
     for (name, needs) in RIGHTS {
