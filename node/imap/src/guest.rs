@@ -11,6 +11,9 @@
 //! in one way. Where no user has it the name is one of one's own mailboxes, made before there was
 //! such a namespace; new ones cannot be made there.
 //!
+//! A mailbox is shared as it is: its flags are the same for all who see it, `\Seen` as well. What
+//! is subscribed to, and what a mailbox is for, is each user's own matter.
+//!
 //! Whoever reaches into the account of another says who he is with all that he asks. The machine
 //! that has the account decides.
 

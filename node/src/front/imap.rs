@@ -12,7 +12,6 @@ use imap::TokenService;
 use imap::backend::{
     Auth, Backend, BackendError, ChannelBinding, LoginError, ScramVerifier, TokenError, Transport,
 };
-use imap::guest::Guest;
 use mailbox::{AccountId, Answer, Body, Command, MailboxId, Millis, NewBody, Outcome, Query, Uid};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
@@ -464,7 +463,7 @@ impl Backend for Mail {
         self.account.share_with(user).await.map_err(failed)
     }
 
-    fn guest(&self) -> Option<&Guest> {
+    fn guest(&self) -> Option<&imap::guest::Guest> {
         self.guest.as_deref()
     }
 

@@ -50,7 +50,7 @@ const MOVES: &[Needs] = &[all(On::Selected, "rte"), all(On::Target, "i")];
 const EXPUNGES: &[Needs] = &[all(On::Selected, "re")];
 const STORES: &[Needs] = &[with_one(On::Selected, "r", "swt")];
 
-/// Every command of [`super::table::COMMANDS`], in the order of names.
+/// Every command of [`super::COMMANDS`], in the order of names.
 pub const RIGHTS: &[(&str, &[Needs])] = &[
     ("APPEND", &[all(On::Target, "i")]),
     ("AUTHENTICATE", NOTHING),
@@ -114,7 +114,7 @@ pub const RIGHTS: &[(&str, &[Needs])] = &[
     ("UNSUBSCRIBE", NOTHING),
 ];
 
-/// What a command needs, by its name as in [`super::table::COMMANDS`].
+/// What a command needs, by its name as in [`super::COMMANDS`].
 pub fn rights_of(name: &str) -> Option<&'static [Needs]> {
     let found = RIGHTS.iter().find(|(of, _)| *of == name);
     found.map(|(_, needs)| *needs)
