@@ -378,7 +378,7 @@ impl Doorkeeper {
 
 /// A message on its way in; what was uploaded of it is freed if it is dropped before it is
 /// appended.
-struct Upload(Option<Incoming>);
+pub(super) struct Upload(Option<Incoming>);
 
 impl Drop for Upload {
     fn drop(&mut self) {
@@ -390,7 +390,7 @@ impl Drop for Upload {
 
 /// A message that is whole; what was uploaded of it is freed if it is dropped before it was
 /// appended.
-struct Whole {
+pub(super) struct Whole {
     body: NewBody,
     arrived: Option<Arrived>,
 }
