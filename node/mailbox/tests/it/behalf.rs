@@ -173,8 +173,8 @@ fn the_rest_is_the_owners() {
     }
 }
 
-/// Flags that may not be set are left alone by STORE, and lost by COPY, MOVE and APPEND; STORE fails
-/// only if none of them may be set (RFC 4314 section 4).
+/// Flags that may not be set are left alone by STORE, and lost by COPY, MOVE and APPEND; STORE
+/// fails only if none of them may be set (RFC 4314 section 4).
 #[test]
 fn flags_that_may_not_be_set() {
     let everything = SystemFlags::SEEN
