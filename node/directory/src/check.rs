@@ -9,6 +9,7 @@ use crate::command::RequestId;
 use crate::keys::{self, Table};
 use crate::limits;
 use crate::operation::{OperationKind, OperationRow};
+use crate::share::Share;
 use crate::types::{
     Account, AccountId, AccountState, Cluster, Counters, Group, GroupId, Node, NodeState, Replica,
     Role, Setting,
@@ -51,6 +52,7 @@ pub fn check(rows: &impl Rows) -> Result<(), Fault> {
     }
     check_groups(&groups, &nodes, &counters)?;
     check_accounts(rows, &groups, &counters)?;
+    check_shares(rows)?;
     check_requests(rows, &counters)
 }
 
@@ -145,6 +147,22 @@ fn check_accounts(rows: &impl Rows, groups: &[Group], counters: &Counters) -> Re
                 "group {} has {counted} accounts, not {}",
                 group.id, group.accounts
             )
+        })?;
+    }
+    Ok(())
+}
+
+/// Each is there both ways, and both ends are there.
+fn check_shares(rows: &impl Rows) -> Result<(), Fault> {
+    let shares: Vec<Share> = table(rows, Table::Shares)?;
+    check_count("shares", count(rows, Table::SharedBy)?, shares.len() as u64)?;
+    for Share { user, account } in shares {
+        let found = rows.get(&keys::shared_by(account, user))?.is_some();
+        let ends = [user, account].into_iter().filter(|id| id.0 != 0);
+        let ends: Result<Vec<_>, Fault> = ends.map(|id| rows.get(&keys::account(id))).collect();
+        let there = found && ends?.iter().all(Option::is_some);
+        ensure(there, || {
+            format!("what {account} shares with {user} is not whole")
         })?;
     }
     Ok(())

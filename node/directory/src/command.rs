@@ -96,6 +96,10 @@ pub enum Command {
     /// A replica is damaged beyond mending: the others shall put it out. Once they have, a node
     /// that can take one gets another in its place.
     RetireReplica { group: GroupId, replica: ReplicaId },
+    /// Notes that a user, or anyone (0), may have been given rights on mailboxes of an account, so
+    /// that they are found. Whether he has any is for the account's partition to say. It is noted
+    /// until one of the two accounts is gone.
+    Share { user: AccountId, account: AccountId },
 }
 
 impl Command {
@@ -124,6 +128,7 @@ impl Command {
             Self::DrainNode { .. } => "DrainNode",
             Self::MoveReplica { .. } => "MoveReplica",
             Self::RetireReplica { .. } => "RetireReplica",
+            Self::Share { .. } => "Share",
         }
     }
 }
@@ -272,6 +277,9 @@ pub enum Rejection {
     /// A node has at most one replica of a group, also while that is on its way out.
     #[error("the node holds a replica of the group already, or is about to give one up")]
     ReplicaThere,
+    /// [`crate::limits::SHARES_PER_USER_MAX`] or [`crate::limits::SHARES_PER_ACCOUNT_MAX`].
+    #[error("too many mailboxes are shared with one user, or by one")]
+    TooManyShares,
     /// The level is above a node's binary, or below the cluster's.
     #[error("the feature level does not fit all nodes")]
     FeatureLevel,

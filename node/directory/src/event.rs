@@ -19,6 +19,13 @@ pub enum Event {
     AccountGone(AccountId),
     /// A setting came or changed (`Some`), or went.
     Setting(String, Option<String>),
+    /// A user may have been given rights by an account.
+    Shared {
+        /// Who; 0 for anyone.
+        user: AccountId,
+        /// Whose mailboxes.
+        account: AccountId,
+    },
     /// An operation waits for the steward. A hint: [`crate::pending`] is the truth.
     Operation(OperationId),
 }

@@ -23,6 +23,8 @@ pub(crate) enum Table {
     Settings = b's' as isize,
     Requests = b'r' as isize,
     RequestOrder = b'q' as isize,
+    Shares = b'h' as isize,
+    SharedBy = b'i' as isize,
 }
 
 impl Table {
@@ -65,6 +67,30 @@ pub(crate) fn request(id: RequestId) -> Bytes {
 
 pub(crate) fn request_order(sequence: u64) -> Bytes {
     number(Table::RequestOrder, sequence)
+}
+
+/// What a user was given by an account.
+pub(crate) fn share(user: AccountId, account: AccountId) -> Bytes {
+    pair(Table::Shares, user, account)
+}
+
+/// The same, by the account.
+pub(crate) fn shared_by(account: AccountId, user: AccountId) -> Bytes {
+    pair(Table::SharedBy, account, user)
+}
+
+/// All rows of one of these two tables that begin with an account. Accounts are numbered from 1 by
+/// adding 1, so the number after each exists.
+pub(crate) fn pairs_of(table: Table, first: AccountId) -> (Bytes, Bytes) {
+    (number(table, first.0), number(table, first.0 + 1))
+}
+
+fn pair(table: Table, first: AccountId, second: AccountId) -> Bytes {
+    let mut key = BytesMut::with_capacity(17);
+    key.put_u8(table as u8);
+    key.put_u64(first.0);
+    key.put_u64(second.0);
+    key.freeze()
 }
 
 fn number(table: Table, id: u64) -> Bytes {

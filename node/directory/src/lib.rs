@@ -57,6 +57,7 @@ mod keys;
 pub mod limits;
 mod name;
 mod operation;
+mod share;
 mod types;
 pub mod verifier;
 mod view;

@@ -27,6 +27,12 @@ pub const SETTING_NAME_BYTES_MAX: usize = 64;
 /// Bytes of a setting's value.
 pub const SETTING_VALUE_BYTES_MAX: usize = 1024;
 
+/// Accounts that may have given a user, or anyone, rights: LIST asks all of them.
+pub const SHARES_PER_USER_MAX: usize = 1000;
+
+/// Users whom an account may have given rights: 16 bytes each in every node's memory.
+pub const SHARES_PER_ACCOUNT_MAX: usize = 10_000;
+
 /// Requests whose outcome is remembered: a repeat comes within seconds, and one that comes too late
 /// finds a command that does no harm twice.
 pub const REQUESTS_KEPT: u64 = 10_000;

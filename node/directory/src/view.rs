@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::keys::{self, Table};
 use crate::limits;
 use crate::name::Name;
+use crate::share::{Share, Shares};
 use crate::types::{
     Account, AccountId, Cluster, Group, GroupId, Node, NodeId, NodeState, Replica, ReplicaId, Role,
     Setting, Topology,
@@ -31,6 +32,7 @@ pub struct View {
     accounts: BTreeMap<AccountId, Arc<Account>>,
     names: BTreeMap<Name, AccountId>,
     settings: BTreeMap<String, String>,
+    shares: Shares,
 }
 
 /// What a login is checked against.
@@ -60,6 +62,7 @@ impl View {
         each(rows, Table::Settings, |setting: Setting| {
             view.settings.insert(setting.name, setting.value);
         })?;
+        each(rows, Table::Shares, |share| view.shares.put(share))?;
         Ok(view)
     }
 
@@ -74,6 +77,7 @@ impl View {
                 if let Some(account) = self.accounts.remove(id) {
                     self.names.remove(&account.name);
                 }
+                self.shares.forget(*id);
             }
             Event::Setting(name, Some(value)) => {
                 self.settings.insert(name.clone(), value.clone());
@@ -81,6 +85,10 @@ impl View {
             Event::Setting(name, None) => {
                 self.settings.remove(name);
             }
+            Event::Shared { user, account } => self.shares.put(Share {
+                user: *user,
+                account: *account,
+            }),
             Event::Operation(_) => {}
         }
     }
@@ -149,6 +157,12 @@ impl View {
     #[must_use]
     pub fn account_count(&self) -> usize {
         self.accounts.len()
+    }
+
+    /// The accounts that may have given a user, or anyone (0), rights on mailboxes; those that are
+    /// not in use are among them. Ascending.
+    pub fn sharing_with(&self, user: AccountId) -> impl Iterator<Item = AccountId> + '_ {
+        self.shares.with(user)
     }
 
     /// The cluster; none before it is made.

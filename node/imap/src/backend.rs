@@ -23,6 +23,7 @@ use mailbox::{
 };
 
 use crate::grammar::FetchItem;
+use crate::guest::Guest;
 
 /// One client's connection.
 pub trait Transport: Send {
@@ -193,9 +194,10 @@ pub enum TokenError {
     Login(#[from] LoginError),
 }
 
-/// The mail of one account. All calls of a session come one after the other, except that
+/// The mail of one account, one's own or another's as far as its owner lets the user. Clones are
+/// the same mail. All calls of a session come one after the other, except that
 /// [`Backend::changed`] is dropped when something else happens first.
-pub trait Backend: Send + Sync {
+pub trait Backend: Clone + Send + Sync {
     /// A message that is on its way in.
     type Upload: Send;
 
@@ -213,6 +215,20 @@ pub trait Backend: Send + Sync {
         &self,
         name: &str,
     ) -> impl Future<Output = Result<Option<(AccountId, String)>, BackendError>> + Send;
+
+    /// The mail of the user who is called exactly so, as it is to whoever uses this; `None` if
+    /// there is no such user. What is asked of it and done there goes through [`Backend::guest`].
+    fn of(&self, user: &str) -> impl Future<Output = Result<Option<Self>, BackendError>> + Send;
+
+    /// The mail of all others who may have given the user rights, or anyone.
+    fn sharing(&self) -> impl Future<Output = Result<Vec<Self>, BackendError>> + Send;
+
+    /// Lets the account be among the [`Backend::sharing`] of a user, or of anyone (0). To be called
+    /// before he is given rights.
+    fn share_with(&self, user: AccountId) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Who the user is in the account of another; `None` in his own.
+    fn guest(&self) -> Option<&Guest>;
 
     /// Reads, seeing all that was answered to anybody before.
     fn read(&self, query: Query) -> impl Future<Output = Result<Answer, BackendError>> + Send;
@@ -316,6 +332,9 @@ pub enum BackendError {
     /// The mailbox is gone.
     #[error("no such mailbox")]
     NoMailbox,
+    /// The user has not been given the right; nothing was done.
+    #[error("no right")]
+    NoRight,
     /// The account is gone.
     #[error("no such account")]
     Gone,

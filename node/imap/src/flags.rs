@@ -1,6 +1,6 @@
 //! Flags between the grammar's words and the machine's.
 
-use mailbox::{Flags, SystemFlags};
+use mailbox::{Flags, Rights, SystemFlags};
 
 use crate::grammar::Flag;
 use crate::respond::Code;
@@ -35,6 +35,24 @@ pub(crate) fn permanent(keywords: &[String], read_only: bool) -> Code {
     let flags = all(keywords).map(str::to_owned).collect();
     let may_create = keywords.len() < mailbox::limits::KEYWORDS_PER_MAILBOX_MAX;
     Code::PermanentFlags { flags, may_create }
+}
+
+/// PERMANENTFLAGS for a user with these rights; `None` is the owner (RFC 4314 section 5.1.1).
+pub(crate) fn permitted(keywords: &[String], read_only: bool, guest: Option<Rights>) -> Code {
+    let (Some(rights), false) = (guest, read_only) else {
+        return permanent(keywords, read_only);
+    };
+    let needed = |flag: &str| match flag {
+        "\\Seen" => Rights::SEEN,
+        "\\Deleted" => Rights::DELETE_MESSAGES,
+        _ => Rights::WRITE,
+    };
+    let may_set = |flag: &&str| rights.has(needed(flag));
+    let is_full = keywords.len() >= mailbox::limits::KEYWORDS_PER_MAILBOX_MAX;
+    Code::PermanentFlags {
+        flags: all(keywords).filter(may_set).map(str::to_owned).collect(),
+        may_create: rights.has(Rights::WRITE) && !is_full,
+    }
 }
 
 /// What a client wrote, as the machine keeps it.

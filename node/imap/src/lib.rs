@@ -16,6 +16,7 @@
 //! - [`grammar`] cuts the stream into commands and parses each into a [`grammar::Command`].
 //! - [`respond`] writes every response that we know; nothing else spells a response.
 //! - [`mime`] finds the parts of a message and reads its header, for FETCH and SEARCH.
+//! - [`guest`] is a user in the account of another.
 //! - [`names`] decodes, encodes and checks mailbox names, and matches LIST patterns.
 //! - [`limits`] holds every bound with its reason.
 //! - [`serve`] is a session from the greeting to its end, over the traits in [`backend`]; `cmd` has
@@ -59,6 +60,7 @@ mod connection;
 pub mod error;
 mod flags;
 pub mod grammar;
+pub mod guest;
 pub mod limits;
 pub mod mime;
 pub mod names;

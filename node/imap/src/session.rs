@@ -88,6 +88,8 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
         let structures = Vec::new();
         Session {
             conn,
+            home: backend.clone(),
+            opened: backend.clone(),
             backend,
             selected: None,
             condstore: false,
@@ -162,6 +164,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
         if rules.before {
             Box::pin(self.refresh(Expunges::Hold)).await?;
         }
+        self.turn_to(valid_in);
         self.dispatch(command).await
     }
 

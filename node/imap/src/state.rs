@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
-use mailbox::{Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Uid, UidValidity};
+use mailbox::{
+    Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Rights, Uid, UidValidity,
+};
 
 use crate::backend::{Backend, BackendError, LoginError, Transport};
 use crate::cmd::notify::{Arrivals, Watch};
@@ -19,6 +21,11 @@ use crate::view::View;
 /// A session of a client that is logged in.
 pub(crate) struct Session<'a, T, B> {
     pub(crate) conn: Connection<'a, T>,
+    /// One's own mail.
+    pub(crate) home: B,
+    /// Whose mailbox is selected; one's own if none is.
+    pub(crate) opened: B,
+    /// Whose mail the command at hand is about (`cmd/others.rs`).
     pub(crate) backend: B,
     /// The mailbox that is selected, if one is.
     pub(crate) selected: Option<Selected>,
@@ -48,8 +55,12 @@ pub(crate) struct Selected {
     pub(crate) mailbox: MailboxId,
     /// It has another one when it was deleted and restored meanwhile.
     pub(crate) uid_validity: UidValidity,
-    /// Whether it was opened by EXAMINE.
+    /// Whether it was opened by EXAMINE, or may only be read.
     pub(crate) read_only: bool,
+    /// Whether it was opened by EXAMINE.
+    pub(crate) examined: bool,
+    /// What the user may do in a mailbox of another.
+    pub(crate) guest: Option<Rights>,
     pub(crate) view: View,
     /// Whether changes are to be read although no hint says so.
     pub(crate) is_stale: bool,
@@ -156,6 +167,7 @@ impl From<BackendError> for Stop {
             BackendError::Unavailable => Stop::no(Code::Unavailable, "Not now, try again later"),
             BackendError::Unknown => Stop::Close(End::OutcomeUnknown, None),
             BackendError::NoMailbox => Rejection::NoMailbox.into(),
+            BackendError::NoRight => Rejection::NoRight.into(),
             BackendError::Gone => Stop::Close(
                 End::Gone,
                 Some((None, "The account has been deleted or moved")),
@@ -172,6 +184,7 @@ impl From<Rejection> for Stop {
         let (code, text) = match rejection {
             Rejection::NoAccount => return BackendError::Gone.into(),
             Rejection::NoMailbox => (Code::NonExistent, "There is no such mailbox"),
+            Rejection::NoRight => (Code::NoPerm, "You have not been given the right"),
             Rejection::NoMessage => (Code::ExpungeIssued, "The message is gone"),
             Rejection::Exists => (Code::AlreadyExists, "There is such a mailbox already"),
             Rejection::NotPermitted => (Code::Cannot, "This mailbox cannot be changed so"),

@@ -1,9 +1,10 @@
 //! Telling the client what others did to the mailbox that it has selected.
 
 use futures_util::FutureExt as _;
-use mailbox::{Answer, Flags, ModSeq, Query, Uid, UidRanges};
+use mailbox::{Answer, Flags, ModSeq, Query, Rights, Uid, UidRanges};
 
 use crate::backend::{Backend, Transport};
+use crate::cmd::others::{is_refusal, only_reads};
 use crate::cmd::store::ranges;
 use crate::cmd::uid_only::Line;
 use crate::flags;
@@ -41,6 +42,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if self.is_hushed() {
             return Box::pin(self.tell(News::default(), expunges)).await;
         }
+        self.backend = self.opened.clone();
         let account = self.backend.account();
         while let Some(selected) = &self.selected {
             let (mailbox, since) = (selected.mailbox, selected.view.since());
@@ -58,13 +60,19 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 Reading::Latest => self.ask(query, pick).await,
                 Reading::Near => self.ask_near(query, pick).await,
             };
-            let changes = changes.map_err(mailbox_gone)?;
-            let Some(folder) = &changes.folder else {
-                return Err(gone());
+            let changes = match changes {
+                Err(stop) if self.is_guest() && is_refusal(&stop) => return Err(self.expel()),
+                changes => changes.map_err(mailbox_gone)?,
             };
-            if folder.uid_validity != uid_validity {
-                return Err(gone());
-            }
+            let found = changes.folder.as_ref();
+            let Some(folder) = found.filter(|folder| folder.uid_validity == uid_validity) else {
+                return Err(if self.is_guest() {
+                    self.expel()
+                } else {
+                    gone()
+                });
+            };
+            self.tell_rights(folder.guest);
             if folder.vanished_floor > since {
                 self.resync().await?;
             }
@@ -91,6 +99,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let Some(selected) = &self.selected else {
             return Ok(());
         };
+        self.backend = self.opened.clone();
         let is_due = selected.is_stale || selected.view.is_ahead_of_changes();
         let is_hinted = self.backend.changed().now_or_never().is_some();
         if is_hinted {
@@ -202,9 +211,24 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if !new.is_empty() {
             known.extend(new);
             self.conn.out.flags(flags::all(known));
-            let code = flags::permanent(known, selected.read_only);
+            let code = flags::permitted(known, selected.read_only, selected.guest);
             self.conn.out.untagged_ok(Some(&code), "More keywords");
         }
+    }
+
+    /// What the user may do in a mailbox of another may change at any time (RFC 4314 section
+    /// 5.1.1).
+    fn tell_rights(&mut self, now: Option<Rights>) {
+        let Some(selected) = self.selected.as_mut().filter(|it| it.guest != now) else {
+            return;
+        };
+        selected.guest = now;
+        selected.read_only = selected.examined || only_reads(now);
+        self.conn.out.flags(flags::all(&selected.keywords));
+        let code = flags::permitted(&selected.keywords, selected.read_only, now);
+        self.conn
+            .out
+            .untagged_ok(Some(&code), "Your rights have changed");
     }
 
     /// Switches CONDSTORE on, for the rest of the session (RFC 7162 section 3.1).
@@ -228,7 +252,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if arrived.is_empty() || self.rev2 {
             return Ok(());
         }
-        let claim = if selected.read_only {
+        let claim = if selected.read_only || selected.guest.is_some() {
             Uid(0)
         } else {
             selected.view.next_uid()

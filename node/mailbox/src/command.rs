@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::limits;
+pub use crate::moved::Import;
 use crate::types::{
     AccountId, BodySource, Flags, MailboxId, Millis, ModSeq, NewBody, Rights, SpecialUse, Stamp,
     Uid, UidRanges, UidValidity, UploadId,
@@ -245,6 +246,26 @@ pub enum Command {
         /// Who gets rights there, or loses them.
         grant: NewGrant,
     },
+    /// What a user does in the account of another: done if he has the rights (`apply/behalf.rs`).
+    OnBehalf {
+        /// Who.
+        actor: AccountId,
+        /// One of those that concern mailboxes; never this one.
+        command: Box<Command>,
+    },
+    /// MOVE from another account: appends all or nothing. Answer: [`Reply::Copied`], with no UIDs
+    /// if one of them had come before.
+    Import(Import),
+    /// MOVE to another account: messages that are there by now go, whatever their flags. Answer:
+    /// [`Reply::Expunged`].
+    Remove {
+        /// Whose.
+        account: AccountId,
+        /// From which mailbox.
+        mailbox: MailboxId,
+        /// Which messages; those that do not exist are passed over.
+        uids: UidRanges,
+    },
     /// Lets log time expire what is due, a bounded number of rows. Proposed by the leader when
     /// [`crate::next_due`] has come.
     Tick,
@@ -266,6 +287,8 @@ impl Command {
             Self::Append { body, .. } => is_new(body),
             Self::SetMetadata { entries, .. } => entries.iter().any(|entry| entry.value.is_some()),
             Self::AppendMany { messages, .. } => messages.iter().any(|new| is_new(&new.body)),
+            Self::Import(import) => import.messages.iter().any(|new| is_new(&new.body)),
+            Self::OnBehalf { command, .. } => command.adds(),
             Self::CreateAccount { .. }
             | Self::DeleteAccount { .. }
             | Self::DeleteMailbox { .. }
@@ -280,6 +303,7 @@ impl Command {
             | Self::SetQuota { .. }
             | Self::SetGrant { .. }
             | Self::RestoreMailbox { .. }
+            | Self::Remove { .. }
             | Self::Purge { .. }
             | Self::Tick => false,
         }
@@ -563,6 +587,9 @@ pub enum Rejection {
     /// Too many users have rights on the mailbox.
     #[error("too many have rights")]
     GrantLimit,
+    /// The user has not been given the right.
+    #[error("no right to do this")]
+    NoRight,
     /// The command does not fit the limits or the entry that it came in: its origin is at fault.
     #[error("invalid command")]
     Invalid,

@@ -277,6 +277,14 @@ pub(crate) fn grants(account: AccountId, mailbox: MailboxId) -> Span {
     of_mailbox(account, GRANT, mailbox)
 }
 
+/// All grants of an account.
+pub(crate) fn all_grants(account: AccountId) -> Span {
+    (
+        account_key(account, GRANT, &[]),
+        account_key(account, GRANT + 1, &[]),
+    )
+}
+
 /// All annotations of an account.
 pub(crate) fn all_metadata(account: AccountId) -> Span {
     (

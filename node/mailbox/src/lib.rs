@@ -44,12 +44,17 @@
 //! What was deleted can be restored for as long as it is kept (`apply/undelete.rs` for messages,
 //! `apply/restore.rs` for mailboxes), or purged. It counts apart from the quota.
 //!
-//! It does not know who may do what (ACL and login are decided before), nor MIME, nor IMAP's
+//! What a user does in the account of another is decided here, at its place in the log
+//! (`access.rs`, [`Command::OnBehalf`], [`Query::OnBehalf`]): the owner's grants are rows beside
+//! the mailbox. Everything else is taken for the owner's.
+//!
+//! It does not know who somebody is (login is decided before), nor MIME, nor IMAP's
 //! sequence numbers, nor `\Recent`.
 //!
 //! Read on in `command.rs` (what can be done), `query/mod.rs` (what can be asked), `apply/mod.rs`,
 //! and `keys.rs` for the layout of the rows.
 
+mod access;
 mod apply;
 pub mod check;
 pub mod codec;
@@ -60,6 +65,7 @@ mod keywords;
 mod layer;
 pub mod limits;
 pub mod metadata;
+mod moved;
 pub mod query;
 mod recount;
 mod referred;
@@ -69,8 +75,8 @@ pub mod types;
 
 pub use apply::{Applied, EntryAt, apply, next_due};
 pub use command::{
-    Command, Confirmed, Deliver, Delivered, Envelope, NewFolder, NewGrant, NewMessage, NewMetadata,
-    Outcome, Recipient, Rejection, Replaced, Reply, StoreMode,
+    Command, Confirmed, Deliver, Delivered, Envelope, Import, NewFolder, NewGrant, NewMessage,
+    NewMetadata, Outcome, Recipient, Rejection, Replaced, Reply, StoreMode,
 };
 pub use event::{BodyChange, Event, EventKind};
 pub use query::{

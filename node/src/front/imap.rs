@@ -26,6 +26,7 @@ use super::limits::{
     COMPRESSOR_REST, DERIVED_OVERHEAD_BYTES, ID_LOGGED_BYTES, IMAP_IDLE, LOGIN_IDLE,
     READ_IDLE_BYTES, WRITE_STALL,
 };
+use super::mail::{Derived, Mail};
 use super::penalty::{Attempt, Penalties};
 use super::stream::{Reader, Stream};
 use super::tokens::Tokens;
@@ -49,9 +50,6 @@ pub struct ImapDoor {
     compressors: Compressors,
     derived: Derived,
 }
-
-/// What FETCH told of messages, for all sessions.
-type Derived = Arc<Cache<DerivedKey, Bytes>>;
 
 impl ImapDoor {
     /// A door with this node's settings.
@@ -90,10 +88,7 @@ impl ImapDoor {
     }
 
     fn mail(&self, account: Account) -> Mail {
-        Mail {
-            account,
-            derived: Arc::clone(&self.derived),
-        }
+        Mail::own(account, Arc::clone(&self.derived))
     }
 
     /// Serves one connection to its end.
@@ -404,15 +399,9 @@ impl Doorkeeper {
     }
 }
 
-/// One account's mail.
-struct Mail {
-    account: Account,
-    derived: Derived,
-}
-
 /// A message on its way in; what was uploaded of it is freed if it is dropped before it is
 /// appended.
-struct Upload(Option<Incoming>);
+pub(super) struct Upload(Option<Incoming>);
 
 impl Drop for Upload {
     fn drop(&mut self) {
@@ -424,7 +413,7 @@ impl Drop for Upload {
 
 /// A message that is whole; what was uploaded of it is freed if it is dropped before it was
 /// appended.
-struct Whole {
+pub(super) struct Whole {
     body: NewBody,
     arrived: Option<Arrived>,
 }
@@ -449,6 +438,7 @@ fn failed(failure: Failure) -> BackendError {
         Failure::Unknown => BackendError::Unknown,
         Failure::NoAccount | Failure::Moved => BackendError::Gone,
         Failure::NoMailbox => BackendError::NoMailbox,
+        Failure::NoRight => BackendError::NoRight,
         Failure::Busy(_) | Failure::NotLeader(_) => BackendError::Unavailable,
         Failure::Rejected(why) => BackendError::Rejected(why),
         Failure::NoSpace => {
@@ -478,16 +468,50 @@ impl Backend for Mail {
         self.account.find(name).await.map_err(failed)
     }
 
+    async fn of(&self, user: &str) -> Result<Option<Mail>, BackendError> {
+        let found = self.account.find(user).await.map_err(failed)?;
+        // A name has one spelling, so that a mailbox has one name.
+        let found = found.filter(|(_, name)| name == user);
+        Ok(found.and_then(|(id, name)| self.other(id, &name)))
+    }
+
+    async fn sharing(&self) -> Result<Vec<Mail>, BackendError> {
+        let owners = self.account.sharing().into_iter();
+        Ok(owners
+            .filter_map(|(id, name)| self.other(id, &name))
+            .collect())
+    }
+
+    async fn share_with(&self, user: AccountId) -> Result<(), BackendError> {
+        self.account.share_with(user).await.map_err(failed)
+    }
+
+    fn guest(&self) -> Option<&imap::guest::Guest> {
+        self.guest.as_deref()
+    }
+
     async fn read(&self, query: Query) -> Result<Answer, BackendError> {
-        self.account.read(query).await.map_err(failed)
+        let Some(guest) = &self.guest else {
+            return self.account.read(query).await.map_err(failed);
+        };
+        let answer = self.account.read(guest.query(query)).await;
+        answer.map(|answer| guest.answer(answer)).map_err(failed)
     }
 
     async fn read_near(&self, query: Query, at_least: ModSeq) -> Result<Answer, BackendError> {
-        let answer = self.account.read_near(query, at_least);
-        answer.await.map_err(failed)
+        let Some(guest) = &self.guest else {
+            return self
+                .account
+                .read_near(query, at_least)
+                .await
+                .map_err(failed);
+        };
+        let answer = self.account.read_near(guest.query(query), at_least).await;
+        answer.map(|answer| guest.answer(answer)).map_err(failed)
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, BackendError> {
+        let command = self.on_behalf(command);
         self.account.propose(command).await.map_err(failed)
     }
 
@@ -534,6 +558,7 @@ impl Backend for Mail {
 
     async fn append(&self, command: Command, whole: Vec<Whole>) -> Result<Outcome, BackendError> {
         let arrived = whole.iter().filter_map(|whole| whole.arrived.as_ref());
+        let command = self.on_behalf(command);
         let outcome = self.account.propose_arrived(command, arrived).await;
         if let Ok(Outcome::Done(_)) = outcome {
             // The messages refer to what was uploaded.

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Accounts of others that a session keeps open: each has a lane and a watcher.
+pub const OTHERS_KEPT: usize = 16;
+
 /// Bytes that an LMTP connection reads at once while commands come: a small message in one read.
 pub const READ_BYTES: usize = 8 << 10;
 

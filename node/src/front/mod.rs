@@ -10,6 +10,7 @@
 //!   deflate  compression above it
 //!   lmtp     drives an lmtp::Session; deliveries go to service
 //!   imap     drives imap::serve; an account of service is its backend
+//!   mail     one's own account, and those of others
 //!   admin    the gRPC service of operators, behind client certificates
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod deflate;
 pub mod imap;
 pub mod limits;
 pub mod lmtp;
+mod mail;
 pub mod penalty;
 pub mod proxy;
 pub mod stream;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use mailbox::{AccountId, Body, Command, MailboxId, ModSeq, NewBody, Outcome, Query, Uid};
+use mailbox::{
+    AccountId, Body, Command, MailboxId, ModSeq, NewBody, Outcome, Query, Rejection, Uid,
+};
 use tokio::sync::Mutex;
 
 use super::Service;
@@ -67,6 +69,65 @@ impl Account {
         let view = self.service.view().read();
         let account = view.account_by_id(directory::AccountId(found.account.0));
         Ok(account.map(|account| (found.account, account.name.to_string())))
+    }
+
+    /// The account of another, for a session of this one.
+    #[must_use]
+    pub fn other(&self, id: AccountId) -> Option<Self> {
+        let group = {
+            let view = self.service.view().read();
+            let account = view.account_by_id(directory::AccountId(id.0))?;
+            GroupId(account.partition.0)
+        };
+        Some(Self::open(&self.service, id, group, self.wait))
+    }
+
+    /// The accounts in use that may have given this one rights, or anyone, and their names, in the
+    /// order of the names. What this node has not heard of yet is not among them.
+    #[must_use]
+    pub fn sharing(&self) -> Vec<(AccountId, String)> {
+        let view = self.service.view().read();
+        let mut found = Vec::new();
+        for user in [self.id.0, 0].map(directory::AccountId) {
+            let accounts = view.sharing_with(user).filter(|id| id.0 != self.id.0);
+            let accounts = accounts.filter_map(|id| view.account_by_id(id));
+            let in_use = accounts.filter(|account| account.state.takes_mail());
+            found.extend(in_use.map(|it| (it.name.to_string(), AccountId(it.id.0))));
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.into_iter().map(|(name, id)| (id, name)).collect()
+    }
+
+    /// Lets this account be among those that may have given a user rights, or anyone (0), as every
+    /// node that can be reached knows it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Rejected`] if there are too many.
+    pub async fn share_with(&self, user: AccountId) -> Result<(), Failure> {
+        let is_known = {
+            let view = self.service.view().read();
+            let mut sharing = view.sharing_with(directory::AccountId(user.0));
+            sharing.any(|id| id.0 == self.id.0)
+        };
+        if is_known {
+            return Ok(());
+        }
+        let share = directory::Command::Share {
+            user: directory::AccountId(user.0),
+            account: directory::AccountId(self.id.0),
+        };
+        match self.service.direct(share, self.wait).await? {
+            directory::Outcome::Rejected(directory::Rejection::TooManyShares) => {
+                Err(Failure::Rejected(Rejection::GrantLimit))
+            }
+            directory::Outcome::Rejected(_) => Err(Failure::NoMailbox),
+            _ => {
+                self.service.spread(self.wait).await;
+                Ok(())
+            }
+        }
     }
 
     /// Reads, linearizably.

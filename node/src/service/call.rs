@@ -116,6 +116,9 @@ pub enum Failure {
     /// There is no such mailbox.
     #[error("no such mailbox")]
     NoMailbox,
+    /// The user has not been given the right.
+    #[error("no right to see this")]
+    NoRight,
     /// The account belongs to another partition now.
     #[error("the account was moved")]
     Moved,
@@ -140,6 +143,7 @@ impl From<QueryError> for Failure {
         match error {
             QueryError::NoAccount => Self::NoAccount,
             QueryError::NoMailbox => Self::NoMailbox,
+            QueryError::NoRight => Self::NoRight,
             QueryError::Moved => Self::Moved,
             QueryError::Fault(fault) => Self::Broken(fault.to_string()),
         }
@@ -365,6 +369,7 @@ fn failure_to_wire(failure: Failure) -> v1::StoreFailure {
         Failure::Rejected(_) | Failure::Invalid(_) => Kind::Invalid,
         Failure::NoAccount => Kind::NoAccount,
         Failure::NoMailbox => Kind::NoMailbox,
+        Failure::NoRight => Kind::NoRight,
         Failure::Moved => Kind::Moved,
         Failure::NoSpace => Kind::NoSpace,
     };
@@ -385,6 +390,7 @@ fn failure_from_wire(wire: v1::StoreFailure) -> Failure {
         Kind::Invalid => Failure::Invalid(wire.reason),
         Kind::NoAccount => Failure::NoAccount,
         Kind::NoMailbox => Failure::NoMailbox,
+        Kind::NoRight => Failure::NoRight,
         Kind::Moved => Failure::Moved,
         Kind::NoSpace => Failure::NoSpace,
         // A node that knows more kinds than this one: nothing is certain.

@@ -29,7 +29,7 @@ pub struct MailboxStamp {
 pub struct MailboxCommand {
     #[prost(
         oneof = "mailbox_command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 31, 32, 33"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 31, 32, 33, 34, 35, 36"
     )]
     pub kind: ::core::option::Option<mailbox_command::Kind>,
 }
@@ -85,6 +85,12 @@ pub mod mailbox_command {
         SetGrant(super::MailboxSetGrant),
         #[prost(message, tag = "33")]
         AppendMany(super::MailboxAppendMany),
+        #[prost(message, tag = "34")]
+        OnBehalf(::prost::alloc::boxed::Box<super::MailboxOnBehalf>),
+        #[prost(message, tag = "35")]
+        Import(super::MailboxImport),
+        #[prost(message, tag = "36")]
+        Remove(super::MailboxRemove),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -443,6 +449,39 @@ pub struct MailboxSetGrant {
     #[prost(uint32, tag = "7")]
     pub rights: u32,
 }
+/// What a user does in the account of another, who must have given him the rights.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MailboxOnBehalf {
+    #[prost(uint64, tag = "1")]
+    pub actor: u64,
+    /// One of those that need rights, and never this one.
+    #[prost(message, optional, boxed, tag = "2")]
+    pub command: ::core::option::Option<::prost::alloc::boxed::Box<MailboxCommand>>,
+}
+/// Messages that are moved here from another account.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MailboxImport {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    #[prost(uint64, tag = "2")]
+    pub mailbox: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub messages: ::prost::alloc::vec::Vec<MailboxNewMessage>,
+    /// 16 bytes for each message: where it comes from. One that came before and is there does not
+    /// come again.
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub origins: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// Messages that were moved into another account go, whatever their flags.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxRemove {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    #[prost(uint64, tag = "2")]
+    pub mailbox: u64,
+    #[prost(uint32, repeated, tag = "3")]
+    pub uids: ::prost::alloc::vec::Vec<u32>,
+}
 /// What became of a command. A lane keeps these bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxOutcome {
@@ -656,6 +695,7 @@ pub mod mailbox_rejection {
         MetadataLimit = 30,
         GrantLimit = 31,
         NoMessage = 20,
+        NoRight = 32,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -682,6 +722,7 @@ pub mod mailbox_rejection {
                 Self::MetadataLimit => "METADATA_LIMIT",
                 Self::GrantLimit => "GRANT_LIMIT",
                 Self::NoMessage => "NO_MESSAGE",
+                Self::NoRight => "NO_RIGHT",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -705,6 +746,7 @@ pub mod mailbox_rejection {
                 "METADATA_LIMIT" => Some(Self::MetadataLimit),
                 "GRANT_LIMIT" => Some(Self::GrantLimit),
                 "NO_MESSAGE" => Some(Self::NoMessage),
+                "NO_RIGHT" => Some(Self::NoRight),
                 _ => None,
             }
         }
@@ -821,10 +863,15 @@ pub struct MailLaneRow {
     pub duplicates: ::prost::bytes::Bytes,
 }
 /// A delivery to one recipient. The key is a hash of sender, recipient (as RCPT TO gave it) and body.
+/// Or a message that was moved here from another account; the key is a hash of where it comes from
+/// and where it goes to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailDuplicateRow {
     #[prost(uint64, tag = "1")]
     pub expires_ms: u64,
+    /// The UID of one that was moved here; 0 for a delivery.
+    #[prost(uint32, tag = "2")]
+    pub uid: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailAccountRow {
@@ -1081,7 +1128,7 @@ pub struct DirectoryEnvelope {
 pub struct DirectoryCommand {
     #[prost(
         oneof = "directory_command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22"
     )]
     pub kind: ::core::option::Option<directory_command::Kind>,
 }
@@ -1131,6 +1178,8 @@ pub mod directory_command {
         MoveReplica(super::DirectoryMoveReplica),
         #[prost(message, tag = "21")]
         RetireReplica(super::DirectoryRetireReplica),
+        #[prost(message, tag = "22")]
+        Share(super::DirectoryShare),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1293,6 +1342,16 @@ pub struct DirectoryRetireReplica {
     pub group: u64,
     #[prost(uint64, tag = "2")]
     pub replica: u64,
+}
+/// A user may have been given rights on mailboxes of an account. Also the row of that: `h`, user
+/// u64, account u64; and once more `i`, account u64, user u64.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DirectoryShare {
+    /// 0: anyone.
+    #[prost(uint64, tag = "1")]
+    pub user: u64,
+    #[prost(uint64, tag = "2")]
+    pub account: u64,
 }
 /// The answer to a command.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1585,6 +1644,7 @@ pub enum DirectoryRejection {
     NodeNotActive = 27,
     NodeLeaving = 28,
     ReplicaThere = 29,
+    TooManyShares = 30,
 }
 impl DirectoryRejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1623,6 +1683,7 @@ impl DirectoryRejection {
             Self::NodeNotActive => "DIRECTORY_REJECTION_NODE_NOT_ACTIVE",
             Self::NodeLeaving => "DIRECTORY_REJECTION_NODE_LEAVING",
             Self::ReplicaThere => "DIRECTORY_REJECTION_REPLICA_THERE",
+            Self::TooManyShares => "DIRECTORY_REJECTION_TOO_MANY_SHARES",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1658,6 +1719,7 @@ impl DirectoryRejection {
             "DIRECTORY_REJECTION_NODE_NOT_ACTIVE" => Some(Self::NodeNotActive),
             "DIRECTORY_REJECTION_NODE_LEAVING" => Some(Self::NodeLeaving),
             "DIRECTORY_REJECTION_REPLICA_THERE" => Some(Self::ReplicaThere),
+            "DIRECTORY_REJECTION_TOO_MANY_SHARES" => Some(Self::TooManyShares),
             _ => None,
         }
     }
@@ -3312,6 +3374,8 @@ pub mod store_failure {
         Moved = 9,
         /// The disks of the partition are nearly full; nothing was done.
         NoSpace = 10,
+        /// The user has not been given the right.
+        NoRight = 11,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -3331,6 +3395,7 @@ pub mod store_failure {
                 Self::NoMailbox => "NO_MAILBOX",
                 Self::Moved => "MOVED",
                 Self::NoSpace => "NO_SPACE",
+                Self::NoRight => "NO_RIGHT",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3347,6 +3412,7 @@ pub mod store_failure {
                 "NO_MAILBOX" => Some(Self::NoMailbox),
                 "MOVED" => Some(Self::Moved),
                 "NO_SPACE" => Some(Self::NoSpace),
+                "NO_RIGHT" => Some(Self::NoRight),
                 _ => None,
             }
         }
@@ -3368,17 +3434,17 @@ pub struct StoreHint {
     #[prost(uint64, tag = "3")]
     pub modseq: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MailboxQuery {
     #[prost(
         oneof = "mailbox_query::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 31, 32, 33"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 31, 32, 33, 34"
     )]
     pub kind: ::core::option::Option<mailbox_query::Kind>,
 }
 /// Nested message and enum types in `MailboxQuery`.
 pub mod mailbox_query {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         #[prost(message, tag = "1")]
         Folders(super::MailboxQueryAccount),
@@ -3408,6 +3474,8 @@ pub mod mailbox_query {
         Metadata(super::MailboxQueryMetadata),
         #[prost(message, tag = "33")]
         Grants(super::MailboxQueryMailbox),
+        #[prost(message, tag = "34")]
+        OnBehalf(::prost::alloc::boxed::Box<super::MailboxQueryOnBehalf>),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3458,6 +3526,15 @@ pub struct MailboxQueryUpload {
     /// 16 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub upload: ::prost::bytes::Bytes,
+}
+/// What a user asks of the account of another.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MailboxQueryOnBehalf {
+    #[prost(uint64, tag = "1")]
+    pub actor: u64,
+    /// Never this one.
+    #[prost(message, optional, boxed, tag = "2")]
+    pub query: ::core::option::Option<::prost::alloc::boxed::Box<MailboxQuery>>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxQueryDigest {}
@@ -3563,6 +3640,7 @@ pub mod mailbox_refusal {
         NoMailbox = 2,
         /// The account is in another partition now.
         Elsewhere = 3,
+        NoRight = 4,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -3575,6 +3653,7 @@ pub mod mailbox_refusal {
                 Self::NoAccount => "NO_ACCOUNT",
                 Self::NoMailbox => "NO_MAILBOX",
                 Self::Elsewhere => "ELSEWHERE",
+                Self::NoRight => "NO_RIGHT",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3584,6 +3663,7 @@ pub mod mailbox_refusal {
                 "NO_ACCOUNT" => Some(Self::NoAccount),
                 "NO_MAILBOX" => Some(Self::NoMailbox),
                 "ELSEWHERE" => Some(Self::Elsewhere),
+                "NO_RIGHT" => Some(Self::NoRight),
                 _ => None,
             }
         }
@@ -3622,6 +3702,9 @@ pub struct MailboxFolder {
     pub vanished_floor: u64,
     #[prost(bool, tag = "13")]
     pub exists: bool,
+    /// What the asker may do, bits as in `MailboxSetGrant`; absent if he is the owner.
+    #[prost(uint32, optional, tag = "14")]
+    pub guest: ::core::option::Option<u32>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxOpened {

@@ -138,6 +138,7 @@ impl<R: Rows> Machine<'_, '_, R> {
         self.put_group(group);
         self.rows.remove(keys::name(&account.name));
         self.rows.remove(keys::account(account.id));
+        self.forget_shares(account.id)?;
         self.events.push(Event::AccountGone(account.id));
         Ok(())
     }

@@ -7,6 +7,7 @@
 //!     +-- groups     place mark remove
 //!     +-- placement  partitions spread replace drain move
 //!     +-- accounts   create password lock delete finish
+//!     +-- shares     who may have been given rights by whom
 //!     |
 //!     +-- remember the outcome, forget the oldest
 //! ```
@@ -18,6 +19,7 @@ mod accounts;
 mod groups;
 mod nodes;
 mod recast;
+mod shares;
 
 pub use recast::{Recast, Recasted, recast};
 mod placement;
@@ -128,6 +130,7 @@ impl<'a, 'b, R: Rows> Machine<'a, 'b, R> {
             Command::DrainNode { node, shrink } => self.drain_node(*node, *shrink),
             Command::MoveReplica { group, from, to } => self.move_replica(*group, *from, *to),
             Command::RetireReplica { group, replica } => self.retire_replica(*group, *replica),
+            Command::Share { user, account } => self.share(*user, *account),
         }
     }
 

@@ -6,6 +6,7 @@ use wire::directory_outcome::Kind as Answered;
 
 use super::{Kind as _, Malformed, Wire, array, due, same_variants};
 use crate::command::{Command, Envelope, Init, NodeReport, Outcome, Rejection, RequestId};
+use crate::share::Share;
 use crate::types::{AccountId, GroupId, Millis, NodeId, OperationId, ReplicaId};
 use crate::verifier::Verifiers;
 
@@ -14,6 +15,7 @@ same_variants! { Rejection, wire::DirectoryRejection:
     AddressTaken TooManyNodes TooFewNodes NoGroup NoReplica LastVoter TooManyReplicas NotPlaced
     NameInvalid NameTaken NoAccount AccountBusy TooManyAccounts VerifierInvalid PasswordInvalid
     SettingInvalid TooManySettings FeatureLevel NodeNotActive NodeLeaving ReplicaThere
+    TooManyShares
 }
 
 impl Wire for Envelope {
@@ -114,6 +116,13 @@ fn asked(command: &Command) -> Asked {
             let (group, replica) = (group.0, replica.0);
             Asked::RetireReplica(wire::DirectoryRetireReplica { group, replica })
         }
+        Command::Share { user, account } => Asked::Share(
+            Share {
+                user: *user,
+                account: *account,
+            }
+            .to_message(),
+        ),
     }
 }
 
@@ -246,6 +255,10 @@ fn command(asked: Asked) -> Result<Command, Malformed> {
             node: NodeId(it.node),
             shrink: it.shrink,
         },
+        Asked::Share(it) => {
+            let Share { user, account } = Wire::from_message(it)?;
+            Command::Share { user, account }
+        }
         Asked::MoveReplica(it) => Command::MoveReplica {
             group: GroupId(it.group),
             from: NodeId(it.from),

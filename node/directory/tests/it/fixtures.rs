@@ -54,7 +54,7 @@ kinds! { commands: Command {
     Init JoinNode UpdateNode ActivateNode RemoveNode PlaceReplica MarkVoter MarkLearner
     RemoveReplica PlacePartitions CreateAccount SetPassword LockAccount DeleteAccount
     FinishOperation SetSetting RaiseFeatureLevel ReplaceNode DrainNode MoveReplica
-    RetireReplica
+    RetireReplica Share
 } }
 kinds! { outcomes: Outcome { Done Placed AccountMade OperationBegun Rejected } }
 kinds! { rejections: Rejection {
@@ -62,11 +62,11 @@ kinds! { rejections: Rejection {
     AddressInvalid AddressTaken TooManyNodes TooFewNodes NoGroup NoReplica LastVoter
     TooManyReplicas NotPlaced NameInvalid NameTaken NoAccount AccountBusy TooManyAccounts
     VerifierInvalid PasswordInvalid SettingInvalid TooManySettings FeatureLevel NodeLeaving
-    ReplicaThere
+    ReplicaThere TooManyShares
 } }
 
 /// The first bytes of keys.
-const TABLES: [&str; 10] = ["c", "k", "n", "g", "a", "m", "o", "s", "r", "q"];
+const TABLES: [&str; 12] = ["c", "k", "n", "g", "a", "m", "o", "s", "r", "q", "h", "i"];
 
 #[derive(Default)]
 struct Reader {
@@ -130,6 +130,7 @@ impl Reader {
             Some(b's') => told::<v1::DirectorySetting>(&value),
             Some(b'r') => told::<v1::DirectoryRequest>(&value),
             Some(b'q') => told::<v1::DirectoryRequestOrder>(&value),
+            Some(b'h' | b'i') => told::<v1::DirectoryShare>(&value),
             _ => Err("no such table".into()),
         }?;
         let table = TABLES
@@ -191,7 +192,10 @@ fn outcomes_of_format_1() {
 
 #[test]
 fn rows_of_format_1() {
-    let reader = read("rows");
+    let mut reader = read("rows");
+    let later = read("rows_later");
+    check(&later.rows).expect("they add up");
+    reader.seen.extend(later.seen);
     assert_all(&reader, &[&TABLES]);
     check(&reader.rows).expect("they add up");
     let view = View::load(&reader.rows).expect("they are understood");
@@ -258,6 +262,10 @@ fn samples() -> Vec<Command> {
             to: NodeId(4),
         },
         Command::RetireReplica { group, replica },
+        Command::Share {
+            user: AccountId(0),
+            account: AccountId(8),
+        },
     ]
 }
 
@@ -319,6 +327,30 @@ fn cluster() -> Cluster {
     cluster
 }
 
+/// One that has rows of the kinds that came later.
+fn later_cluster() -> Cluster {
+    let mut cluster = cluster();
+    for user in [0, 2] {
+        let (user, account) = (AccountId(user), AccountId(1));
+        let (outcome, _) = cluster.ask(Command::Share { user, account });
+        assert_eq!(outcome, Outcome::Done);
+    }
+    cluster.check();
+    cluster
+}
+
+fn rows_text(comment: &str, cluster: &Cluster) -> String {
+    let mut rows = String::from(comment);
+    for (key, value) in cluster.rows.iter() {
+        let value = match hex(value) {
+            value if value.is_empty() => "\"\"".to_owned(),
+            value => value,
+        };
+        writeln!(rows, "row {} {value}", hex(key)).expect("memory");
+    }
+    rows
+}
+
 #[test]
 #[ignore = "writes the bytes of the present format; UPDATE_GOLDENFILES=1 then fills in the text"]
 fn write_fixtures() {
@@ -336,16 +368,19 @@ fn write_fixtures() {
         let text = hex(&encode_outcome(&outcome));
         writeln!(outcomes, "outcome {text}").expect("memory");
     }
-    let mut rows = String::from("# All rows of a directory.\n");
-    for (key, value) in cluster().rows.iter() {
-        let value = match hex(value) {
-            value if value.is_empty() => "\"\"".to_owned(),
-            value => value,
-        };
-        writeln!(rows, "row {} {value}", hex(key)).expect("memory");
-    }
+    let rows = rows_text("# All rows of a directory.\n", &cluster());
+    let later = rows_text(
+        "# All rows of a directory, with kinds that came later.\n",
+        &later_cluster(),
+    );
     std::fs::create_dir_all(folder("v1")).expect("a folder");
-    for (file, text) in [("entries", entries), ("outcomes", outcomes), ("rows", rows)] {
+    let files = [
+        ("entries", entries),
+        ("outcomes", outcomes),
+        ("rows", rows),
+        ("rows_later", later),
+    ];
+    for (file, text) in files {
         std::fs::write(folder("v1").join(file), text + "---\n").expect("a file");
     }
 }

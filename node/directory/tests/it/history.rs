@@ -59,6 +59,10 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(group, from, to)| Command::MoveReplica { group, from, to }),
         2 => (group(), replica())
             .prop_map(|(group, replica)| Command::RetireReplica { group, replica }),
+        3 => (0_u64..4, 0_u64..4).prop_map(|(user, account)| Command::Share {
+            user: AccountId(user),
+            account: AccountId(account),
+        }),
     ]
 }
 
@@ -164,7 +168,7 @@ impl Given {
                     }
                 }
             }
-            Event::Cluster(_) | Event::Node(_) | Event::Setting(..) => {}
+            Event::Cluster(_) | Event::Node(_) | Event::Setting(..) | Event::Shared { .. } => {}
         }
     }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 use directory::{
-    Account, Command, Digest, Event, Group, GroupId, Init, Node, NodeId, OperationId, Outcome,
-    ReplicaId, Role, pending,
+    Account, AccountId, Command, Digest, Event, Group, GroupId, Init, Node, NodeId, OperationId,
+    Outcome, ReplicaId, Role, pending,
 };
 use goldenscript::{ArgumentConsumer, Context};
 
@@ -25,7 +25,7 @@ macro_rules! scripts {
 
 scripts! {
     accounts delete_while_creating drain feature_level init moves names nodes partitions placement
-    repeats replace retire settings spread
+    repeats replace retire settings shares spread
 }
 
 #[derive(Default)]
@@ -61,6 +61,15 @@ impl goldenscript::Runner for Runner {
             "voters" => {
                 let voters = self.cluster.view.directory_voters();
                 lines(voters.iter().map(|replica| format!("replica {replica}")))
+            }
+            "sharing" => {
+                let user = AccountId(number(&mut args)?);
+                lines(
+                    self.cluster
+                        .view
+                        .sharing_with(user)
+                        .map(|it| format!("{it}")),
+                )
             }
             "digest" => format!("{}\n", Digest::kept(&self.cluster.rows)?),
             name => {
@@ -176,6 +185,10 @@ fn parse(name: &str, args: &mut ArgumentConsumer<'_>) -> Result<Command, Box<dyn
             group: GroupId(number(args)?),
             replica: ReplicaId(number(args)?),
         },
+        "share" => Command::Share {
+            account: AccountId(number(args)?),
+            user: AccountId(number(args)?),
+        },
         "move" => Command::MoveReplica {
             group: GroupId(number(args)?),
             from: NodeId(number(args)?),
@@ -223,6 +236,7 @@ fn show(event: &Event) -> String {
         Event::Account(it) => account(it),
         Event::AccountGone(id) => format!("account {id} gone"),
         Event::Setting(name, value) => format!("setting {name} {value:?}"),
+        Event::Shared { user, account } => format!("{account} shares with {user}"),
         Event::Operation(id) => format!("operation {id}"),
     }
 }

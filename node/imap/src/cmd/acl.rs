@@ -1,8 +1,8 @@
 //! SETACL, DELETEACL, GETACL, LISTRIGHTS and MYRIGHTS (RFC 4314), also along with LIST (RFC 8440),
-//! on one's own mailboxes.
+//! on one's own mailboxes and those of others (`others`).
 //!
 //! The owner has all rights, and they cannot be taken away. Others have what is given to them, less
-//! what is denied them. ACL is not advertised: nobody reaches another's mailboxes yet.
+//! what is denied them. Who is given rights is noted before, so that his LIST finds them.
 
 use mailbox::{AccountId, Answer, Command, Folder, Grant, NewGrant, Query, Rights, StoreMode};
 
@@ -50,11 +50,18 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         mode: StoreMode,
         rights: Rights,
     ) -> Result<()> {
-        let folder = self.folder(mailbox).await?;
-        let who = self.who(identifier).await?;
+        let folder = self.folder_with(mailbox, Rights::ADMINISTER).await?;
+        let takes = mode == StoreMode::Remove || rights.is_empty();
+        let who = match self.who(identifier).await {
+            Err(nobody) if takes => self.gone(&folder, identifier).await?.ok_or(nobody)?,
+            who => who?,
+        };
         let account = self.backend.account();
         if who.user == account {
             return Err(Stop::no(Code::Cannot, "The owner has all rights"));
+        }
+        if !who.denies && !takes {
+            self.backend.share_with(who.user).await?;
         }
         let grant = NewGrant {
             user: who.user,
@@ -75,7 +82,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// The owner is told first.
     pub(crate) async fn get_acl(&mut self, mailbox: &[u8]) -> Result<Done> {
-        let folder = self.folder(mailbox).await?;
+        let folder = self.folder_with(mailbox, Rights::ADMINISTER).await?;
         let owner = self.backend.user().await?;
         let mut told = vec![(owner, Rights::ALL.to_string())];
         for grant in self.grants(&folder).await? {
@@ -95,7 +102,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// No two rights are tied to one another (RFC 4314 section 4.2).
     pub(crate) async fn list_rights(&mut self, of: &OfIdentifier) -> Result<Done> {
-        let folder = self.folder(&of.mailbox).await?;
+        let folder = self.folder_with(&of.mailbox, Rights::ADMINISTER).await?;
         let who = self.who(&of.identifier).await?;
         let rights = if who.user == self.backend.account() {
             vec![Rights::ALL.to_string()]
@@ -115,9 +122,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         Ok(Done::text("MYRIGHTS completed"))
     }
 
-    /// All mailboxes of a session are its own.
+    /// MYRIGHTS of a mailbox that the user may know of.
     pub(crate) fn tell_my_rights(&mut self, folder: &Folder) {
-        let rights = Rights::ALL.to_string();
+        let rights = folder.guest.unwrap_or(Rights::ALL).to_string();
         self.conn.out.my_rights(&folder.name, &rights);
     }
 
@@ -131,6 +138,18 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             _ => None,
         });
         grants.await
+    }
+
+    /// Somebody who has rights there, and no account any more.
+    async fn gone(&mut self, folder: &Folder, identifier: &[u8]) -> Result<Option<Who>> {
+        let (denies, name) = match identifier.strip_prefix(b"-") {
+            Some(name) => (true, name),
+            None => (false, identifier),
+        };
+        let grants = self.grants(folder).await?;
+        let is_named = |grant: &Grant| grant.user.0 != 0 && grant.name.as_bytes() == name;
+        let found = grants.into_iter().find(is_named);
+        Ok(found.map(|Grant { user, name, .. }| Who { user, name, denies }))
     }
 
     /// `-` before an identifier means rights that are denied. No user's name begins so.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::backend::{Backend, ChannelBinding, Transport};
 use crate::config::Config;
+use crate::guest::OTHERS;
 use crate::limits;
 use crate::state::{Done, Result, Session};
 
@@ -29,6 +30,9 @@ const LOGGED_IN: &[&str] = &[
     "CREATE-SPECIAL-USE",
     "LIST-EXTENDED",
     "LIST-STATUS",
+    "LIST-MYRIGHTS",
+    "ACL",
+    "RIGHTS=texk",
     "STATUS=SIZE",
     "CONDSTORE",
     "ESEARCH",
@@ -185,7 +189,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     pub(crate) fn namespace(&mut self) -> Result<Done> {
-        self.conn.out.namespace(&[""], &[], &[]);
+        self.conn.out.namespace(&[""], &[OTHERS], &[]);
         Ok(Done::text("NAMESPACE completed"))
     }
 }

@@ -19,7 +19,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             selected.mailbox,
             selected.view.resolve(&copy.set, copy.uid)?,
         );
-        let to = self.target(&copy.mailbox).await?.id;
+        let folder = self.target(&copy.mailbox).await?;
+        if !uids.is_empty() && self.backend.account() != self.opened.account() {
+            return Box::pin(self.copy_across(copy, &folder, &uids)).await;
+        }
+        let to = folder.id;
         let text = if copy.uid {
             "UID COPY completed"
         } else {
@@ -62,8 +66,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             selected.mailbox,
             selected.view.resolve(&copy.set, copy.uid)?,
         );
-        let to = self.target(&copy.mailbox).await?.id;
+        let folder = self.target(&copy.mailbox).await?;
         let (uids, limit) = self.limited(uids);
+        if self.backend.account() != self.opened.account() {
+            let done = Box::pin(self.move_across(copy, &folder, &uids)).await?;
+            return Ok(self.partly(done, limit));
+        }
+        let to = folder.id;
         let account = self.backend.account();
         let (mut done, goal) = (0, uids.len());
         for uids in batches(&uids) {
@@ -99,7 +108,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 }
 
 /// COPYUID; nothing if nothing was copied.
-fn copy_uid(uid_validity: UidValidity, from: &UidRanges, to: &UidRanges) -> Option<Code> {
+pub(super) fn copy_uid(
+    uid_validity: UidValidity,
+    from: &UidRanges,
+    to: &UidRanges,
+) -> Option<Code> {
     let is_told = !from.is_empty() && from.len() == to.len();
     is_told.then(|| Code::CopyUid {
         uid_validity: uid_validity.0,

@@ -12,6 +12,7 @@ use crate::state::{Done, Result, Session, Stop};
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn create(&mut self, create: &Create) -> Result<Done> {
         let name = names::decode_new(&create.mailbox, self.conn.out.is_utf8())?;
+        self.enter_new(&name).await?;
         let special_use = match create.special_use.as_slice() {
             [] => None,
             [Some(one)] if one.is_virtual() => {
@@ -39,9 +40,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Deleting the mailbox that is selected closes it.
     pub(crate) async fn delete(&mut self, raw: &[u8]) -> Result<Done> {
-        let (account, name) = (self.backend.account(), self.existing_name(raw).await?);
+        let name = self.existing_name(raw).await?;
+        self.enter(&name).await?;
+        let account = self.backend.account();
         let kept = name.clone();
-        let id = match &self.selected {
+        let is_same = self.opened.account() == account;
+        let id = match self.selected.as_ref().filter(|_| is_same) {
             Some(_) => Some(self.folder(raw).await?.id),
             None => None,
         };
@@ -64,6 +68,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn rename(&mut self, from_raw: &[u8], to_raw: &[u8]) -> Result<Done> {
         let from = self.existing_name(from_raw).await?;
         let to = names::decode_new(to_raw, self.conn.out.is_utf8())?;
+        self.enter_new(&to).await?;
+        let there = self.backend.guest().cloned();
+        self.enter(&from).await?;
+        if self.backend.guest() != there.as_ref() {
+            let text = "A mailbox stays with its owner";
+            return Err(Stop::no(Code::Cannot, text));
+        }
         let account = self.backend.account();
         let name = to.clone();
         let rename = Command::RenameMailbox { account, from, to };

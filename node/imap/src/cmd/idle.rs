@@ -26,7 +26,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             if has_news {
                 timer.set(self.conn.transport.sleep(self.patience()));
             }
-            match self.conn.wait(&self.backend, timer.as_mut()).await? {
+            match self.conn.wait(&self.opened, timer.as_mut()).await? {
                 Woken::Read(bytes) => self.conn.push(bytes)?,
                 Woken::Changed => {
                     self.tell_all(Expunges::Tell).await?;

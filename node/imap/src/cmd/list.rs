@@ -1,14 +1,16 @@
 //! LIST and LSUB (RFC 3501 sections 6.3.8 and 6.3.9; RFC 3348, RFC 5258, RFC 5819, RFC 6154,
 //! RFC 9590).
 //!
-//! All names of the account are read at once and put into a tree in their order. A name that is
-//! only a superior of others has no mailbox: it is listed with `\NonExistent`.
+//! All names of the account, and those of others that the user may look up, are read at once and
+//! put into a tree in their order. A name that is only a superior of others has no mailbox: it is
+//! listed with `\NonExistent`.
 
 use std::collections::BTreeMap;
 
-use mailbox::{Answer, Folder, Query};
+use mailbox::{Answer, Folder, Query, Rights};
 
 use crate::backend::{Backend, Transport};
+use crate::cmd::others::{is_refusal, may_match, permit};
 use crate::grammar::{List, ListReturn, ListSelection, Lsub, SpecialUse, StatusItem};
 use crate::names::{self, Pattern};
 use crate::respond::ListAttribute;
@@ -179,7 +181,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             Some(_) => self.all_annotations().await?,
             None => BTreeMap::new(),
         };
-        for (name, node) in tree(self.folders().await?, &wanted) {
+        let asked = |prefix: &str| {
+            let mut all = list.patterns.iter();
+            all.any(|pattern| may_match(&list.reference, pattern, prefix))
+        };
+        let folders = self.all_folders(asked).await?;
+        let folders = folders.into_iter().map(|place| place.folder).collect();
+        for (name, node) in tree(folders, &wanted) {
             if !patterns.iter().any(|pattern| pattern.matches(&name)) {
                 continue;
             }
@@ -194,6 +202,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.conn.out.list(&attributes, &name, &child_info);
             let folder = node.folder.as_ref();
             let folder = folder.filter(|folder| folder.exists && listed.itself);
+            if folder.is_some() {
+                self.enter(&name).await?;
+            }
             if let (Some(items), Some(folder)) = (wanted.status, folder) {
                 self.list_status(folder, items).await?;
             }
@@ -201,8 +212,15 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 self.tell_my_rights(folder);
             }
             if let (Some(entries), Some(folder)) = (wanted.metadata, folder) {
-                let found = annotations.remove(&folder.id).unwrap_or_default();
-                self.tell_metadata(folder, found, entries);
+                let found = match folder.guest {
+                    None => Ok(annotations.remove(&folder.id).unwrap_or_default()),
+                    Some(_) => self.annotations(Some(folder.id)).await,
+                };
+                match found {
+                    Ok(found) => self.tell_metadata(folder, found, entries),
+                    Err(stop) if is_refusal(&stop) => {}
+                    Err(stop) => return Err(stop),
+                }
             }
             self.conn.relieve().await?;
         }
@@ -212,6 +230,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// STATUS along with LIST. One that cannot be had is left out (RFC 5819 section 2): the mailbox
     /// may be gone by now.
     async fn list_status(&mut self, folder: &Folder, items: &[StatusItem]) -> Result<()> {
+        if permit(folder, Rights::READ).is_err() {
+            return Ok(());
+        }
         match self.tell_status(folder, items).await {
             Err(Stop::No(..)) => Ok(()),
             told => told,

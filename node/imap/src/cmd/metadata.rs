@@ -128,7 +128,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         self.change(Command::SetMetadata {
             account,
             mailbox: mailbox.map(|folder| folder.id),
-            user: account,
+            user: self.home.account(),
             entries,
             special_use,
         })
@@ -149,11 +149,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         &mut self,
         mailbox: Option<MailboxId>,
     ) -> Result<Vec<Annotation>> {
-        let account = self.backend.account();
         let query = Query::Metadata {
-            account,
+            account: self.backend.account(),
             mailbox,
-            user: account,
+            user: self.home.account(),
         };
         let found = self.ask(query, |answer| match answer {
             Answer::Metadata(found) => Some(found),

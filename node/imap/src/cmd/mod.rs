@@ -7,6 +7,7 @@
 //!   folder  list  status  CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE; LIST LSUB; STATUS
 //!   quota  metadata       GETQUOTA GETQUOTAROOT SETQUOTA; GETMETADATA SETMETADATA
 //!   acl                   SETACL DELETEACL GETACL LISTRIGHTS MYRIGHTS
+//!   others  across        whose mail a command is about; COPY and MOVE from one user to another
 //!   append                APPEND REPLACE, and with UID
 //!   compress              COMPRESS
 //!   progress              INPROGRESS, of whatever takes long
@@ -33,6 +34,7 @@ pub(crate) mod capability;
 pub(crate) mod progress;
 
 mod acl;
+mod across;
 mod append;
 mod compress;
 mod folder;
@@ -40,6 +42,7 @@ mod idle;
 mod list;
 mod metadata;
 pub(crate) mod notify;
+pub(crate) mod others;
 mod quota;
 mod resync;
 mod rev2;
@@ -57,7 +60,7 @@ pub(crate) mod store;
 mod uid_batches;
 pub(crate) mod uid_only;
 
-use mailbox::{Answer, Folder, Query};
+use mailbox::{Answer, Folder, Query, Rights};
 
 use crate::backend::{Backend, Transport};
 use crate::names;
@@ -75,10 +78,12 @@ pub(crate) fn no_mailbox() -> Stop {
 }
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
-    /// The mailbox of this name, as sent; NO if there is none.
+    /// The mailbox of this name, as sent; NO if there is none. The session turns to the account
+    /// that it is in.
     pub(crate) async fn folder(&mut self, raw: &[u8]) -> Result<Folder> {
         let utf8 = self.conn.out.is_utf8();
         let name = existing(raw, utf8)?;
+        self.enter(&name).await?;
         let sent = names::decode_as_sent(raw, utf8);
         let sent = sent.ok().filter(|sent| *sent != name);
         let mut found = self.folder_named(name).await?;
@@ -110,7 +115,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Like [`Session::folder`], for a command that would put messages there.
     pub(crate) async fn target(&mut self, raw: &[u8]) -> Result<Folder> {
-        self.folder(raw).await.map_err(try_create)
+        let folder = self.folder_with(raw, Rights::INSERT);
+        folder.await.map_err(try_create)
     }
 }
 

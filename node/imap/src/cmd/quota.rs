@@ -1,10 +1,13 @@
 //! GETQUOTA, GETQUOTAROOT and SETQUOTA (RFC 9208).
 //!
-//! All mailboxes of an account are under one quota root, which has the empty name.
+//! All mailboxes of an account are under one quota root, which has the empty name for its owner,
+//! and for others the name above its mailboxes.
 
-use mailbox::{Answer, Query, Quota};
+use mailbox::{Answer, Query, Quota, Rights};
 
 use crate::backend::{Backend, Transport};
+use crate::cmd::others::is_refusal;
+use crate::guest::OTHERS;
 use crate::names;
 use crate::respond::{Code, Resource};
 use crate::state::{Done, Result, Session, Stop};
@@ -17,20 +20,35 @@ const STORAGE_UNIT: u64 = 1024;
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn get_quota(&mut self, root: &[u8]) -> Result<Done> {
-        if root != ROOT.as_bytes() {
-            return Err(Stop::no(Code::NonExistent, "There is no such quota root"));
+        let name = std::str::from_utf8(root).map_err(|_| no_root())?;
+        if name != ROOT {
+            // That of another, who lets the user read one of his mailboxes (RFC 9208 section 3.2).
+            let owner = name.strip_prefix(OTHERS).ok_or_else(no_root)?;
+            self.backend = self.other(owner).await?.ok_or_else(no_root)?;
         }
-        let quota = self.quota().await?;
-        self.conn.out.quota(ROOT, &quota);
+        let quota = match self.quota().await {
+            Err(stop) if name != ROOT && is_refusal(&stop) => return Err(no_root()),
+            quota => quota?,
+        };
+        self.conn.out.quota(name, &quota);
         Ok(Done::text("GETQUOTA completed"))
     }
 
-    /// The mailbox need not exist: it is told what would hold for it (RFC 9208 section 4.1.2).
+    /// The mailbox need not exist: it is told what would hold for it (RFC 9208 section 4.1.2); but
+    /// of another's only if it may be read.
     pub(crate) async fn get_quota_root(&mut self, raw: &[u8]) -> Result<Done> {
         let name = names::decode(raw, self.conn.out.is_utf8())?;
+        self.enter(&name).await?;
+        let root = match self.backend.guest() {
+            Some(guest) => format!("{OTHERS}{}", guest.owner()),
+            None => ROOT.to_owned(),
+        };
+        if root != ROOT {
+            self.folder_with(raw, Rights::READ).await?;
+        }
         let quota = self.quota().await?;
-        self.conn.out.quota_root(&name, &[ROOT]);
-        self.conn.out.quota(ROOT, &quota);
+        self.conn.out.quota_root(&name, &[&root]);
+        self.conn.out.quota(&root, &quota);
         Ok(Done::text("GETQUOTAROOT completed"))
     }
 
@@ -49,6 +67,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         });
         Ok(resources(&quota.await?))
     }
+}
+
+fn no_root() -> Stop {
+    Stop::no(Code::NonExistent, "There is no such quota root")
 }
 
 /// What has a limit. Bytes are rounded up, used ones and those that may be.

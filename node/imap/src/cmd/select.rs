@@ -1,8 +1,9 @@
 //! SELECT, EXAMINE, CLOSE and UNSELECT (RFC 3501 sections 6.3.1, 6.3.2, 6.4.2; RFC 3691).
 
-use mailbox::{Answer, Opened, Query, Uid};
+use mailbox::{Answer, Opened, Query, Rights, Uid};
 
 use crate::backend::{Backend, Transport};
+use crate::cmd::others::{is_refusal, only_reads};
 use crate::flags;
 use crate::grammar::Select;
 use crate::respond::Code;
@@ -24,7 +25,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if select.condstore {
             self.enable_condstore();
         }
-        let folder = self.folder(&select.mailbox).await?;
+        let folder = self.folder_with(&select.mailbox, Rights::READ).await?;
         let (account, mailbox) = (self.backend.account(), folder.id);
         let opened = self.ask(Query::Open { account, mailbox }, |answer| match answer {
             Answer::Opened(opened) => Some(opened),
@@ -32,10 +33,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         });
         let opened = opened.await?;
         let listed = self.listed(&opened.folder, &select.mailbox).await?;
+        let guest = opened.folder.guest;
+        let examined = read_only;
+        let read_only = examined || only_reads(guest);
         let mut view = View::open(&opened);
         // IMAP4rev2 knows no recent messages.
         if !self.rev2 {
-            let claim = if read_only {
+            let claim = if read_only || guest.is_some() {
                 Uid(0)
             } else {
                 opened.folder.uid_next
@@ -47,10 +51,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         self.tell_listed(listed.as_ref());
         let uid_validity = opened.folder.uid_validity;
         let keywords = opened.keywords;
+        self.opened = self.backend.clone();
         self.selected = Some(Selected {
             mailbox,
             uid_validity,
             read_only,
+            examined,
+            guest,
             view,
             is_stale: false,
             updates: Box::default(),
@@ -61,16 +68,17 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if let Some(known) = &select.qresync {
             self.resynchronise(known).await?;
         }
-        Ok(if read_only {
-            Done {
-                code: Some(Code::ReadOnly),
-                text: "EXAMINE completed",
-            }
-        } else {
-            Done {
-                code: Some(Code::ReadWrite),
-                text: "SELECT completed",
-            }
+        let code = match read_only {
+            true => Code::ReadOnly,
+            false => Code::ReadWrite,
+        };
+        let text = match examined {
+            true => "EXAMINE completed",
+            false => "SELECT completed",
+        };
+        Ok(Done {
+            code: Some(code),
+            text,
         })
     }
 
@@ -87,7 +95,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if let Some(unseen) = unseen.filter(|_| !self.uid_only && !self.rev2) {
             out.untagged_ok(Some(&Code::Unseen(unseen)), "First unseen message");
         }
-        let permanent = flags::permanent(&opened.keywords, read_only);
+        let guest = opened.folder.guest;
+        let permanent = flags::permitted(&opened.keywords, read_only, guest);
         out.untagged_ok(Some(&permanent), "Flags that last");
         out.untagged_ok(Some(&Code::UidNext(opened.folder.uid_next.0)), "Next UID");
         out.untagged_ok(
@@ -103,14 +112,19 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) fn unselect(&mut self) -> Result<Done> {
         self.watch_unselected();
         self.selected = None;
+        self.opened = self.home.clone();
         self.structures = Vec::new();
         Ok(Done::text("UNSELECT completed"))
     }
 
-    /// Expunges without a word, unless the mailbox was only examined.
+    /// Expunges without a word, unless the mailbox was only examined or the user may not (RFC 4314
+    /// section 4).
     pub(crate) async fn close(&mut self) -> Result<Done> {
         if !self.selected()?.read_only {
-            self.expunge_all().await?;
+            match self.expunge_all().await {
+                Err(stop) if self.is_guest() && is_refusal(&stop) => {}
+                expunged => expunged?,
+            }
         }
         self.unselect()?;
         Ok(Done::text("CLOSE completed"))

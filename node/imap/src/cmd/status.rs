@@ -1,6 +1,6 @@
 //! STATUS (RFC 3501 section 6.3.10, RFC 7162 section 3.1.7, RFC 7889, RFC 8438, RFC 9208).
 
-use mailbox::{Answer, Folder, Query, Uid, UidRanges};
+use mailbox::{Answer, Folder, Query, Rights, Uid, UidRanges};
 
 use crate::backend::{Backend, Transport};
 use crate::grammar::{Status, StatusItem};
@@ -11,7 +11,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if status.items.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
         }
-        let folder = self.folder(&status.mailbox).await?;
+        let folder = self.folder_with(&status.mailbox, Rights::READ).await?;
         self.tell_status(&folder, &status.items).await?;
         Ok(Done::text("STATUS completed"))
     }

@@ -90,6 +90,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// changes, since others changed them meanwhile.
     async fn store_silently(&mut self, store: &Store, uids: &UidRanges) -> Result<UidRanges> {
         let asked = store.unchanged_since.map(ModSeq);
+        if self.is_guest() {
+            // Flags that he may not set are left out (RFC 4314 section 4), so he is told.
+            return Ok(self.store_batch(store, uids, asked).await?.1);
+        }
         let known = self.selected()?.view.since();
         let first = asked.map_or(known, |asked| asked.min(known));
         let (modseq, failed) = self.store_batch(store, uids, Some(first)).await?;

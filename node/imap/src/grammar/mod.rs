@@ -42,6 +42,7 @@ mod notify;
 mod qresync;
 mod quota;
 mod returns;
+mod rights;
 mod saved;
 mod search;
 pub mod sequence;
@@ -67,6 +68,7 @@ pub use notify::{EVENTS, EventGroup, Events, Notify, NotifyMailboxes, NotifySet}
 pub use qresync::{QResync, SequenceMatch};
 pub use quota::SetQuota;
 pub use returns::{PartialRange, SearchReturn};
+pub use rights::{Needs, On, RIGHTS, rights_of};
 pub use saved::SavedKey;
 pub use search::{CHARSETS, Charset, Search, SearchKey};
 pub use sequence::{IdRange, SequenceSet};

@@ -100,21 +100,23 @@ fn run<R: Rows>(
     })
 }
 
-fn stored<R: Rows>(
+/// A message that is added; flags that whoever adds it may not set are left out.
+pub(super) fn stored<R: Rows>(
     entry: &mut Entry<'_, '_, R>,
     mailbox: &Mailbox,
     message: &NewMessage,
     body: &Body,
 ) -> Result<StoredMessage, Stop> {
-    let keywords = if message.flags.keywords().is_empty() {
+    let flags = entry.flags.of(&message.flags).unwrap_or_default();
+    let keywords = if flags.keywords().is_empty() {
         Vec::new()
     } else {
         let mut known = Keywords::load(entry.rows, mailbox.account, mailbox.id)?;
-        known.ensure_all(entry.rows, message.flags.keywords())?
+        known.ensure_all(entry.rows, flags.keywords())?
     };
     let mut stored = StoredMessage {
         state: MessageState::Live,
-        system: message.flags.system,
+        system: flags.system,
         row: MailMessageRow {
             keywords,
             internal_ms: message.date.0,

@@ -112,11 +112,15 @@ pub(super) fn place<R: Rows>(
         return Err(Rejection::MailboxFull.into());
     }
     placed.modseq = account.next_modseq();
+    let allowed = entry.flags;
     let mut translation = Translation::new(entry, account.id, from, to)?;
     for one in found {
         let mut message = one.decode()?;
+        if !allowed.keywords {
+            message.row.keywords.clear();
+        }
         translation.translate(entry, &mut message.row.keywords)?;
-        message.system = message.system.without(without);
+        message.system = message.system.only(allowed.system).without(without);
         message.row.saved_ms = entry.stamp.issued.0;
         placed.references.add(entry.rows, &message.body()?, 1);
         let uid = target.arrive(entry.rows, account, message, placed.modseq)?;

@@ -164,7 +164,9 @@ fn remember<R: Rows>(entry: &mut Entry<'_, '_, R>, seen: [u8; 16]) -> Result<(),
         sweep::schedule(entry.rows, entry.time);
     }
     let expires_ms = entry.time.after(limits::DUPLICATE_LIFE_MS).0;
-    entry.rows.put_row(key, &MailDuplicateRow { expires_ms });
+    entry
+        .rows
+        .put_row(key, &MailDuplicateRow { expires_ms, uid: 0 });
     entry.duplicates.extend_from_slice(&seen);
     Ok(())
 }
@@ -188,7 +190,10 @@ fn confirm<R: Rows>(entry: &mut Entry<'_, '_, R>, confirmed: Confirmed) -> Resul
         let key = Key::Duplicate(*seen).encode();
         match entry.rows.row::<MailDuplicateRow>(&key)? {
             Some(duplicate) if duplicate.expires_ms > soon => {
-                let shorter = MailDuplicateRow { expires_ms: soon };
+                let shorter = MailDuplicateRow {
+                    expires_ms: soon,
+                    ..duplicate
+                };
                 entry.rows.put(key, Bytes::from(shorter.encode_to_vec()));
             }
             _ => {}

@@ -4,6 +4,7 @@ use rows::Rows;
 
 use super::state::{Account, Mailbox};
 use super::{Entry, Stop};
+use crate::access::FlagRights;
 use crate::command::{Rejection, Reply, StoreMode};
 use crate::event::EventKind;
 use crate::keywords::Keywords;
@@ -43,6 +44,11 @@ pub(super) fn store<R: Rows>(
     let mut account = Account::load(entry, account)?;
     let mut mailbox = Mailbox::load(entry, account.id, mailbox)?;
     check(change.flags)?;
+    let allowed = entry.flags;
+    let change = &Change {
+        flags: &allowed.of(change.flags).ok_or(Rejection::NoRight)?,
+        ..*change
+    };
     let mut modified = UidRanges::new();
     let mut wanted = Vec::new();
     for found in mailbox.find(entry, uids, |_| true)? {
@@ -65,7 +71,7 @@ pub(super) fn store<R: Rows>(
     let modseq = ModSeq(account.row.modseq + 1);
     for (found, mut message) in wanted {
         let before = (message.system, message.row.keywords.clone());
-        set(&mut message, change, &numbers);
+        set(&mut message, change, &numbers, allowed);
         if (message.system, &message.row.keywords) == (before.0, &before.1) {
             continue;
         }
@@ -112,8 +118,9 @@ fn numbers<R: Rows>(
     }
 }
 
-/// Sets a message's flags; `numbers` are those of the change's keywords, ascending.
-fn set(message: &mut StoredMessage, change: &Change<'_>, numbers: &[u32]) {
+/// Sets those of a message's flags that may be changed; `numbers` are those of the change's
+/// keywords, ascending.
+fn set(message: &mut StoredMessage, change: &Change<'_>, numbers: &[u32], allowed: FlagRights) {
     let system = change.flags.system;
     let keywords = &mut message.row.keywords;
     match change.mode {
@@ -128,9 +135,11 @@ fn set(message: &mut StoredMessage, change: &Change<'_>, numbers: &[u32]) {
             keywords.retain(|number| numbers.binary_search(number).is_err());
         }
         StoreMode::Replace => {
-            message.system = system;
-            keywords.clear();
-            keywords.extend_from_slice(numbers);
+            message.system = message.system.without(allowed.system).with(system);
+            if allowed.keywords {
+                keywords.clear();
+                keywords.extend_from_slice(numbers);
+            }
         }
     }
 }

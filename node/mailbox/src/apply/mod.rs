@@ -4,7 +4,8 @@
 //!   apply -> lanes::admit      was it run before?
 //!         -> a command's file  accounts folders rename deliver append flags copy expunge uploads
 //!                              undelete restore retention quota metadata
-//!                              grants
+//!                              grants import
+//!         -> behalf            first, if it is done in the account of another: may he?
 //!         -> lanes::record     what became of it
 //! ```
 //!
@@ -15,12 +16,14 @@
 
 mod accounts;
 mod append;
+mod behalf;
 mod copy;
 mod deliver;
 mod expunge;
 mod flags;
 mod folders;
 mod grants;
+mod import;
 mod lanes;
 mod metadata;
 mod quota;
@@ -37,6 +40,7 @@ pub use tick::next_due;
 
 use rows::{Fault, Rows, Staged};
 
+use crate::access::FlagRights;
 use crate::command::{Command, Envelope, Outcome, Rejection, Reply};
 use crate::event::{BodyChange, Event, EventKind};
 use crate::layer::Layer;
@@ -123,6 +127,7 @@ fn apply_to<R: Rows>(
         stamp,
         events: Vec::new(),
         duplicates: Vec::new(),
+        flags: FlagRights::ALL,
     };
     let result = run(&mut entry, &envelope.command);
     let Entry {
@@ -239,6 +244,13 @@ fn run<R: Rows>(entry: &mut Entry<'_, '_, R>, command: &Command) -> Result<Reply
         Command::SetQuota { .. } | Command::SetMetadata { .. } | Command::SetGrant { .. } => {
             run_granted(entry, command)
         }
+        Command::OnBehalf { actor, command } => behalf::run(entry, *actor, command),
+        Command::Import(import) => import::run(entry, import),
+        Command::Remove {
+            account,
+            mailbox,
+            uids,
+        } => import::remove(entry, *account, *mailbox, uids),
         Command::Tick => Err(Fault::invariant("a tick is no command of a lane").into()),
     }
 }
@@ -277,6 +289,8 @@ struct Entry<'s, 'r, R: Rows> {
     events: Vec<Event>,
     /// Keys of duplicate rows that this delivery made or met, for its lane.
     duplicates: Vec<u8>,
+    /// Which flags it may change where it changes or adds messages.
+    flags: FlagRights,
 }
 
 impl<R: Rows> Entry<'_, '_, R> {

@@ -25,6 +25,7 @@ pub fn encode_answer(result: &Result<Answer, QueryError>) -> Result<Bytes, Fault
         Ok(answer) => kind_out(answer),
         Err(QueryError::NoAccount) => refused(Reason::NoAccount),
         Err(QueryError::NoMailbox) => refused(Reason::NoMailbox),
+        Err(QueryError::NoRight) => refused(Reason::NoRight),
         Err(QueryError::Moved) => refused(Reason::Elsewhere),
         Err(QueryError::Fault(fault)) => return Err(fault.clone()),
     };
@@ -85,6 +86,7 @@ pub fn decode_answer(bytes: &Bytes) -> Result<Answer, QueryError> {
             return Err(match Reason::try_from(sent.reason) {
                 Ok(Reason::NoAccount) => QueryError::NoAccount,
                 Ok(Reason::NoMailbox) => QueryError::NoMailbox,
+                Ok(Reason::NoRight) => QueryError::NoRight,
                 Ok(Reason::Elsewhere) => QueryError::Moved,
                 Ok(Reason::Unspecified) | Err(_) => malformed("a refusal").into(),
             });
@@ -153,6 +155,7 @@ fn folder_out(folder: &Folder) -> wire::MailboxFolder {
         subscribed: folder.subscribed,
         vanished_floor: folder.vanished_floor.0,
         exists: folder.exists,
+        guest: folder.guest.map(|rights| rights.bits().into()),
     }
 }
 
@@ -171,6 +174,7 @@ fn folder_in(sent: wire::MailboxFolder) -> Result<Folder, Fault> {
         subscribed: sent.subscribed,
         vanished_floor: ModSeq(sent.vanished_floor),
         exists: sent.exists,
+        guest: sent.guest.map(granted::rights_in).transpose()?,
     })
 }
 

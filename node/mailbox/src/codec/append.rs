@@ -42,7 +42,7 @@ pub(super) fn kind_out(command: &Command) -> Kind {
     }
 }
 
-fn message_out(message: &NewMessage) -> wire::MailboxNewMessage {
+pub(super) fn message_out(message: &NewMessage) -> wire::MailboxNewMessage {
     wire::MailboxNewMessage {
         flags: Some(flags_out(&message.flags)),
         date_ms: message.date.0,
@@ -76,7 +76,7 @@ pub(super) fn command_in(kind: Kind) -> Result<Command, Fault> {
     })
 }
 
-fn message_in(sent: wire::MailboxNewMessage) -> Result<NewMessage, Fault> {
+pub(super) fn message_in(sent: wire::MailboxNewMessage) -> Result<NewMessage, Fault> {
     Ok(NewMessage {
         flags: flags_in(required(sent.flags, "the flags of APPEND")?)?,
         date: Millis(sent.date_ms),

@@ -6,8 +6,8 @@ use proto::v1::{self as wire};
 use rows::Fault;
 
 use super::{
-    append, bytes_of, exact, flags_in, flags_out, granted, hash_of, mode_in, mode_out, pack_uids,
-    required, retained, unpack_uids, upload_bytes, upload_of, use_number, use_of,
+    append, behalf, bytes_of, exact, flags_in, flags_out, granted, hash_of, mode_in, mode_out,
+    pack_uids, required, retained, unpack_uids, upload_bytes, upload_of, use_number, use_of,
 };
 use crate::command::{Command, Confirmed, Deliver, Envelope, NewFolder, Recipient};
 use crate::types::{
@@ -59,7 +59,7 @@ pub fn decode_command(bytes: &Bytes) -> Result<Command, Fault> {
     command_in(exact(bytes, "a command")?)
 }
 
-fn command_out(command: &Command) -> wire::MailboxCommand {
+pub(super) fn command_out(command: &Command) -> wire::MailboxCommand {
     wire::MailboxCommand {
         kind: Some(kind_out(command)),
     }
@@ -132,6 +132,9 @@ fn kind_out(command: &Command) -> Kind {
         | Command::Purge { .. } => retained::kind_out(command),
         Command::SetQuota { .. } | Command::SetMetadata { .. } | Command::SetGrant { .. } => {
             granted::kind_out(command)
+        }
+        Command::OnBehalf { .. } | Command::Import(_) | Command::Remove { .. } => {
+            behalf::kind_out(command)
         }
         Command::Tick => Kind::Tick(wire::MailboxTick {}),
     }
@@ -243,7 +246,7 @@ pub(super) fn body_out(body: &NewBody) -> wire::MailboxNewBody {
     }
 }
 
-fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault> {
+pub(super) fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault> {
     let kind = required(command.kind, "a command's kind")?;
     Ok(match kind {
         Kind::CreateAccount(sent) => Command::CreateAccount {
@@ -312,6 +315,7 @@ fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault> {
         | Kind::Restore(_)
         | Kind::Purge(_) => retained::command_in(kind)?,
         Kind::SetQuota(_) | Kind::SetMetadata(_) | Kind::SetGrant(_) => granted::command_in(kind)?,
+        Kind::OnBehalf(_) | Kind::Import(_) | Kind::Remove(_) => behalf::command_in(kind)?,
         Kind::Tick(wire::MailboxTick {}) => Command::Tick,
     })
 }

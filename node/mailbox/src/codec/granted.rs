@@ -139,7 +139,7 @@ pub(super) fn metadata_in(sent: wire::MailboxMetadata) -> Vec<Annotation> {
     sent.annotations.into_iter().map(annotation).collect()
 }
 
-fn rights_in(bits: u32) -> Result<Rights, Fault> {
+pub(super) fn rights_in(bits: u32) -> Result<Rights, Fault> {
     let rights = u16::try_from(bits).ok().and_then(Rights::from_bits);
     rights.ok_or_else(|| malformed("rights"))
 }

@@ -18,6 +18,7 @@
 
 mod answer;
 mod append;
+mod behalf;
 mod command;
 mod granted;
 mod outcome;

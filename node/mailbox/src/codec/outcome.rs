@@ -203,6 +203,7 @@ fn reason_out(rejection: Rejection) -> Reason {
         Rejection::Invalid => Reason::Invalid,
         Rejection::MetadataLimit => Reason::MetadataLimit,
         Rejection::GrantLimit => Reason::GrantLimit,
+        Rejection::NoRight => Reason::NoRight,
         Rejection::NoMessage => Reason::NoMessage,
     }
 }
@@ -303,6 +304,7 @@ fn rejection_in(reason: i32) -> Result<Rejection, Fault> {
         Reason::Invalid => Rejection::Invalid,
         Reason::MetadataLimit => Rejection::MetadataLimit,
         Reason::GrantLimit => Rejection::GrantLimit,
+        Reason::NoRight => Rejection::NoRight,
         Reason::NoMessage => Rejection::NoMessage,
     })
 }

@@ -5,12 +5,18 @@ use proto::v1::mailbox_query::Kind;
 use proto::v1::{self as wire};
 use rows::Fault;
 
-use super::{bytes_of, exact, pack_uids, required, unpack_uids, upload_bytes, upload_of};
+use super::{
+    bytes_of, exact, malformed, pack_uids, required, unpack_uids, upload_bytes, upload_of,
+};
 use crate::query::Query;
 use crate::types::{AccountId, MailboxId, ModSeq, Uid};
 
 /// The bytes of a query.
 pub fn encode_query(query: &Query) -> Bytes {
+    bytes_of(&query_out(query))
+}
+
+fn query_out(query: &Query) -> wire::MailboxQuery {
     let kind = match query {
         Query::Folders { account } => {
             Kind::Folders(wire::MailboxQueryAccount { account: account.0 })
@@ -72,9 +78,16 @@ pub fn encode_query(query: &Query) -> Bytes {
         | Query::Reclaimable { .. }
         | Query::Metadata { .. }
         | Query::Grants { .. } => granted_out(query),
+        Query::OnBehalf { actor, query } => {
+            let query = Box::new(query_out(query));
+            Kind::OnBehalf(Box::new(wire::MailboxQueryOnBehalf {
+                actor: actor.0,
+                query: Some(query),
+            }))
+        }
         Query::Digest => Kind::Digest(wire::MailboxQueryDigest {}),
     };
-    bytes_of(&wire::MailboxQuery { kind: Some(kind) })
+    wire::MailboxQuery { kind: Some(kind) }
 }
 
 /// What concerns quota, annotations and rights.
@@ -106,7 +119,21 @@ fn granted_out(query: &Query) -> Kind {
 /// is at fault, not the rows.
 pub fn decode_query(bytes: &Bytes) -> Result<Query, Fault> {
     let sent: wire::MailboxQuery = exact(bytes, "a query")?;
-    Ok(match required(sent.kind, "a query's kind")? {
+    match required(sent.kind, "a query's kind")? {
+        Kind::OnBehalf(sent) => {
+            let query = required(sent.query, "what is asked")?;
+            Ok(Query::OnBehalf {
+                actor: AccountId(sent.actor),
+                query: Box::new(query_in(required(query.kind, "a query's kind")?)?),
+            })
+        }
+        kind => query_in(kind),
+    }
+}
+
+/// A query that is nobody's but the owner's.
+fn query_in(kind: Kind) -> Result<Query, Fault> {
+    Ok(match kind {
         Kind::Folders(sent) => Query::Folders {
             account: AccountId(sent.account),
         },
@@ -163,6 +190,7 @@ pub fn decode_query(bytes: &Bytes) -> Result<Query, Fault> {
             account: AccountId(sent.account),
             mailbox: MailboxId(sent.mailbox),
         },
+        Kind::OnBehalf(_) => return Err(malformed("a query")),
         Kind::Digest(_) => Query::Digest,
     })
 }

@@ -101,5 +101,6 @@ fn folder(id: MailboxId, row: MailFolderRow, subscribed: bool) -> Result<Folder,
         subscribed,
         vanished_floor: ModSeq(row.vanished_floor),
         exists: true,
+        guest: None,
     })
 }

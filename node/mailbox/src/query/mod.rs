@@ -12,8 +12,10 @@
 //!   quota      what is used and what may be; what EXPUNGE would free
 //!   metadata   annotations
 //!   grants     who has which rights on a mailbox
+//!   behalf     what a user asks of the account of another
 //! ```
 
+mod behalf;
 mod changes;
 mod deleted;
 mod folders;
@@ -88,6 +90,7 @@ pub fn query(rows: &impl Rows, query: &Query) -> Result<Answer, QueryError> {
         Query::Grants { account, mailbox } => {
             Answer::Grants(grants::all(rows, *account, *mailbox)?)
         }
+        Query::OnBehalf { actor, query } => behalf::answer(rows, *actor, query)?,
         Query::Digest => {
             let meta: MailMetaRow = read(rows, &Key::Meta.encode())?.unwrap_or_default();
             let digest = rows::Digest::kept(rows)?.to_bytes();
@@ -232,6 +235,15 @@ pub enum Query {
         /// Which.
         mailbox: MailboxId,
     },
+    /// What a user asks of the account of another: told if he has the right. The answer is that to
+    /// the query in it; mailboxes that he may not know of are left out, and the folders in it say
+    /// what he may do ([`Folder::guest`]).
+    OnBehalf {
+        /// Who.
+        actor: AccountId,
+        /// What; never one of these.
+        query: Box<Query>,
+    },
     /// The digest of all rows.
     Digest,
 }
@@ -339,6 +351,8 @@ pub struct Folder {
     pub vanished_floor: ModSeq,
     /// Whether there is a mailbox of this name.
     pub exists: bool,
+    /// What whoever asked may do; `None` for the owner, who may do everything.
+    pub guest: Option<Rights>,
 }
 
 /// A mailbox that is being opened.
@@ -507,6 +521,9 @@ pub enum QueryError {
     /// There is no such mailbox.
     #[error("no such mailbox")]
     NoMailbox,
+    /// The user has not been given the right.
+    #[error("no right to see this")]
+    NoRight,
     /// The account was moved to another partition.
     #[error("account was moved")]
     Moved,

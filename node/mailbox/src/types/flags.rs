@@ -60,6 +60,12 @@ impl SystemFlags {
         SystemFlags(self.0 | other.0)
     }
 
+    /// Those of these that are in `other` as well.
+    #[must_use]
+    pub fn only(self, other: SystemFlags) -> SystemFlags {
+        SystemFlags(self.0 & other.0)
+    }
+
     /// These without those of `other`.
     #[must_use]
     pub fn without(self, other: SystemFlags) -> SystemFlags {

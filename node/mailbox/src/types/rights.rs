@@ -81,7 +81,7 @@ impl Rights {
 
     /// With others.
     #[must_use]
-    pub fn with(self, others: Rights) -> Rights {
+    pub const fn with(self, others: Rights) -> Rights {
         Rights(self.0 | others.0)
     }
 

@@ -358,6 +358,7 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::MetadataLimit,
         Rejection::GrantLimit,
         Rejection::NoMessage,
+        Rejection::NoRight,
     ])
 }
 
@@ -520,7 +521,9 @@ proptest! {
     }
 
     #[test]
-    fn queries_survive(query in query()) {
+    fn queries_survive(query in query(), actor in account()) {
+        let behalf = Query::OnBehalf { actor, query: Box::new(query.clone()) };
+        prop_assert_eq!(decode_query(&encode_query(&behalf)), Ok(behalf));
         prop_assert_eq!(decode_query(&encode_query(&query)), Ok(query));
     }
 

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use mailbox::{
-    AccountId, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags, Hash16, Lane,
-    MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMessage, NewMetadata, Outcome,
-    Recipient, Rejection, Replaced, Reply, Rights, SpecialUse, Stamp, StoreMode, SystemFlags, Uid,
-    UidRanges, UidValidity, UploadId, limits,
+    AccountId, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags, Hash16, Import,
+    Lane, MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMessage, NewMetadata,
+    Outcome, Recipient, Rejection, Replaced, Reply, Rights, SpecialUse, Stamp, StoreMode,
+    SystemFlags, Uid, UidRanges, UidValidity, UploadId, limits,
 };
 
 use crate::machine::{ALICE, BOB, Machine, START, uploaded};
@@ -205,6 +205,29 @@ fn commands() -> Vec<Command> {
                 uid: Uid(9),
             }),
         },
+        Command::OnBehalf {
+            actor: AccountId(8),
+            command: Box::new(Command::Expunge {
+                account,
+                mailbox,
+                uids: Some(uids()),
+            }),
+        },
+        Command::Import(Import {
+            account,
+            mailbox,
+            messages: vec![NewMessage {
+                flags: flags(),
+                date: Millis(1_600_000_000_000),
+                body: body(BodySource::Upload(upload)),
+            }],
+            origins: vec![Hash16([0xcd; 16])],
+        }),
+        Command::Remove {
+            account,
+            mailbox,
+            uids: uids(),
+        },
     ]
 }
 
@@ -334,6 +357,7 @@ pub fn outcomes() -> Vec<Outcome> {
         Rejection::MetadataLimit,
         Rejection::GrantLimit,
         Rejection::NoMessage,
+        Rejection::NoRight,
     ];
     replies
         .into_iter()
@@ -438,6 +462,24 @@ pub fn later_machine() -> Machine {
     for user in [AccountId(0), BOB] {
         machine.done(grant(ALICE, MailboxId::INBOX, user, StoreMode::Add));
     }
+    machine.check();
+    machine
+}
+
+/// A machine that a message was moved to from another account.
+pub fn moved_machine() -> Machine {
+    let mut machine = Machine::with_account(ALICE);
+    let import = Command::Import(Import {
+        account: ALICE,
+        mailbox: MailboxId::INBOX,
+        messages: vec![NewMessage {
+            flags: flags(),
+            date: START,
+            body: crate::machine::inline(1, 100),
+        }],
+        origins: vec![Hash16([0xcd; 16])],
+    });
+    machine.done_with(import, 100);
     machine.check();
     machine
 }

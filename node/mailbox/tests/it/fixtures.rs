@@ -52,7 +52,7 @@ kinds! { commands: Command {
     CreateAccount DeleteAccount CreateMailbox DeleteMailbox RenameMailbox Subscribe Deliver Chunk
     DropUpload Append Store Copy Move Expunge SetRetention SetDefaultRetention Undelete
     RestoreMailbox Purge SetQuota SetMetadata SetGrant
-    Tick AppendMany
+    Tick AppendMany OnBehalf Import Remove
 } }
 kinds! { outcomes: Outcome { Done Rejected Forgotten Moved } }
 kinds! { replies: Reply {
@@ -64,7 +64,7 @@ kinds! { deliveries: Delivered {
 kinds! { rejections: Rejection {
     NoAccount NoMailbox Exists NotPermitted NameInvalid OverQuota TooMany NoUpload UploadLimit
     KeywordLimit MailboxLimit MailboxFull SequenceUsed Invalid MetadataLimit GrantLimit
-    NoMessage
+    NoMessage NoRight
 } }
 kinds! { keys: Key { Meta Lane Duplicate Upload Chunk Due Of } }
 kinds! { dues: Due { Folder Account Upload Retention Retentions } }
@@ -247,6 +247,7 @@ fn rows_of_format_1() {
     let mut reader = read("rows");
     let later = read("rows_later");
     check(&later.rows).expect("they add up");
+    check(&read("rows_moved").rows).expect("they add up");
     reader.seen.extend(later.seen);
     let messages: Vec<&str> = MESSAGES.iter().map(|(_, kind)| *kind).collect();
     let bodies = ["body in an entry", "body in chunks"];
@@ -290,12 +291,17 @@ fn write_fixtures() {
         "# All rows of a machine, with kinds that came later.\n",
         &fixture_samples::later_machine().rows,
     );
+    let moved = rows_text(
+        "# All rows of a machine that a message was moved to from another account.\n",
+        &fixture_samples::moved_machine().rows,
+    );
     std::fs::create_dir_all(folder("v1")).expect("a folder");
     let files = [
         ("entries", entries),
         ("outcomes", outcomes),
         ("rows", rows),
         ("rows_later", later),
+        ("rows_moved", moved),
     ];
     for (file, text) in files {
         std::fs::write(folder("v1").join(file), text + "---\n").expect("a file");

@@ -1,6 +1,8 @@
 //! The machine as its callers see it.
 
 mod append_scripts;
+mod behalf;
+mod behalf_cases;
 mod codec;
 mod deleted_scripts;
 mod expiry;

@@ -12,6 +12,7 @@
 //!   store ACCOUNT/NAME UIDS add|remove|replace [FLAG..] [since=MODSEQ]
 //!   copy|move ACCOUNT/NAME UIDS TO-NAME            expunge ACCOUNT/NAME [UIDS]
 //!   chunk ACCOUNT UPLOAD NUMBER SIZE               drop UPLOAD
+//!   as ACCOUNT COMMAND ..                          what a user does in the account of another
 //!   again                                          the last command once more
 //!   lane N    advance 7d|2h|5s    tick
 //!   what was deleted: see `deleted_scripts`; quota and annotations: see `granted_scripts`
@@ -161,6 +162,14 @@ impl Runner {
                 self.change_deleted(name, args)?
             }
             "limit" | "annotate" | "grant" | "deny" => self.change_granted(name, args)?,
+            "as" => {
+                let actor = self.account(text(args)?)?;
+                let name = text(args)?;
+                let (command, riding) = self.change(name, args)?;
+                length = riding;
+                let command = Box::new(command);
+                Command::OnBehalf { actor, command }
+            }
             _ => self.on_messages(name, args)?,
         };
         Ok((command, length))

@@ -114,6 +114,7 @@ fn status(failure: Failure) -> Status {
         Failure::NotFound | Failure::NoAccount | Failure::NoMailbox => {
             Status::not_found(failure.to_string())
         }
+        Failure::NoRight => Status::permission_denied(failure.to_string()),
         Failure::Rejected(_) | Failure::Invalid(_) => Status::invalid_argument(failure.to_string()),
         Failure::Broken(_) | Failure::Moved => Status::internal(failure.to_string()),
     }

@@ -22,6 +22,7 @@ mod dialogue_login;
 mod dialogue_memory;
 mod dialogue_names;
 mod dialogue_notify;
+mod dialogue_others;
 mod dialogue_tls;
 mod full_disk;
 mod start;

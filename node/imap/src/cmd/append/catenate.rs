@@ -8,6 +8,7 @@ use super::{Intake, check_size};
 use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::fetch::chunks::Chunks;
 use crate::cmd::fetch::items::{self, Value};
+use crate::cmd::others::is_refusal;
 use crate::grammar::{FetchItem, MessageUrl};
 use crate::names;
 use crate::respond::Code;
@@ -21,8 +22,16 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         coming.add_part()?;
         let bad_url = || Stop::no(Code::BadUrl(url.clone()), "Nothing is to be had there");
         let parsed = MessageUrl::parse(url).ok_or_else(bad_url)?;
-        let message = self.message_at(&parsed).await?.ok_or_else(bad_url)?;
-        let mut source = Source::new(&self.backend, &message, false);
+        // It may be in the mail of another than where it goes to.
+        let target = self.backend.clone();
+        let found = self.message_at(&parsed).await;
+        let from = std::mem::replace(&mut self.backend, target);
+        let message = match found {
+            Err(stop) if is_refusal(&stop) => None,
+            found => found?,
+        };
+        let message = message.ok_or_else(bad_url)?;
+        let mut source = Source::new(&from, &message, false);
         let item = FetchItem::Section {
             section: parsed.section,
             partial: parsed.partial,
@@ -48,7 +57,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 None => return Ok(None),
             },
             None => match &self.selected {
-                Some(selected) => (selected.mailbox, selected.uid_validity),
+                Some(selected) => {
+                    self.backend = self.opened.clone();
+                    (selected.mailbox, selected.uid_validity)
+                }
                 None => return Ok(None),
             },
         };
@@ -56,7 +68,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             return Ok(None);
         }
         let uid = Uid(url.uid);
-        let selected = self.selected.as_ref();
+        let is_same = self.opened.account() == self.backend.account();
+        let selected = self.selected.as_ref().filter(|_| is_same);
         let selected = selected.filter(|selected| selected.mailbox == mailbox);
         let is_known = selected.is_some_and(|selected| selected.view.sequence(uid).is_some());
         let query = Query::Messages {
@@ -82,6 +95,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let Ok(name) = names::decode(name, true) else {
             return Ok(None);
         };
+        self.enter(&name).await?;
         let query = Query::Folder {
             account: self.backend.account(),
             name,

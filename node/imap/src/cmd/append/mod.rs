@@ -88,6 +88,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             }
         };
         let mailbox = self.target(&start.mailbox).await?.id;
+        if replaced.is_some() && self.backend.account() != self.opened.account() {
+            // It would not be all or nothing (RFC 8508 section 3.3).
+            let text = "A message is not replaced by one of another user";
+            return Err(Stop::no(Code::Cannot, text));
+        }
         Ok(Target { mailbox, replaced })
     }
 

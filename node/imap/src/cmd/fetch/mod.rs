@@ -19,8 +19,8 @@ mod write;
 
 use std::sync::Arc;
 
-use mailbox::{Answer, Command, Flags, Message, Messages, ModSeq, Query, Reply, SystemFlags};
-use mailbox::{StoreMode, UidRanges};
+use mailbox::{Answer, Command, Flags, Message, Messages, ModSeq, Query, Reply, Rights};
+use mailbox::{StoreMode, SystemFlags, UidRanges};
 
 use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::places::at_places;
@@ -112,7 +112,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             let named = usize::try_from(uids.len()).unwrap_or(usize::MAX);
             uids = at_places(&uids, partial.of(named));
         }
-        let mut plan = Plan::new(fetch, selected.read_only, uid_only);
+        // RFC 4314 section 4.
+        let may_see = selected.guest.is_none_or(|has| has.has(Rights::SEEN));
+        let mut plan = Plan::new(fetch, selected.read_only || !may_see, uid_only);
         let (uids, limit) = self.limited(uids);
         plan.is_down = limit.is_some();
         let fetched = self.fetch_all(&plan, &uids, fetch.changed_since).await?;
@@ -259,8 +261,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             flags: Flags::system(SystemFlags::SEEN),
             unchanged_since: None,
         };
-        let Reply::Stored { modseq, .. } = self.change(command).await? else {
-            return Err(BackendError::Broken.into());
+        let modseq = match self.change(command).await {
+            Ok(Reply::Stored { modseq, .. }) => modseq,
+            Ok(_) => return Err(BackendError::Broken.into()),
+            // The right was taken away meanwhile.
+            Err(Stop::No(Some(Code::NoPerm), _)) => return Ok(UidRanges::new()),
+            Err(stop) => return Err(stop),
         };
         self.selected()?.view.see(modseq);
         for now in self.more_messages(&uids, None).await?.messages {

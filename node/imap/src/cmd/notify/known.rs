@@ -115,6 +115,14 @@ pub(super) struct News {
 }
 
 impl Known {
+    /// The client has found this mailbox under its name. If it knew another one by that name, which
+    /// was renamed or deleted since, that is told as if it had never been: a name that moved would
+    /// take along what the client has just heard.
+    pub(super) fn forget_other(&mut self, found: &Folder) {
+        let others = |id: &MailboxId, state: &State| *id != found.id && state.name == found.name;
+        self.folders.retain(|id, state| !others(id, state));
+    }
+
     /// The state as it is.
     pub(super) fn of(folders: &[Folder], annotations: Option<&[Annotation]>) -> Known {
         let exist = folders.iter().filter(|folder| folder.exists);

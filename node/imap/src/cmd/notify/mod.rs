@@ -233,6 +233,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let Some(watch) = &mut self.notify else {
             return;
         };
+        watch.known.forget_other(folder);
         watch.known.note_messages(folder);
         let is_hushed = watch.selected.as_ref().is_some_and(|of| !of.flags);
         if let Some(selected) = &mut self.selected {

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use mailbox::{Answer, Folder, MailboxId, Query, Uid};
+use mailbox::{AccountId, Answer, Folder, MailboxId, Query, Rights, Uid};
 
 use super::NOT_SELECTED;
 use super::answer::{Named, Results};
 use super::found::{Criteria, Searcher, check_charset};
 use crate::backend::{Backend, BackendError, Transport};
+use crate::cmd::others::Place;
 use crate::cmd::progress::Tally;
 use crate::grammar::{MultiSearch, SearchReturn, SearchSource, Tag};
+use crate::guest::is_reserved;
 use crate::names;
 use crate::respond::SearchScope;
 use crate::state::{Done, Result, Session, Stop};
@@ -53,9 +55,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         check_charset(search.charset)?;
         let now = self.conn.transport.now().seconds();
         let tally = Tally::default();
-        for folder in self.sources(&multi.sources).await? {
-            let selected = self.selected.as_ref();
-            let is_selected = selected.is_some_and(|selected| selected.mailbox == folder.id);
+        for Place { backend, folder } in self.sources(&multi.sources).await? {
+            self.backend = backend;
+            let is_selected = self.is_selected(self.backend.account(), &folder);
             let peeked = if is_selected {
                 None
             } else {
@@ -118,7 +120,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let opened = match self.backend.read(Query::Open { account, mailbox }).await {
             Ok(Answer::Opened(opened)) => opened,
             Ok(_) => return Err(BackendError::Broken.into()),
-            Err(BackendError::NoMailbox) => return Ok(None),
+            Err(BackendError::NoMailbox | BackendError::NoRight) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let from = self.backend.recent_from(mailbox, Uid(0)).await?;
@@ -129,28 +131,75 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// The mailboxes to search, each once. What does not exist is passed over (RFC 7377 section
     /// 2.2).
-    async fn sources(&mut self, sources: &[SearchSource]) -> Result<Vec<Folder>> {
-        let selected = self.selected.as_ref().map(|selected| selected.mailbox);
+    async fn sources(&mut self, sources: &[SearchSource]) -> Result<Vec<Place<B>>> {
+        let utf8 = self.conn.out.is_utf8();
+        let is_others = |source: &SearchSource| match source {
+            SearchSource::Inboxes | SearchSource::Personal => false,
+            SearchSource::Selected => self.is_guest(),
+            SearchSource::Subscribed => true,
+            source => Names::of(source, utf8).may_be_of_others(),
+        };
+        let asks_others = sources.iter().any(is_others);
         let mut known = BTreeSet::new();
         let mut found = Vec::new();
-        let folders = self.folders().await?;
+        let folders = self.all_folders(|_| asks_others).await?;
         for source in sources {
-            let names = Names::of(source, self.conn.out.is_utf8());
-            for folder in folders.iter().filter(|folder| folder.exists) {
+            let names = Names::of(source, utf8);
+            for place in folders.iter().filter(|place| place.folder.exists) {
+                let folder = &place.folder;
+                let account = place.backend.account();
+                let is_own = folder.guest.is_none();
                 let is_wanted = match source {
-                    SearchSource::Selected => selected == Some(folder.id),
+                    SearchSource::Selected => self.is_selected(account, folder),
                     // Mail may be delivered into any mailbox, so these are the same (RFC 5465
                     // section 6.3).
-                    SearchSource::Inboxes | SearchSource::Personal => true,
+                    SearchSource::Inboxes | SearchSource::Personal => is_own,
                     SearchSource::Subscribed => folder.subscribed,
                     _ => names.has(&folder.name),
                 };
-                if is_wanted && known.insert(folder.id) {
-                    found.push(folder.clone());
+                if is_wanted && known.insert((account, folder.id)) {
+                    found.push(Place {
+                        backend: place.backend.clone(),
+                        folder: folder.clone(),
+                    });
                 }
             }
         }
+        let wants_selected = sources.contains(&SearchSource::Selected);
+        if let Some(place) = self.hidden_selected().await?.filter(|_| wants_selected)
+            && known.insert((place.backend.account(), place.folder.id))
+        {
+            found.push(place);
+        }
         Ok(found)
+    }
+
+    /// The selected mailbox, if it is one of another which is not looked up.
+    async fn hidden_selected(&mut self) -> Result<Option<Place<B>>> {
+        let Some(selected) = self.selected.as_ref() else {
+            return Ok(None);
+        };
+        if selected.guest.is_none_or(|has| has.has(Rights::LOOKUP)) {
+            return Ok(None);
+        }
+        let mailbox = selected.mailbox;
+        self.backend = self.opened.clone();
+        let account = self.backend.account();
+        let opened = self.ask(Query::Open { account, mailbox }, |answer| match answer {
+            Answer::Opened(opened) => Some(opened),
+            _ => None,
+        });
+        let folder = opened.await?.folder;
+        Ok(Some(Place {
+            backend: self.opened.clone(),
+            folder,
+        }))
+    }
+
+    fn is_selected(&self, account: AccountId, folder: &Folder) -> bool {
+        let selected = self.selected.as_ref();
+        let is_it = selected.is_some_and(|selected| selected.mailbox == folder.id);
+        is_it && self.opened.account() == account
     }
 }
 
@@ -176,6 +225,11 @@ impl Names {
             names: names.collect(),
             levels_below,
         }
+    }
+
+    /// Whether mailboxes of others are at these names, or below.
+    fn may_be_of_others(&self) -> bool {
+        self.names.iter().any(|name| is_reserved(name))
     }
 
     fn has(&self, folder: &str) -> bool {

@@ -1,6 +1,6 @@
 //! A partition in memory: the real machine on rows in a map, bodies beside them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use imap::backend::{
     Auth, Backend, BackendError, DerivedKey, LoginError, ScramVerifier, TokenError,
 };
+use imap::guest::Guest;
 use mailbox::limits::ENTRY_BODY_BYTES_MAX;
 use mailbox::{
     AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Hash16, Lane,
@@ -34,11 +35,13 @@ struct State {
     bodies: BTreeMap<u64, Bytes>,
     uploads: BTreeMap<UploadId, Bytes>,
     users: BTreeMap<String, AccountId>,
+    /// Who may have been given rights by whom.
+    shares: BTreeSet<(AccountId, AccountId)>,
     recent: BTreeMap<(AccountId, MailboxId), Uid>,
     version: u64,
     wakers: Vec<Waker>,
-    /// What the next proposals come to instead.
-    failures: Vec<BackendError>,
+    /// What the next proposals come to instead, if anything; the next one last.
+    failures: Vec<Option<BackendError>>,
     /// What the next reads come to instead, if anything; the next one last.
     read_failures: Vec<Option<BackendError>>,
     /// Proposals and reads of bodies wait.
@@ -201,9 +204,11 @@ impl Partition {
         self.0.lock().unwrap().users[user]
     }
 
-    /// Lets the next proposal fail.
-    pub fn fail(&self, error: BackendError) {
-        self.0.lock().unwrap().failures.push(error);
+    /// Lets a proposal fail, after so many that do not.
+    pub fn fail(&self, error: BackendError, after: usize) {
+        let failures = &mut self.0.lock().unwrap().failures;
+        failures.push(Some(error));
+        failures.extend(vec![None; after]);
     }
 
     /// Lets a read fail, after so many that do not.
@@ -241,7 +246,8 @@ impl Partition {
         Ok(Account {
             partition: self.clone(),
             id,
-            seen: Mutex::default(),
+            seen: Arc::default(),
+            guest: None,
         })
     }
 }
@@ -292,10 +298,12 @@ impl Auth for Users {
 }
 
 /// One account as a session uses it.
+#[derive(Clone)]
 pub struct Account {
     partition: Partition,
     id: AccountId,
-    seen: Mutex<u64>,
+    seen: Arc<Mutex<u64>>,
+    guest: Option<Guest>,
 }
 
 impl Account {
@@ -312,10 +320,24 @@ impl Account {
         .await;
     }
 
+    /// The mail of another.
+    fn other(&self, id: AccountId, name: &str) -> Account {
+        Account {
+            partition: self.partition.clone(),
+            id,
+            seen: Arc::default(),
+            guest: Some(Guest::new(self.id, name)),
+        }
+    }
+
     fn propose_with(&self, command: Command, body: Bytes) -> Result<Outcome, BackendError> {
         let mut state = self.partition.0.lock().unwrap();
         state.proposals += 1;
-        match state.failures.pop() {
+        let command = match &self.guest {
+            Some(guest) => guest.command(command),
+            None => command,
+        };
+        match state.failures.pop().flatten() {
             Some(error) => Err(error),
             None => Ok(state.apply(command, body)),
         }
@@ -344,15 +366,52 @@ impl Backend for Account {
             .map(|(name, id)| (*id, name.clone())))
     }
 
+    async fn of(&self, user: &str) -> Result<Option<Account>, BackendError> {
+        let state = self.partition.0.lock().unwrap();
+        Ok(state.users.get(user).map(|id| self.other(*id, user)))
+    }
+
+    async fn sharing(&self) -> Result<Vec<Account>, BackendError> {
+        let state = self.partition.0.lock().unwrap();
+        let is_given = |id: AccountId| {
+            let to = [self.id, AccountId(0)].into_iter();
+            id != self.id
+                && to
+                    .into_iter()
+                    .any(|user| state.shares.contains(&(user, id)))
+        };
+        let owners = state.users.iter().filter(|(_, id)| is_given(**id));
+        Ok(owners.map(|(name, id)| self.other(*id, name)).collect())
+    }
+
+    async fn share_with(&self, user: AccountId) -> Result<(), BackendError> {
+        let mut state = self.partition.0.lock().unwrap();
+        state.shares.insert((user, self.id));
+        Ok(())
+    }
+
+    fn guest(&self) -> Option<&Guest> {
+        self.guest.as_ref()
+    }
+
     async fn read(&self, query: Query) -> Result<Answer, BackendError> {
         let mut state = self.partition.0.lock().unwrap();
         if let Some(Some(error)) = state.read_failures.pop() {
             return Err(error);
         }
-        mailbox::query(&state.rows, &query).map_err(|error| match error {
+        let query = match &self.guest {
+            Some(guest) => guest.query(query),
+            None => query,
+        };
+        let answer = mailbox::query(&state.rows, &query).map_err(|error| match error {
             QueryError::NoAccount => BackendError::Gone,
             QueryError::NoMailbox => BackendError::NoMailbox,
+            QueryError::NoRight => BackendError::NoRight,
             _ => BackendError::Broken,
+        })?;
+        Ok(match &self.guest {
+            Some(guest) => guest.answer(answer),
+            None => answer,
         })
     }
 
@@ -399,8 +458,9 @@ impl Backend for Account {
 
     fn upload(&self) -> Result<BytesMut, BackendError> {
         let mut state = self.partition.0.lock().unwrap();
-        if state.failures.last() == Some(&BackendError::NoSpace) {
-            return Err(state.failures.pop().unwrap());
+        if state.failures.last() == Some(&Some(BackendError::NoSpace)) {
+            state.failures.pop();
+            return Err(BackendError::NoSpace);
         }
         Ok(BytesMut::new())
     }

@@ -1,5 +1,6 @@
 //! Whole sessions: clients on scripted connections, on a partition in memory.
 
+mod acl;
 mod backend;
 mod bad_input;
 mod executor;

@@ -16,7 +16,7 @@
 //!   forget                      so much time passes that expunges until now are not remembered
 //!   messages-max 3              one command touches 3 messages at most, for who connects later
 //!   limit alice [bytes=N] [messages=N]
-//!   fail ERROR                  the next proposal is Unavailable, Unknown ..
+//!   fail ERROR [after=1]        the next proposal is Unavailable, Unknown .., or a later one
 //!   fail-read ERROR [after=1]   the next read is, or a later one
 //! ```
 
@@ -187,7 +187,8 @@ impl Dialogue {
             }
             "fail" => {
                 let error = Self::error(args.next_pos().ok_or("how?")?);
-                self.partition.fail(error);
+                let after = args.take_key("after").unwrap_or("0").parse()?;
+                self.partition.fail(error, after);
             }
             "fail-read" => {
                 let error = Self::error(args.next_pos().ok_or("how?")?);

@@ -1,0 +1,280 @@
+//! COPY and MOVE between the mailboxes of two users, whose accounts may be in different partitions.
+//!
+//! ```text
+//!   rows ─► each body, piece by piece ─► uploads there ─► ONE command that appends a batch
+//!                                                         MOVE: then one that removes it here
+//! ```
+//!
+//! No message is held. COPY is all or nothing, so it is one batch. MOVE moves each message whole
+//! (RFC 6851 section 3.3): it is in one of the two mailboxes at every moment, and in both only
+//! until it is removed. What arrives has an origin, by which a MOVE that is tried again after the
+//! connection was lost finds what has come already.
+
+use mailbox::{
+    Answer, Command, Folder, Hash16, Import, MailboxId, Message, NewMessage, Query, Reply, Rights,
+    Uid, UidRanges, UidValidity,
+};
+
+use crate::backend::{Backend, BackendError, Transport};
+use crate::cmd::copy::copy_uid;
+use crate::cmd::others::no_right;
+use crate::cmd::progress::Tally;
+use crate::cmd::store::chunks;
+use crate::cmd::try_create;
+use crate::grammar::Copy;
+use crate::limits;
+use crate::respond::Code;
+use crate::source::Source;
+use crate::state::{Done, Result, Session, Stop, reply};
+
+/// Messages that one command appends.
+const BATCH: u64 = mailbox::limits::APPEND_MESSAGES_MAX as u64;
+
+/// The mailbox that messages come from.
+struct Origin<B> {
+    backend: B,
+    mailbox: MailboxId,
+    uid_validity: UidValidity,
+}
+
+/// Messages on their way.
+struct Carried<B: Backend> {
+    uids: UidRanges,
+    messages: Vec<NewMessage>,
+    arrived: Vec<B::Arrived>,
+    /// Whether they are all that there are.
+    is_whole: bool,
+}
+
+impl<T: Transport, B: Backend> Session<'_, T, B> {
+    /// COPY from the selected mailbox into one of another account, which the session has turned to.
+    pub(super) async fn copy_across(
+        &mut self,
+        copy: &Copy,
+        to: &Folder,
+        uids: &UidRanges,
+    ) -> Result<Done> {
+        if uids.len() > BATCH {
+            let text = "Not so many messages at once from one user to another";
+            return Err(Stop::no(Code::Limit, text));
+        }
+        let from = self.source()?;
+        let carried = self.carry(&from, uids).await?;
+        if !carried.is_whole {
+            let text = "Not so many bytes at once from one user to another";
+            return Err(Stop::no(Code::Limit, text));
+        }
+        let mut code = None;
+        if !carried.messages.is_empty() {
+            let count = carried.uids.len();
+            let command = self.append_copies(to, carried.messages);
+            let outcome = self.backend.append(command, carried.arrived).await?;
+            let Reply::Appended {
+                uid_validity, uid, ..
+            } = reply(outcome).map_err(try_create)?
+            else {
+                return Err(BackendError::Broken.into());
+            };
+            let last = u64::from(uid.0) + count - 1;
+            let last = Uid(u32::try_from(last).unwrap_or(u32::MAX));
+            code = copy_uid(uid_validity, &carried.uids, &UidRanges::range(uid, last));
+        }
+        let text = match copy.uid {
+            true => "UID COPY completed",
+            false => "COPY completed",
+        };
+        Ok(Done { code, text })
+    }
+
+    /// MOVE, batch by batch.
+    pub(super) async fn move_across(
+        &mut self,
+        copy: &Copy,
+        to: &Folder,
+        uids: &UidRanges,
+    ) -> Result<Done> {
+        let from = self.source()?;
+        self.permit_removal()?;
+        let (mut done, goal) = (0, uids.len());
+        for uids in chunks(uids, BATCH) {
+            self.report(done, goal).await?;
+            done += uids.len();
+            let mut rest = uids;
+            while !rest.is_empty() {
+                let carried = self.carry(&from, &rest).await?;
+                if carried.messages.is_empty() {
+                    break;
+                }
+                rest = rest.subtract(&carried.uids);
+                self.move_batch(&from, to, carried).await?;
+            }
+        }
+        Ok(Done::text(match copy.uid {
+            true => "UID MOVE completed",
+            false => "MOVE completed",
+        }))
+    }
+
+    async fn move_batch(
+        &mut self,
+        from: &Origin<B>,
+        to: &Folder,
+        carried: Carried<B>,
+    ) -> Result<()> {
+        let origins = carried.uids.iter().map(|uid| from.origin(uid)).collect();
+        let import = Command::Import(Import {
+            account: self.backend.account(),
+            mailbox: to.id,
+            messages: carried.messages,
+            origins,
+        });
+        let outcome = self.backend.append(import, carried.arrived).await?;
+        let Reply::Copied {
+            uid_validity, to, ..
+        } = reply(outcome).map_err(try_create)?
+        else {
+            return Err(BackendError::Broken.into());
+        };
+        let code = copy_uid(uid_validity, &carried.uids, &to);
+        let remove = Command::Remove {
+            account: from.backend.account(),
+            mailbox: from.mailbox,
+            uids: carried.uids,
+        };
+        reply(from.backend.propose(remove).await?)?;
+        // Before the EXPUNGEs, which are told with the changes.
+        if let Some(code) = code {
+            self.conn.out.untagged_ok(Some(&code), "Moved");
+        }
+        Ok(())
+    }
+
+    /// The selected mailbox, whosever it is.
+    fn source(&mut self) -> Result<Origin<B>> {
+        let backend = self.opened.clone();
+        let selected = self.selected()?;
+        Ok(Origin {
+            backend,
+            mailbox: selected.mailbox,
+            uid_validity: selected.uid_validity,
+        })
+    }
+
+    /// Before anything is appended elsewhere: what it takes to remove it here (RFC 6851 section
+    /// 3.3: the rights of COPY, of STORE of `\Deleted`, and of EXPUNGE).
+    fn permit_removal(&mut self) -> Result<()> {
+        let needed = Rights::DELETE_MESSAGES.with(Rights::EXPUNGE);
+        match self.selected()?.guest {
+            Some(has) if !has.has(needed) => Err(no_right()),
+            _ => Ok(()),
+        }
+    }
+
+    fn append_copies(&self, to: &Folder, mut messages: Vec<NewMessage>) -> Command {
+        let (account, mailbox) = (self.backend.account(), to.id);
+        match (messages.pop(), messages.is_empty()) {
+            (Some(one), true) => Command::Append {
+                account,
+                mailbox,
+                flags: one.flags,
+                date: one.date,
+                body: one.body,
+            },
+            (last, _) => Command::AppendMany {
+                account,
+                mailbox,
+                messages: messages.into_iter().chain(last).collect(),
+                replaced: None,
+            },
+        }
+    }
+
+    /// Brings bodies to the account that the session has turned to: those of all messages, or of
+    /// those before they become too many bytes for one command. The last one rides with it.
+    async fn carry(&mut self, from: &Origin<B>, uids: &UidRanges) -> Result<Carried<B>> {
+        let mut carried = Carried {
+            uids: UidRanges::new(),
+            messages: Vec::new(),
+            arrived: Vec::new(),
+            is_whole: true,
+        };
+        let found = from.messages(uids).await?;
+        let (mut bytes, count) = (0, found.len());
+        for (at, message) in found.into_iter().enumerate() {
+            bytes += message.size();
+            if bytes > limits::APPEND_BYTES_MAX && at > 0 {
+                carried.is_whole = false;
+                break;
+            }
+            let apart = at + 1 < count;
+            let brought = bring(&from.backend, &self.backend, &message, apart);
+            let waiting = &self.progress;
+            let tally = Tally::default();
+            let arrived = waiting.while_waiting(&mut self.conn, &tally, brought);
+            let arrived = arrived.await??;
+            carried.uids.insert(message.uid);
+            carried.messages.push(NewMessage {
+                flags: message.flags,
+                date: message.internal_date,
+                body: self.backend.arrived_body(&arrived),
+            });
+            carried.arrived.push(arrived);
+        }
+        Ok(carried)
+    }
+}
+
+impl<B: Backend> Origin<B> {
+    /// What a message that comes from here is recognised by.
+    fn origin(&self, uid: Uid) -> Hash16 {
+        let mut told = Vec::with_capacity(24);
+        told.extend_from_slice(&self.backend.account().0.to_be_bytes());
+        told.extend_from_slice(&self.mailbox.0.to_be_bytes());
+        told.extend_from_slice(&self.uid_validity.0.to_be_bytes());
+        told.extend_from_slice(&uid.0.to_be_bytes());
+        Hash16::of(&told)
+    }
+
+    /// Messages that are there, in order.
+    async fn messages(&self, uids: &UidRanges) -> Result<Vec<Message>> {
+        let mut found = Vec::new();
+        let mut rest = uids.clone();
+        while !rest.is_empty() {
+            let query = Query::Messages {
+                account: self.backend.account(),
+                mailbox: self.mailbox,
+                uids: rest.clone(),
+                changed_since: None,
+                limit: limits::PAGE_MESSAGES,
+                include_expunged: false,
+            };
+            let Answer::Messages(page) = self.backend.read(query).await? else {
+                return Err(BackendError::Broken.into());
+            };
+            found.extend(page.messages);
+            rest = match page.next {
+                Some(next) => UidRanges::range(next, Uid::MAX).intersect(&rest),
+                None => UidRanges::new(),
+            };
+        }
+        Ok(found)
+    }
+}
+
+/// Passes a message from one account to another, prefix and body as one.
+async fn bring<B: Backend>(
+    from: &B,
+    to: &B,
+    message: &Message,
+    apart: bool,
+) -> std::result::Result<B::Arrived, BackendError> {
+    let mut upload = to.upload()?;
+    let mut source = Source::new(from, message, false);
+    let (mut at, size) = (0, source.size());
+    while at < size {
+        let piece = source.piece(at..size).await?;
+        at += piece.len() as u64;
+        to.upload_put(&mut upload, piece).await?;
+    }
+    to.upload_end(upload, apart).await
+}

@@ -1,0 +1,66 @@
+//! The mail of a session's user, and that of others as far as they let him.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use imap::backend::DerivedKey;
+use imap::guest::Guest;
+use mailbox::{AccountId, Command};
+use parking_lot::Mutex;
+
+use super::limits::OTHERS_KEPT;
+use crate::cache::Cache;
+use crate::service::Account;
+
+/// What FETCH told of messages, for all sessions.
+pub(super) type Derived = Arc<Cache<DerivedKey, Bytes>>;
+
+/// One account's mail, as it is to the user of a session. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Mail {
+    pub(super) account: Arc<Account>,
+    /// Who the user is in the account of another.
+    pub(super) guest: Option<Arc<Guest>>,
+    pub(super) derived: Derived,
+    /// Accounts of others that the session has used.
+    others: Arc<Mutex<Vec<Arc<Account>>>>,
+}
+
+impl Mail {
+    /// One's own.
+    pub(super) fn own(account: Account, derived: Derived) -> Mail {
+        Mail {
+            account: Arc::new(account),
+            guest: None,
+            derived,
+            others: Arc::default(),
+        }
+    }
+
+    /// The mail of another, if there is such an account. Those that were used are kept, because
+    /// each has a lane.
+    pub(super) fn other(&self, id: AccountId, name: &str) -> Option<Mail> {
+        let mut others = self.others.lock();
+        let at = others.iter().position(|account| account.id() == id);
+        let account = match at {
+            Some(at) => others.remove(at),
+            None => Arc::new(self.account.other(id)?),
+        };
+        others.truncate(OTHERS_KEPT - 1);
+        others.insert(0, Arc::clone(&account));
+        Some(Mail {
+            account,
+            guest: Some(Arc::new(Guest::new(self.account.id(), name))),
+            derived: Arc::clone(&self.derived),
+            others: Arc::clone(&self.others),
+        })
+    }
+
+    /// A command as the account's machine takes it.
+    pub(super) fn on_behalf(&self, command: Command) -> Command {
+        match &self.guest {
+            Some(guest) => guest.command(command),
+            None => command,
+        }
+    }
+}
