@@ -58,10 +58,20 @@ impl<'a, T: Transport> Connection<'a, T> {
         self.out.untagged_ok(Some(&code), &greeting);
     }
 
-    /// The next command, or the beginning of an APPEND.
+    /// The next command, or the beginning of an APPEND. None is begun once the server is about to
+    /// stop: the client is told so, where a command ends and the next one has not begun.
     pub(crate) async fn request(&mut self) -> Result<Request, Stop> {
         loop {
-            match self.item().await? {
+            if self.transport.is_closing() {
+                return Err(closing());
+            }
+            let Some(item) = self.next_item()? else {
+                self.flush().await?;
+                let bytes = self.transport.read_command().await.map_err(read_failed)?;
+                self.push(bytes)?;
+                continue;
+            };
+            match item {
                 Item::Command(command) => return Ok(Request::Command(command)),
                 Item::Append(start) => return Ok(Request::Append(start)),
                 Item::Bad(bad) => return Ok(Request::Bad(bad)),
@@ -137,7 +147,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         backend: &B,
         mut timer: std::pin::Pin<&mut T::Sleep>,
     ) -> Result<Woken, Stop> {
-        let mut read = pin!(self.transport.read());
+        let mut read = pin!(self.transport.read_command());
         let mut changed = pin!(backend.changed());
         poll_fn(|context| {
             if let Poll::Ready(read) = read.as_mut().poll(context) {
@@ -153,8 +163,17 @@ impl<'a, T: Transport> Connection<'a, T> {
 }
 
 fn read_failed(error: io::Error) -> Stop {
-    if error.kind() == io::ErrorKind::TimedOut {
-        return Stop::Close(End::TimedOut, Some((None, "Too long without a command")));
+    match error.kind() {
+        io::ErrorKind::TimedOut => {
+            Stop::Close(End::TimedOut, Some((None, "Too long without a command")))
+        }
+        io::ErrorKind::ConnectionAborted => closing(),
+        _ => Stop::from(error),
     }
-    Stop::from(error)
+}
+
+/// RFC 3501 section 7.1.5: the server announces that it shuts down.
+fn closing() -> Stop {
+    let why = "The server shuts down, please connect again";
+    Stop::Close(End::Closing, Some((None, why)))
 }

@@ -27,4 +27,4 @@ pub mod proxy;
 pub mod stream;
 pub mod tokens;
 
-pub use accept::{Door, Shutdown};
+pub use accept::{Door, Phase, Shutdown};
