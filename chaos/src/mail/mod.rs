@@ -9,9 +9,9 @@
 //!   wire       one connection that sends what it is told, byte for byte
 //! ```
 //!
-//! They are written for judging, not for reading mail. But for `wire`, each call ends with an answer, or with a
-//! [`Trouble`] that says whether the server may have done what was asked. They never repeat
-//! anything by themselves.
+//! They are written for judging, not for reading mail. But for `wire`, each call ends with an
+//! answer, or with a [`Trouble`] that says whether the server may have done what was asked. They
+//! never repeat anything by themselves.
 
 pub mod imap;
 pub mod lmtp;

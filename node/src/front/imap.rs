@@ -102,8 +102,8 @@ impl ImapDoor {
             end = imap::serve(&mut connection, &auth, &self.session) => Some(end),
             () = shutdown.reached(Phase::Over) => None,
         };
-        // Who is cut off in the middle of a command is told nothing: its answer may be half written,
-        // and whether it was done may not be known.
+        // Who is cut off in the middle of a command is told nothing: its answer may be half
+        // written, and whether it was done may not be known.
         tracing::debug!(%peer, ?end, "imap connection ended");
         drop(tokio::time::timeout(Duration::from_secs(1), connection.stream.shutdown()).await);
     }
