@@ -67,8 +67,9 @@ const STOPPED: Duration = Duration::from_millis(250);
 /// The latest moment for a kill after a command, and for a command after the first one.
 const SOON_MS_MAX: u64 = 6;
 
-/// How long clients may take to make themselves ready.
-const READY_WAIT: Duration = Duration::from_secs(120);
+/// How long clients may take to make themselves ready: some append large messages first, which on a
+/// busy machine takes its time.
+const READY_WAIT: Duration = Duration::from_secs(600);
 
 const MOMENTS: [Moment; 3] = [Moment::Middle, Moment::Stopped, Moment::Soon];
 
