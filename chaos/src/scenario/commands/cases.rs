@@ -133,7 +133,7 @@ pub const CASES: &[Case] = &[
     .after(&["SELECT INBOX"]),
     reads("COMPRESS", "COMPRESS DEFLATE").after(&["SELECT INBOX"]),
     changes("CREATE", "CREATE Box/New"),
-    changes("CREATE", "CREATE Sent2 (USE (\\Archive))").answered("NO [USEATTR]"),
+    changes("CREATE", "CREATE Sent2 (USE (\\Archive))"),
     changes("DELETE", "DELETE Box"),
     changes("DELETEACL", "DELETEACL Box anyone").after(&["SETACL Box anyone lr"]),
     reads("ENABLE", "ENABLE QRESYNC CONDSTORE").after(&["SELECT INBOX"]),
