@@ -291,6 +291,25 @@ impl Cluster {
         Ok(status)
     }
 
+    /// Asks a node to stop (SIGTERM) and waits until it has, however long that takes.
+    ///
+    /// # Errors
+    ///
+    /// When it is down already, or does not end.
+    pub async fn end(&self, node: u64) -> anyhow::Result<ExitStatus> {
+        let mut member = self.member(node)?.lock().await;
+        let mut process = member
+            .process
+            .take()
+            .with_context(|| format!("node {node} is down"))?;
+        process.terminate()?;
+        let ended = tokio::time::timeout(END_WAIT, process.wait()).await;
+        let status = ended.with_context(|| format!("node {node} does not end"))??;
+        let led = Vec::new();
+        self.recorder.fault(Fault::Kill { node, led });
+        Ok(status)
+    }
+
     /// Cuts the power of nodes, all at the same time, and gives it back once their processes are
     /// gone. They are down then.
     ///

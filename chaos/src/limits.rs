@@ -28,8 +28,9 @@ pub const LOAD_WAIT: Duration = Duration::from_secs(300);
 /// How long clients may take to end what they are at when a run ends: longer than an MTA tries.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(400);
 
-/// How long a node may take to stop by itself before it is killed.
-pub const STOP_WAIT: Duration = Duration::from_secs(20);
+/// How long a node may take to stop by itself before it is killed: longer than it waits for its
+/// clients (15 s).
+pub const STOP_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a node may take to end whose disk refuses to work: somebody has to write first.
 pub const END_WAIT: Duration = Duration::from_secs(60);

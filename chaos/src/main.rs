@@ -10,8 +10,8 @@ use chaos::mail::message::Sizes;
 use chaos::report::Ending;
 use chaos::scenario::stage::{self, HISTORY, Logs, Setting};
 use chaos::scenario::{
-    away, big, figures, flips, fsync_error, full_disk, power_loss, replace, run, scale, slow_disk,
-    slow_sync,
+    away, big, commands, figures, flips, fsync_error, full_disk, mbsync, power_loss, replace, run,
+    scale, slow_disk, slow_sync,
 };
 use chaos::{oracle, process};
 use clap::{Parser, Subcommand, value_parser};
@@ -108,6 +108,23 @@ enum Command {
         /// Bytes of the message.
         #[arg(long, default_value_t = 40 << 20)]
         size: usize,
+    },
+    /// Every command of IMAP, each under way when the leader is killed.
+    Commands {
+        #[command(flatten)]
+        place: Place,
+        /// Of which commands; of all if none is named.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+    },
+    /// mbsync between a Maildir and an account, both of which change, through kills of the leader.
+    /// Needs mbsync 1.4 or later in PATH.
+    Mbsync {
+        #[command(flatten)]
+        place: Place,
+        /// How often the leader is killed.
+        #[arg(long, default_value_t = 20)]
+        kills: u32,
     },
     /// Disks of one node and of all that are full. Needs root.
     FullDisk {
@@ -377,6 +394,24 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
                 size,
             };
             kept(&place, &setting, || runtime.block_on(big::run(&options)))
+        }
+        Command::Commands { place, only } => {
+            let setting = place.setting(1)?;
+            let options = commands::Options {
+                setting: setting.clone(),
+                only,
+            };
+            kept(&place, &setting, || {
+                runtime.block_on(commands::run(&options))
+            })
+        }
+        Command::Mbsync { place, kills } => {
+            let setting = place.setting(1)?;
+            let options = mbsync::Options {
+                setting: setting.clone(),
+                kills,
+            };
+            kept(&place, &setting, || runtime.block_on(mbsync::run(&options)))
         }
         Command::FullDisk { rounds } => rounds.play(|told| runtime.block_on(full_disk::run(told))),
         Command::FsyncError { rounds } => {

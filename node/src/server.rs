@@ -9,15 +9,17 @@ use anyhow::Context;
 use proto::v1;
 use seglog::{Step, Writer};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::front::admin::AdminServer;
 use crate::front::imap::ImapDoor;
-use crate::front::limits::DRAIN;
+use crate::front::limits::{DRAIN, DRAIN_LAST, DRAIN_LOOK};
 use crate::front::lmtp::LmtpDoor;
 use crate::front::tokens::Tokens;
 use crate::front::waiting::Bounds;
-use crate::front::{Door, Shutdown};
+use crate::front::{Door, Phase, Shutdown};
 use crate::node::{Node, Opened};
 use crate::raft::{CallerNode, Gate, OnFatal, PeerServer, PeerService};
 use crate::replica::{Checkpointer, Cleaning, Scrubbing};
@@ -149,19 +151,27 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
 
     told_to_stop(options).await?;
     tracing::info!("stopping");
-    stop.send_replace(true);
-    node.resign().await;
-    let deadline = tokio::time::Instant::now() + DRAIN;
-    while imap_door.connections() + lmtp_door.connections() > 0
-        && tokio::time::Instant::now() < deadline
-    {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    drain(&node, &stop, [&imap_door, &lmtp_door]).await;
     // What was answered is durable in the log: nothing else needs to be written.
     scrubbing.stop();
     cleaning.stop();
     checkpointer.stop();
     Ok(())
+}
+
+/// Hands over what this node leads, and only then sends its clients away, each at the end of what
+/// it is at: the others serve them at once.
+async fn drain(node: &Node, stop: &watch::Sender<Phase>, doors: [&Door; 2]) {
+    stop.send_replace(Phase::Closed);
+    node.resign().await;
+    for (phase, wait) in [(Phase::Ending, DRAIN), (Phase::Over, DRAIN_LAST)] {
+        stop.send_replace(phase);
+        let deadline = Instant::now() + wait;
+        while doors.iter().any(|door| door.connections() > 0) && Instant::now() < deadline {
+            tokio::time::sleep(DRAIN_LOOK).await;
+            node.resign().await;
+        }
+    }
 }
 
 fn door(name: &'static str, connections_max: usize, config: &Config) -> Door {

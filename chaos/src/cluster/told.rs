@@ -1,6 +1,7 @@
 //! What a cluster tells of itself: to operators, to the system, in its logs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 use client::v1::{AdminStatus, AdminStorage};
@@ -46,6 +47,12 @@ impl Cluster {
         let member = self.member(node)?.lock().await;
         let process = member.process.as_ref().context("the node does not run")?;
         Ok(process.pid())
+    }
+
+    /// The file with the certificate of the cluster's authority.
+    #[must_use]
+    pub fn authority(&self) -> &Path {
+        &self.plan.ca
     }
 
     /// The metrics of a node, as text.

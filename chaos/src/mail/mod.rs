@@ -6,17 +6,19 @@
 //!   imap       one connection that reads and changes
 //!   response   what an IMAP server says, taken apart
 //!   stream     a socket with a deadline on everything
+//!   wire       one connection that sends what it is told, byte for byte
 //! ```
 //!
-//! They are written for judging, not for reading mail: each call ends with an answer, or with a
-//! [`Trouble`] that says whether the server may have done what was asked. They never repeat
-//! anything by themselves.
+//! They are written for judging, not for reading mail. But for `wire`, each call ends with an
+//! answer, or with a [`Trouble`] that says whether the server may have done what was asked. They
+//! never repeat anything by themselves.
 
 pub mod imap;
 pub mod lmtp;
 pub mod message;
 pub mod response;
 mod stream;
+pub mod wire;
 
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

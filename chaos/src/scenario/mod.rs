@@ -5,6 +5,8 @@
 //!   run         mail and kills
 //!   slow_sync   a leader whose disk is slow, killed and restarted at once, again and again
 //!   big         a large message through the kill of a leader
+//!   commands    every command of IMAP through the kill of a leader
+//!   mbsync      a folder of mail and an account kept equal through kills of the leader
 //!   away        a node that missed more than the logs of the others still hold
 //!   flips       a node whose disk lies
 //!   replace     nodes that lose everything and are replaced, that come, and that go
@@ -19,10 +21,12 @@
 
 pub mod away;
 pub mod big;
+pub mod commands;
 pub mod figures;
 pub mod flips;
 pub mod fsync_error;
 pub mod full_disk;
+pub mod mbsync;
 mod pace;
 pub mod power_loss;
 pub mod replace;

@@ -5,6 +5,7 @@
 
 mod catch_up;
 mod clients;
+mod drain;
 mod oracle;
 mod random;
 mod smoke;

@@ -7,13 +7,13 @@ use chaos::mail::message::Sizes;
 use chaos::process;
 use chaos::report::Ending;
 use chaos::scenario::stage::{Logs, Rounds, Setting};
-use chaos::scenario::{away, big, flips, fsync_error, replace, run};
+use chaos::scenario::{away, big, commands, flips, fsync_error, mbsync, replace, run};
 
 /// One cluster at a time: they share the machine's cores and disk with all other tests.
 static ONE: Mutex<()> = Mutex::new(());
 
 /// Runs a scenario with the server as it stands now.
-async fn setting(dir: &tempfile::TempDir, seed: u64) -> Setting {
+pub async fn setting(dir: &tempfile::TempDir, seed: u64) -> Setting {
     setting_with(dir, seed, &[]).await
 }
 
@@ -78,6 +78,39 @@ fn a_large_message_through_a_kill() {
         };
         let ending = big::run(&options).await;
         clean_or_kept(ending, dir);
+    });
+}
+
+/// M4, I1: commands that are under way when the leader dies, of each kind a few.
+#[test]
+fn commands_through_kills() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let only = [
+            "APPEND", "IDLE", "COMPRESS", "FETCH", "STORE", "MOVE", "STARTTLS",
+        ];
+        let options = commands::Options {
+            setting: setting(&dir, 7).await,
+            only: only.map(str::to_owned).to_vec(),
+        };
+        let ending = commands::run(&options).await;
+        clean_or_kept(ending, dir);
+    });
+}
+
+/// M2, M4: both sides of mbsync are equal in the end. Skipped where it is not installed.
+#[test]
+fn mbsync_through_kills() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let options = mbsync::Options {
+            setting: setting(&dir, 7).await,
+            kills: 2,
+        };
+        let ending = mbsync::run(&options).await;
+        if !matches!(ending, Ok(Ending::Skipped)) {
+            clean_or_kept(ending, dir);
+        }
     });
 }
 

@@ -8,7 +8,8 @@
 //!
 //! All three are implemented by whoever owns sockets and the cluster, and by tests. Futures are
 //! `Send`, so that a session can be spawned; none of them is polled after it was dropped, and a
-//! session drops the future of [`Transport::read`] and [`Backend::changed`] before it is ready.
+//! session drops the futures of [`Transport::read`], [`Transport::read_command`] and
+//! [`Backend::changed`] before they are ready.
 
 use std::future::Future;
 use std::io;
@@ -36,6 +37,13 @@ pub trait Transport: Send {
     /// an error of kind `TimedOut` after too long a silence: a minute before
     /// [`Transport::logged_in`], 30 minutes after it (RFC 3501 section 5.4).
     fn read(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
+
+    /// The same while no command is under way. The implementer owes also an error of kind
+    /// `ConnectionAborted` as soon as the server is about to stop.
+    fn read_command(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
+
+    /// Whether the server is about to stop: then no command is begun any more.
+    fn is_closing(&self) -> bool;
 
     /// Sends bytes in order. It waits while the client does not read, but not for ever.
     fn write(&mut self, bytes: Bytes) -> impl Future<Output = io::Result<()>> + Send;

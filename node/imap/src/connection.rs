@@ -58,10 +58,19 @@ impl<'a, T: Transport> Connection<'a, T> {
         self.out.untagged_ok(Some(&code), &greeting);
     }
 
-    /// The next command, or the beginning of an APPEND.
+    /// The next command, or the beginning of an APPEND. None is begun once the server is about to
+    /// stop: the client is told so, where a command ends and the next one has not begun.
     pub(crate) async fn request(&mut self) -> Result<Request, Stop> {
         loop {
-            let item = self.item().await?;
+            if self.transport.is_closing() {
+                return Err(closing());
+            }
+            let Some(item) = self.next_item()? else {
+                self.flush().await?;
+                let bytes = self.transport.read_command().await.map_err(read_failed)?;
+                self.push(bytes)?;
+                continue;
+            };
             if let Some(request) = self.request_of(item) {
                 return Ok(request);
             }
@@ -70,6 +79,9 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// The next command, or the beginning of an APPEND, if it has arrived whole.
     pub(crate) fn begun(&mut self) -> Result<Option<Request>, Stop> {
+        if self.transport.is_closing() {
+            return Err(closing());
+        }
         while let Some(item) = self.next_item()? {
             if let Some(request) = self.request_of(item) {
                 return Ok(Some(request));
@@ -156,7 +168,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         backend: &B,
         mut timer: std::pin::Pin<&mut T::Sleep>,
     ) -> Result<Woken, Stop> {
-        let mut read = pin!(self.transport.read());
+        let mut read = pin!(self.transport.read_command());
         let mut changed = pin!(backend.changed());
         poll_fn(|context| {
             if let Poll::Ready(read) = read.as_mut().poll(context) {
@@ -172,8 +184,17 @@ impl<'a, T: Transport> Connection<'a, T> {
 }
 
 fn read_failed(error: io::Error) -> Stop {
-    if error.kind() == io::ErrorKind::TimedOut {
-        return Stop::Close(End::TimedOut, Some((None, "Too long without a command")));
+    match error.kind() {
+        io::ErrorKind::TimedOut => {
+            Stop::Close(End::TimedOut, Some((None, "Too long without a command")))
+        }
+        io::ErrorKind::ConnectionAborted => closing(),
+        _ => Stop::from(error),
     }
-    Stop::from(error)
+}
+
+/// RFC 3501 section 7.1.5: the server announces that it shuts down.
+fn closing() -> Stop {
+    let why = "The server shuts down, please connect again";
+    Stop::Close(End::Closing, Some((None, why)))
 }

@@ -118,6 +118,8 @@ pub enum End {
     PeerClosed,
     /// The client was silent for too long.
     TimedOut,
+    /// The server is about to stop.
+    Closing,
     /// The client broke the protocol too often or too grossly.
     Refused,
     /// The mailbox or the account that it used is gone.

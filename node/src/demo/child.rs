@@ -93,18 +93,28 @@ impl NodeProcess {
         self.child.kill().await
     }
 
-    /// Asks it to stop (SIGTERM); after `patience` kills it. Answers whether it stopped by itself.
+    /// Asks it to stop (SIGTERM).
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub async fn stop(&mut self, patience: Duration) -> std::io::Result<bool> {
+    pub fn terminate(&mut self) -> std::io::Result<()> {
         if self.ended()?.is_none() {
             let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
             if let Some(pid) = pid {
                 kill_process(pid, Signal::TERM)?;
             }
         }
+        Ok(())
+    }
+
+    /// Asks it to stop (SIGTERM); after `patience` kills it. Answers whether it stopped by itself.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub async fn stop(&mut self, patience: Duration) -> std::io::Result<bool> {
+        self.terminate()?;
         match timeout(patience, self.wait()).await {
             Ok(ended) => ended.map(|_| true),
             Err(_) => self.kill().await.map(|()| false),

@@ -22,7 +22,7 @@ const START_WAIT: Duration = Duration::from_secs(120);
 const RESTART_AFTER: Duration = Duration::from_secs(5);
 
 /// How long a node may take to stop before it is killed.
-const STOP_WAIT: Duration = Duration::from_secs(15);
+const STOP_WAIT: Duration = Duration::from_secs(30);
 
 /// How often the leaders are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(300);

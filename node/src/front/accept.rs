@@ -13,27 +13,40 @@ use super::proxy;
 use super::waiting::{Bounds, Patience, Place, Waiting};
 use crate::config::Proxy;
 
+/// How far a node is in coming to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It serves.
+    Open,
+    /// Nobody is let in any more; those who are in are served.
+    Closed,
+    /// Connections end, each at the end of its command or message.
+    Ending,
+    /// Time is up: what is not at its end by now is cut off.
+    Over,
+}
+
 /// Tells connections that the node stops. Clones hear the same.
 #[derive(Clone)]
-pub struct Shutdown(watch::Receiver<bool>);
+pub struct Shutdown(watch::Receiver<Phase>);
 
 impl Shutdown {
     /// The one that tells, and the first that hears.
     #[must_use]
-    pub fn channel() -> (watch::Sender<bool>, Self) {
-        let (tell, hear) = watch::channel(false);
+    pub fn channel() -> (watch::Sender<Phase>, Self) {
+        let (tell, hear) = watch::channel(Phase::Open);
         (tell, Self(hear))
     }
 
-    /// Whether the node stops.
+    /// Whether connections are to end.
     #[must_use]
-    pub fn is_set(&self) -> bool {
-        *self.0.borrow()
+    pub fn is_ending(&self) -> bool {
+        *self.0.borrow() >= Phase::Ending
     }
 
-    /// Returns when the node stops.
-    pub async fn wait(&mut self) {
-        if self.0.wait_for(|stop| *stop).await.is_err() {
+    /// Returns when the node is so far.
+    pub async fn reached(&mut self, phase: Phase) {
+        if self.0.wait_for(|now| *now >= phase).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -105,7 +118,7 @@ impl Door {
         metrics::counter!("rookery_connections_refused_total", "door" => self.name).increment(1);
     }
 
-    /// Accepts until the node stops; each connection runs in its own task.
+    /// Accepts until the node stops, and then refuses; each connection runs in its own task.
     pub async fn accept<F>(
         self,
         listener: TcpListener,
@@ -118,7 +131,7 @@ impl Door {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = shutdown.wait() => return,
+                () = shutdown.reached(Phase::Closed) => return,
             };
             match accepted {
                 Ok((socket, peer)) => match self.admit(peer) {

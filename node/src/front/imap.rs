@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::accept::{Guest, Shutdown};
+use super::accept::{Guest, Phase, Shutdown};
 use super::deflate::{Compressors, Deflate};
 use super::limits::{
     COMPRESSOR_REST, DERIVED_OVERHEAD_BYTES, ID_LOGGED_BYTES, IMAP_IDLE, LOGIN_IDLE,
@@ -109,6 +109,7 @@ impl ImapDoor {
             end_point: None,
             deflate: None,
             is_identified: false,
+            stop: shutdown.clone(),
         };
         if implicit_tls && let Err(error) = connection.start_tls().await {
             tracing::debug!(%peer, %error, "TLS handshake failed");
@@ -121,16 +122,11 @@ impl ImapDoor {
         };
         let end = tokio::select! {
             end = imap::serve(&mut connection, &auth, &self.session) => Some(end),
-            () = shutdown.wait() => None,
+            () = shutdown.reached(Phase::Over) => None,
         };
-        match end {
-            Some(end) => tracing::debug!(%peer, ?end, "imap connection ended"),
-            None => {
-                let bye = Bytes::from_static(b"* BYE server is shutting down\r\n");
-                drop(connection.write(bye).await);
-                drop(connection.flush().await);
-            }
-        }
+        // Who is cut off in the middle of a command is told nothing: its answer may be half
+        // written, and whether it was done may not be known.
+        tracing::debug!(%peer, ?end, "imap connection ended");
         drop(tokio::time::timeout(Duration::from_secs(1), connection.stream.shutdown()).await);
     }
 }
@@ -148,6 +144,8 @@ struct Connection {
     deflate: Option<Box<Deflate>>,
     /// The client has said who it is.
     is_identified: bool,
+    /// Says when the node stops.
+    stop: Shutdown,
 }
 
 impl Connection {
@@ -173,6 +171,18 @@ impl Transport for Connection {
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         Ok((!input.is_empty()).then_some(input))
+    }
+
+    async fn read_command(&mut self) -> io::Result<Option<Bytes>> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = stop.reached(Phase::Ending) => Err(io::ErrorKind::ConnectionAborted.into()),
+            read = self.read() => read,
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.stop.is_ending()
     }
 
     async fn write(&mut self, bytes: Bytes) -> io::Result<()> {

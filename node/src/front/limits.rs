@@ -47,8 +47,17 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a listener that cannot accept, for example without file descriptors, rests.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a stopping node waits for connections to come to the end of their command.
-pub const DRAIN: Duration = Duration::from_secs(5);
+/// How long a stopping node waits for connections to come to the end of their command or message:
+/// a command that waits for the next leader is answered in that time, and with the handover before
+/// it the process ends within the 30 seconds of the unit file (`TimeoutStopSec`).
+pub const DRAIN: Duration = Duration::from_secs(15);
+
+/// How long the connections that are cut off then may take to notice: they need only be closed.
+pub const DRAIN_LAST: Duration = Duration::from_millis(500);
+
+/// How often a stopping node looks whether connections are left, and whether it was given a lead
+/// back by those who keep leaders spread.
+pub const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
 /// How long an operator's request waits for a leader.
 pub const ADMIN_WAIT: Duration = Duration::from_secs(15);

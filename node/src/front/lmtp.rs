@@ -9,7 +9,7 @@ use lmtp::{Delivered, Event, HangUp, Session, Verdict};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::accept::{Guest, Shutdown};
+use super::accept::{Guest, Phase, Shutdown};
 use super::limits::{LMTP_IDLE, READ_BYTES, REPLIES_BYTES, RESOLVE_WAIT, WRITE_STALL};
 use super::stream::{Reader, Stream};
 use crate::config::Config;
@@ -72,8 +72,9 @@ impl LmtpDoor {
             told: Told::new(),
             door: self,
             guest,
+            stop: shutdown,
         };
-        if let Err(error) = connection.run(shutdown).await {
+        if let Err(error) = connection.run().await {
             tracing::debug!(peer = %address, %error, "lmtp connection ended");
         }
         if let Some(delivery) = connection.delivery.take() {
@@ -102,24 +103,29 @@ struct Connection {
     failed: Option<Failure>,
     /// Deliveries whose replies the client has not shown to have seen.
     told: Told,
+    /// Says when the node stops.
+    stop: Shutdown,
 }
 
 impl Connection {
-    async fn run(&mut self, mut shutdown: Shutdown) -> io::Result<()> {
+    async fn run(&mut self) -> io::Result<()> {
         self.replies.extend_from_slice(&self.session.greeting());
         self.write().await?;
         loop {
             if !self.work().await? {
                 return self.stream.shutdown().await;
             }
-            if shutdown.is_set() && !self.session.in_transaction() {
-                self.session.hang_up(HangUp::Shutdown);
-                continue;
-            }
-            let idle = !self.session.in_transaction();
+            // A message that has begun may still come; when time is up it need not.
+            let patience = match self.session.in_transaction() {
+                true => Phase::Over,
+                false => Phase::Ending,
+            };
             let read = tokio::select! {
                 read = tokio::time::timeout(LMTP_IDLE, self.reader.read(&mut self.stream)) => read,
-                () = shutdown.wait(), if idle => continue,
+                () = self.stop.reached(patience) => {
+                    self.session.hang_up(HangUp::Shutdown);
+                    continue;
+                }
             };
             match read {
                 Ok(Ok(input)) if input.is_empty() => {
@@ -173,6 +179,10 @@ impl Connection {
                     self.session
                         .delivered(&outcomes)
                         .map_err(io::Error::other)?;
+                    if self.stop.is_ending() {
+                        // The next message, which may have come along, goes to another node.
+                        self.session.hang_up(HangUp::Shutdown);
+                    }
                 }
                 Event::Abort => {
                     if let Some(delivery) = self.delivery.take() {

@@ -31,4 +31,4 @@ pub mod stream;
 pub mod tokens;
 pub mod waiting;
 
-pub use accept::{Door, Shutdown};
+pub use accept::{Door, Phase, Shutdown};

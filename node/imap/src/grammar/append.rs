@@ -279,6 +279,10 @@ impl Appending {
         if is_first && self.literal.is_none() && !self.cursor.has_argument() {
             return Err(Error::Syntax("APPEND ends with its message, a literal"));
         }
+        if !is_first {
+            // IMAPClient puts two spaces between messages without flags.
+            while self.cursor.peek_second() == Some(b' ') && self.cursor.eat(b' ') {}
+        }
         self.cursor.space()?;
         let mut flags = Vec::new();
         if self.cursor.peek() == Some(b'(') {

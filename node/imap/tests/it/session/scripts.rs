@@ -8,6 +8,7 @@
 //!   c1: bytes "a1 NOOP\r\n"     sends exactly these bytes, in one piece
 //!   c1: repeat "x" 1000         sends a string many times
 //!   c1: advance 120             lets seconds pass;  c1: silence  very many;  c1: close  hangs up
+//!   shut-down                   the server is about to stop
 //!   c1: certify bob             its certificate names bob;  c1: bind  its channel can be bound
 //!   c1: tick 20                 so many seconds pass whenever the session looks at its clock
 //!   stall, go                   proposals and reads of bodies wait, or go on
@@ -36,6 +37,12 @@ use super::transport::Client;
 #[test]
 fn sessions() {
     crate::scripts::run_all("session", Dialogue::new);
+}
+
+/// What mail clients send, recorded from them and trimmed.
+#[test]
+fn clients() {
+    crate::scripts::run_all("clients", Dialogue::new);
 }
 
 /// Several clients on one partition.
@@ -171,6 +178,10 @@ impl Dialogue {
                     .deliver(&user, None, text.replace('\n', "\r\n").as_bytes());
             }
             "forget" => self.partition.forget_expunged(),
+            "shut-down" => {
+                let clients = self.clients.values();
+                clients.for_each(|(client, _)| client.shut_down());
+            }
             "stall" => self.partition.stall(true),
             "go" => self.partition.stall(false),
             "messages-max" => {

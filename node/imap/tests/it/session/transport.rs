@@ -27,6 +27,7 @@ struct Wire {
     input: VecDeque<Bytes>,
     is_closed: bool,
     is_silent: bool,
+    is_closing: bool,
     output: Vec<u8>,
     largest_write: usize,
     is_tls: bool,
@@ -100,6 +101,13 @@ impl Client {
         wire.wake();
     }
 
+    /// Lets the server be about to stop.
+    pub fn shut_down(&self) {
+        let mut wire = self.0.lock().unwrap();
+        wire.is_closing = true;
+        wire.wake();
+    }
+
     pub fn advance(&self, time: Duration) {
         let mut wire = self.0.lock().unwrap();
         wire.passed += time;
@@ -133,6 +141,22 @@ impl Transport for Server {
             Poll::Pending
         })
         .await
+    }
+
+    async fn read_command(&mut self) -> io::Result<Option<Bytes>> {
+        let wire = Arc::clone(&self.0);
+        let mut read = std::pin::pin!(self.read());
+        poll_fn(|context| {
+            if wire.lock().unwrap().is_closing {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            read.as_mut().poll(context)
+        })
+        .await
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.lock().unwrap().is_closing
     }
 
     async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
