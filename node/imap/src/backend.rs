@@ -18,7 +18,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use mailbox::{
     AccountId, Answer, Body, Command, MailboxId, Millis, NewBody, Outcome, Query, Rejection, Uid,
+    UidRanges,
 };
+
+use crate::mime::NeedleGrams;
 
 /// One client's connection.
 pub trait Transport: Send {
@@ -226,6 +229,17 @@ pub trait Backend: Send + Sync {
         body: &Body,
         range: Range<u64>,
     ) -> impl Future<Output = Result<Bytes, BackendError>> + Send;
+
+    /// For each of some texts, messages of a mailbox of which it is certain that they lack it, so
+    /// that they need not be read: some of them or none. By default there is no index.
+    fn lacking(
+        &self,
+        mailbox: MailboxId,
+        texts: Vec<NeedleGrams>,
+    ) -> impl Future<Output = Vec<UidRanges>> + Send {
+        let _ = (mailbox, texts);
+        std::future::ready(Vec::new())
+    }
 
     /// Begins a message for APPEND; an error refuses it before it is sent. Dropping it gives the
     /// message up.

@@ -50,6 +50,7 @@
 //! Read on in `command.rs` (what can be done), `query/mod.rs` (what can be asked), `apply/mod.rs`,
 //! and `keys.rs` for the layout of the rows.
 
+mod accounts;
 mod apply;
 pub mod check;
 pub mod codec;
@@ -67,6 +68,7 @@ mod select;
 mod stored;
 pub mod types;
 
+pub use accounts::next_account;
 pub use apply::{Applied, EntryAt, apply, next_due};
 pub use command::{
     Command, Confirmed, Deliver, Delivered, Envelope, NewFolder, NewGrant, NewMessage, NewMetadata,

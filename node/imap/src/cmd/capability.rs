@@ -37,6 +37,7 @@ const LOGGED_IN: &[&str] = &[
     "PARTIAL",
     "CONTEXT=SEARCH",
     "MULTISEARCH",
+    "SEARCH=FUZZY",
     "QRESYNC",
     "OBJECTID",
     "SAVEDATE",
