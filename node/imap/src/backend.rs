@@ -20,11 +20,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use mailbox::{
     AccountId, Answer, Body, Command, Hash16, MailboxId, Millis, ModSeq, NewBody, Outcome, Query,
-    Rejection, Uid,
+    Rejection, Uid, UidRanges,
 };
 
 use crate::grammar::FetchItem;
 use crate::guest::Guest;
+use crate::mime::NeedleGrams;
 
 /// One client's connection.
 pub trait Transport: Send {
@@ -273,6 +274,16 @@ pub trait Backend: Clone + Send + Sync {
 
     /// Remembers it, for as long as there is room.
     fn keep_derived(&self, key: DerivedKey, value: Bytes);
+    /// For each of some texts, messages of a mailbox of which it is certain that they lack it, so
+    /// that they need not be read: some of them or none. By default there is no index.
+    fn lacking(
+        &self,
+        mailbox: MailboxId,
+        texts: Vec<NeedleGrams>,
+    ) -> impl Future<Output = Vec<UidRanges>> + Send {
+        let _ = (mailbox, texts);
+        std::future::ready(Vec::new())
+    }
 
     /// Begins a message for APPEND; an error refuses it before it is sent. Dropping it gives the
     /// message up.

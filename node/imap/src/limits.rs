@@ -197,6 +197,13 @@ pub const IDLE_RETRY_SECONDS: u64 = 5;
 /// or a message.
 pub const SEARCH_CONTENTS_MAX: usize = 100;
 
+/// Words of one FUZZY key that are looked for, the first ones: each is a pass over a message. Few
+/// people look for as many.
+pub const FUZZY_WORDS_MAX: usize = 16;
+
+/// Messages from which on an index is asked: fewer are as quickly read.
+pub const INDEX_MESSAGES_MIN: u64 = 8;
+
 /// Options of one RETURN: there are fewer, so more are repetitions.
 pub const RETURN_OPTIONS_MAX: usize = 16;
 

@@ -48,6 +48,7 @@ const LOGGED_IN: &[&str] = &[
     "PARTIAL",
     "CONTEXT=SEARCH",
     "MULTISEARCH",
+    "SEARCH=FUZZY",
     "QRESYNC",
     "OBJECTID",
     "SAVEDATE",

@@ -96,7 +96,7 @@ fn names_numbers(key: &SearchKey) -> bool {
         SearchKey::Set(_) => true,
         SearchKey::And(keys) => keys.iter().any(names_numbers),
         SearchKey::Or(one, other) => names_numbers(one) || names_numbers(other),
-        SearchKey::Not(key) => names_numbers(key),
+        SearchKey::Not(key) | SearchKey::Fuzzy(key) => names_numbers(key),
         _ => false,
     }
 }

@@ -1,5 +1,5 @@
 //! What SEARCH and SORT are to return: `RETURN (..)` (RFC 4466 section 2.6.1, RFC 4731, RFC 5182,
-//! RFC 5267 section 4, RFC 9394).
+//! RFC 5267 section 4, RFC 6203, RFC 9394).
 
 use std::fmt;
 
@@ -19,6 +19,8 @@ pub struct SearchReturn {
     pub all: bool,
     /// `COUNT`: how many there are.
     pub count: bool,
+    /// `RELEVANCY`: how well each message matches that is told (RFC 6203 section 4).
+    pub relevancy: bool,
     /// `SAVE`: the result is to be known as `$`.
     pub save: bool,
     /// `PARTIAL`: a page of the messages. Never together with `all`.
@@ -35,7 +37,8 @@ pub struct SearchReturn {
 impl SearchReturn {
     /// Whether nothing but SAVE was asked for, so that there is no answer.
     pub fn is_silent(&self) -> bool {
-        self.save && !(self.min || self.max || self.all || self.count || self.partial.is_some())
+        let tells_some = self.min || self.max || self.all || self.partial.is_some();
+        self.save && !(tells_some || self.count || self.relevancy)
     }
 }
 
@@ -112,6 +115,7 @@ fn option(cursor: &mut Cursor, is_sort: bool, options: &mut SearchReturn) -> Res
         "MIN" => options.min = true,
         "MAX" => options.max = true,
         "COUNT" => options.count = true,
+        "RELEVANCY" => options.relevancy = true,
         "SAVE" => options.save = true,
         "CONTEXT" if !is_sort => options.context = true,
         "UPDATE" if !is_sort => {

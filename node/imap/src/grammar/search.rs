@@ -1,5 +1,5 @@
-//! SEARCH (RFC 3501 section 6.4.4) with MODSEQ (RFC 7162 section 3.1.5), RETURN (RFC 4731), and
-//! OLDER and YOUNGER (RFC 5032).
+//! SEARCH (RFC 3501 section 6.4.4) with MODSEQ (RFC 7162 section 3.1.5), RETURN (RFC 4731), OLDER
+//! and YOUNGER (RFC 5032), and FUZZY (RFC 6203).
 
 use std::borrow::Cow;
 
@@ -104,6 +104,8 @@ pub enum SearchKey {
     Or(Box<SearchKey>, Box<SearchKey>),
     /// Not this.
     Not(Box<SearchKey>),
+    /// About this (RFC 6203).
+    Fuzzy(Box<SearchKey>),
     /// By sequence numbers.
     Set(SequenceSet),
     /// By UIDs.
@@ -186,6 +188,19 @@ pub enum SearchKey {
     Saved(SavedKey),
 }
 
+impl SearchKey {
+    /// Whether something in it is FUZZY. At most [`limits::SEARCH_DEPTH_MAX`] levels deep.
+    pub fn has_fuzzy(&self) -> bool {
+        match self {
+            SearchKey::Fuzzy(_) => true,
+            SearchKey::And(keys) => keys.iter().any(SearchKey::has_fuzzy),
+            SearchKey::Or(one, other) => one.has_fuzzy() || other.has_fuzzy(),
+            SearchKey::Not(key) => key.has_fuzzy(),
+            _ => false,
+        }
+    }
+}
+
 const NOT_IN_CHARSET: Error = Error::Syntax("a search string is not in its charset");
 
 /// The arguments of SEARCH, from the space after its name on.
@@ -199,12 +214,22 @@ pub(super) fn search(cursor: &mut Cursor, uid: bool) -> Result<Search> {
         cursor.space()?;
     }
     let key = keys(cursor, charset)?;
+    let wants_relevancy = returns.as_ref().is_some_and(|returns| returns.relevancy);
+    check_relevancy(wants_relevancy, &key)?;
     Ok(Search {
         uid,
         returns,
         charset,
         key,
     })
+}
+
+/// Relevancy is that of FUZZY (RFC 6203 sections 4 and 6).
+pub(super) fn check_relevancy(is_wanted: bool, key: &SearchKey) -> Result<()> {
+    if is_wanted && !key.has_fuzzy() {
+        return Err(Error::Syntax("RELEVANCY is only of a search with FUZZY"));
+    }
+    Ok(())
 }
 
 /// `search-criteria` of SORT and THREAD (RFC 5256 section 5), from the space before it on.
@@ -254,6 +279,7 @@ impl Keys<'_> {
         }
         match word.as_str() {
             "NOT" => Ok(SearchKey::Not(self.argument_key(depth)?)),
+            "FUZZY" => Ok(SearchKey::Fuzzy(self.argument_key(depth)?)),
             "OR" => Ok(SearchKey::Or(
                 self.argument_key(depth)?,
                 self.argument_key(depth)?,

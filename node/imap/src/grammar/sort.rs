@@ -1,5 +1,5 @@
-//! SORT and THREAD (RFC 5256) with RETURN (RFC 5267 section 3) and DISPLAYFROM, DISPLAYTO (RFC
-//! 5957).
+//! SORT and THREAD (RFC 5256) with RETURN (RFC 5267 section 3), DISPLAYFROM, DISPLAYTO (RFC 5957)
+//! and RELEVANCY (RFC 6203).
 
 use super::lexer::Cursor;
 use super::returns::{self, SearchReturn};
@@ -20,6 +20,18 @@ pub struct Sort {
     pub charset: Charset,
     /// What a message must match.
     pub key: SearchKey,
+}
+
+impl Sort {
+    /// Whether it matters how well a message matches.
+    pub fn wants_relevancy(&self) -> bool {
+        let is_relevancy = |criterion: &SortCriterion| criterion.key == SortKey::Relevancy;
+        self.criteria.iter().any(is_relevancy)
+            || self
+                .returns
+                .as_ref()
+                .is_some_and(|returns| returns.relevancy)
+    }
 }
 
 /// One criterion of SORT.
@@ -46,6 +58,8 @@ pub enum SortKey {
     DisplayTo,
     /// The mailbox of the first address of From.
     From,
+    /// How well it matches; the best comes first (RFC 6203 section 6).
+    Relevancy,
     /// The size.
     Size,
     /// The base subject.
@@ -90,13 +104,15 @@ pub(super) fn sort(cursor: &mut Cursor, uid: bool) -> Result<Sort> {
         }
     }
     let (charset, key) = search::charset_and_keys(cursor)?;
-    Ok(Sort {
+    let sort = Sort {
         uid,
         returns,
         criteria,
         charset,
         key,
-    })
+    };
+    search::check_relevancy(sort.wants_relevancy(), &sort.key)?;
+    Ok(sort)
 }
 
 fn criterion(cursor: &mut Cursor) -> Result<SortCriterion> {
@@ -111,6 +127,7 @@ fn criterion(cursor: &mut Cursor) -> Result<SortCriterion> {
         "DISPLAYFROM" => SortKey::DisplayFrom,
         "DISPLAYTO" => SortKey::DisplayTo,
         "FROM" => SortKey::From,
+        "RELEVANCY" => SortKey::Relevancy,
         "SIZE" => SortKey::Size,
         "SUBJECT" => SortKey::Subject,
         "TO" => SortKey::To,

@@ -38,6 +38,11 @@ impl Needle {
         self.folded.is_empty()
     }
 
+    /// What is compared, byte by byte.
+    pub(super) fn folded(&self) -> &[u8] {
+        &self.folded
+    }
+
     /// Whether it is in the text.
     pub fn is_in(&self, text: &str) -> bool {
         Matcher::default().push(self, text)

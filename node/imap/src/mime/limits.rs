@@ -49,3 +49,18 @@ pub(super) const DECODE_BYTES: usize = 8 * 1024;
 
 /// Bytes of a Date field that are looked at.
 pub(super) const DATE_BYTES_MAX: usize = 256;
+
+/// Bytes of a message's headers and text parts, encoded, up to which it is indexed. What has more,
+/// some log of a program, is read whenever it is searched.
+pub const INDEXED_TEXT_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Different trigrams of a message up to which it is indexed: a long text has 20,000, so only text
+/// that is no language has more. It bounds what one message adds to an index.
+pub const GRAMS_PER_MESSAGE_MAX: usize = 64 * 1024;
+
+/// Trigrams of a message that are held, before those that stand twice are taken out: 1 MiB.
+pub(super) const GRAMS_HELD: usize = 4 * GRAMS_PER_MESSAGE_MAX;
+
+/// Bytes of a word, folded, that are compared with those of a FUZZY key; what follows in the same
+/// word is passed over. Words of people are shorter.
+pub(super) const TOKEN_BYTES_MAX: usize = 256;

@@ -13,6 +13,8 @@
 //!                   └─► header_contains, field_value   SEARCH FROM, SUBJECT, HEADER
 //!                              ├─► sent_date           SEARCH SENTBEFORE, SENTON, SENTSINCE
 //!                              └─► base_subject, message_ids     SORT, THREAD
+//!   all texts ─► grams                                 what an index keeps of a message
+//!            └─► WordCounter                           SEARCH FUZZY: how well words match
 //! ```
 //!
 //! The [`Structure`] is a list of parts in the order in which they begin, each with the ranges of
@@ -77,6 +79,10 @@ mod preview;
 mod search;
 mod transfer;
 
+mod grams;
+mod texts;
+mod tokens;
+
 mod msgid;
 mod subject;
 
@@ -88,6 +94,7 @@ pub use date::sent_date;
 pub use envelope::{Envelope, envelope};
 pub use filter::{FieldFilter, header_fields};
 pub use fold::Needle;
+pub use grams::{Gram, MessageGrams, NeedleGrams, grams};
 pub use header::{Field, Fields, field_value, fields};
 pub use msgid::message_ids;
 pub use parameters::Param;
@@ -97,6 +104,8 @@ pub use search::{Piece, PieceSearch, Scope, header_contains, pieces, search_text
 pub use section::{PartText, part_of, section};
 pub use structure::{Kind, Part, Structure};
 pub use subject::{BaseSubject, base_subject};
+pub use texts::{PieceTexts, Text, header_texts, texts};
+pub use tokens::{Hits, WordCounter, words};
 pub use transfer::PartDecoder;
 pub use words::decode_words;
 pub use write::write_body;

@@ -28,6 +28,18 @@ pub struct Piece {
     is_header: bool,
 }
 
+impl Piece {
+    /// The number of its part; 0 is the message itself.
+    pub(super) fn part(&self) -> usize {
+        self.part
+    }
+
+    /// Whether it is a header.
+    pub fn is_header(&self) -> bool {
+        self.is_header
+    }
+}
+
 /// The pieces of a message that SEARCH reads, in their order in the message.
 pub fn pieces(structure: &Structure, scope: Scope) -> Vec<Piece> {
     let mut pieces = Vec::new();
@@ -153,19 +165,24 @@ fn has(field: &Field, needle: &Needle) -> bool {
     needle.is_in(&field.text()) || (is_address_field(field) && has_address(field, needle))
 }
 
-fn is_address_field(field: &Field) -> bool {
+pub(super) fn is_address_field(field: &Field) -> bool {
     let names = ["from", "sender", "reply-to", "to", "cc", "bcc"];
     names.iter().any(|name| field.is(name.as_bytes()))
 }
 
 fn has_address(field: &Field, needle: &Needle) -> bool {
+    addresses(field).any(|address| needle.is_in(&address))
+}
+
+/// The addresses of a field as `name <mailbox@host>`.
+pub(super) fn addresses(field: &Field) -> impl Iterator<Item = String> {
     let mut addresses = Vec::new();
     address::parse(&field.value(), &mut Kept::new().addresses, &mut addresses);
-    addresses.iter().any(|address| {
+    addresses.into_iter().map(|address| {
         let text =
             |text: &Option<Box<[u8]>>| super::decode_words(text.as_deref().unwrap_or_default());
         let (name, mailbox) = (text(&address.name), text(&address.mailbox));
         let host = text(&address.host);
-        needle.is_in(&format!("{name} <{mailbox}@{host}>"))
+        format!("{name} <{mailbox}@{host}>")
     })
 }

@@ -1,4 +1,5 @@
-//! What SEARCH, SORT and THREAD found (RFC 3501 section 7.2.5, RFC 4731, RFC 5256 section 4).
+//! What SEARCH, SORT and THREAD found (RFC 3501 section 7.2.5, RFC 4731, RFC 5256 section 4, RFC
+//! 6203 section 4).
 
 use super::{Writer, string};
 use crate::grammar::{IdRange, PartialRange, Tag};
@@ -26,6 +27,9 @@ pub struct SearchData {
     pub partial: Option<(PartialRange, Vec<IdRange>)>,
     /// How many there are.
     pub count: Option<u64>,
+    /// How well each message matches that `all` or `partial` tells, or each at all (RFC 6203
+    /// section 4).
+    pub relevancy: Option<Vec<u8>>,
     /// The highest mod-sequence of what is told.
     pub modseq: Option<u64>,
 }
@@ -122,6 +126,14 @@ impl Writer {
         }
         self.search_number(" COUNT ", data.count);
         self.search_number(" MODSEQ ", data.modseq);
+        if let Some(scores) = &data.relevancy {
+            self.put(" RELEVANCY (");
+            for (place, score) in scores.iter().enumerate() {
+                self.put(if place > 0 { " " } else { "" });
+                self.put_number(u64::from(*score));
+            }
+            self.put(")");
+        }
     }
 
     fn search_number(&mut self, name: &str, number: Option<u64>) {

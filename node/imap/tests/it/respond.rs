@@ -453,6 +453,15 @@ fn what_was_found() {
         esearch(SearchData::default(), false),
         "* ESEARCH (TAG \"a1\")\r\n"
     );
+    let ranked = SearchData {
+        all: vec![range(1, 1), range(5, 5)],
+        relevancy: Some(vec![4, 99]),
+        ..SearchData::default()
+    };
+    assert_eq!(
+        esearch(ranked, false),
+        "* ESEARCH (TAG \"a1\") ALL 1,5 RELEVANCY (4 99)\r\n"
+    );
     let scope = SearchScope {
         mailbox: "B\u{fc}ro",
         uid_validity: 5,

@@ -1,6 +1,7 @@
 //! What a command tells of the messages that it found.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use mailbox::{Uid, UidRanges};
@@ -91,13 +92,31 @@ impl<'f> Results<'f> {
             }),
             count: options.count.then_some(self.uids.len()),
             modseq: self.modseq_of(&self.returned(options)),
+            relevancy: options.relevancy.then(|| self.relevancy(options)),
         }
+    }
+
+    /// How well those match that the list tells, in its order; all of them if there is no list.
+    fn relevancy(&self, options: &SearchReturn) -> Vec<u8> {
+        let range = options.partial.map(|range| range.of(self.len()));
+        match (range, self.order) {
+            (None, None) => self.found.scores.clone(),
+            (Some(range), _) => self.scores_of(&self.page(range)),
+            (None, Some(order)) => self.scores_of(order),
+        }
+    }
+
+    fn scores_of(&self, messages: &[Uid]) -> Vec<u8> {
+        let scores: BTreeMap<Uid, u8> = self.found.scored().collect();
+        let score = |uid: &Uid| scores.get(uid).copied();
+        messages.iter().filter_map(score).collect()
     }
 
     /// What `$` is to stand for (RFC 5182 section 2.4, RFC 9394 section 3.2): with MIN, MAX and
     /// PARTIAL alone what they tell, else everything.
     pub(super) fn returned(&self, options: &SearchReturn) -> UidRanges {
-        if options.all || options.count || options.is_silent() {
+        let ranks_all = options.relevancy && options.partial.is_none();
+        if options.all || options.count || ranks_all || options.is_silent() {
             return self.uids.clone().into_owned();
         }
         let page = options.partial.map(|range| self.page(range.of(self.len())));

@@ -8,7 +8,7 @@ use mailbox::Message;
 use super::test::Test;
 use crate::backend::{Backend, BackendError};
 use crate::limits;
-use crate::mime::{self, Needle, PieceSearch, Scope};
+use crate::mime::{self, Needle, PieceSearch, PieceTexts, Scope, Text};
 use crate::source::Source;
 use crate::view::View;
 
@@ -62,11 +62,14 @@ impl<'m, B: Backend> Content<'m, B> {
                     let sent = sent.and_then(|value| mime::sent_date(&value));
                     Ok(sent.is_some_and(|sent| when.holds(sent.date(), *date)))
                 }
-                Test::Field { name, needle } => {
+                Test::Field { .. } | Test::Text { .. } if test.is_lacking(self.message.uid) => {
+                    Ok(false)
+                }
+                Test::Field { name, needle, .. } => {
                     let header = self.header().await?;
                     Ok(mime::header_contains(&header, name, needle))
                 }
-                Test::Text { scope, needle } => self.has_text(*scope, needle).await,
+                Test::Text { scope, needle, .. } => self.has_text(*scope, needle).await,
                 _ => Ok(test.by_row(self.message, self.view).unwrap_or(false)),
             }
         })
@@ -83,6 +86,30 @@ impl<'m, B: Backend> Content<'m, B> {
             .await?;
         self.header = Some(header.clone());
         Ok(header)
+    }
+
+    /// Hands over the texts of the message; of its header alone unless `is_whole`.
+    pub(super) async fn texts(
+        &mut self,
+        is_whole: bool,
+        read: &mut (impl FnMut(Text<'_>) + Send),
+    ) -> Result<()> {
+        if !is_whole {
+            mime::header_texts(&self.header().await?, true, read);
+            return Ok(());
+        }
+        let structure = self.source.structure().await?;
+        for piece in mime::pieces(&structure, Scope::Text) {
+            let mut texts = PieceTexts::new(&structure, &piece);
+            let mut at = piece.range.start;
+            while at < piece.range.end {
+                let bytes = self.source.piece(at..piece.range.end).await?;
+                at += bytes.len() as u64;
+                texts.push(&bytes, read);
+            }
+            texts.finish(read);
+        }
+        Ok(())
     }
 
     async fn has_text(&mut self, scope: Scope, needle: &Needle) -> Result<bool> {

@@ -4,6 +4,7 @@ use mailbox::{Answer, MailboxId, Message, ModSeq, Query, Uid, UidRanges};
 
 use super::NOT_SELECTED;
 use super::content::Content;
+use super::fuzzy::Relevancy;
 use super::test::{self, Test};
 use crate::backend::{Backend, BackendError};
 use crate::cmd::progress::Tally;
@@ -25,9 +26,16 @@ pub(super) struct Found {
     pub(super) uids: UidRanges,
     /// The mod-sequences of `uids`, in their order. Empty unless they were asked for.
     modseqs: Vec<ModSeq>,
+    /// How well they match, 1 to 100 each, in their order. Empty unless it was asked for.
+    pub(super) scores: Vec<u8>,
 }
 
 impl Found {
+    /// Each with how well it matches, if that was asked for.
+    pub(super) fn scored(&self) -> impl Iterator<Item = (Uid, u8)> {
+        self.uids.iter().zip(self.scores.iter().copied())
+    }
+
     /// The highest mod-sequence among some of what was found, 0 for none.
     pub(super) fn highest_of(&self, some: &UidRanges) -> u64 {
         let found = self.uids.iter().zip(&self.modseqs);
@@ -50,6 +58,8 @@ pub(super) struct Criteria {
     pub(super) test: Test,
     /// Whether mod-sequences are asked for.
     pub(super) names_modseq: bool,
+    /// How well a message matches, if that is asked for.
+    relevancy: Option<Relevancy>,
 }
 
 impl Criteria {
@@ -68,7 +78,14 @@ impl Criteria {
         Ok(Criteria {
             test,
             names_modseq: test::names_modseq(key),
+            relevancy: None,
         })
+    }
+
+    /// The same, with how well each message matches (RFC 6203 section 4).
+    pub(super) fn with_relevancy(mut self, is_wanted: bool, key: &SearchKey) -> Criteria {
+        self.relevancy = is_wanted.then(|| Relevancy::of(key));
+        self
     }
 }
 
@@ -118,9 +135,17 @@ impl<B: Backend> Searcher<'_, B> {
     ) -> Result<Found> {
         let test = &criteria.test;
         if let Some(uids) = test.as_set(all, self.view) {
-            let modseqs = Vec::new();
-            return Ok(Found { uids, modseqs });
+            let scores = match criteria.relevancy {
+                Some(_) => uids.iter().map(|_| Relevancy::EXACT).collect(),
+                None => Vec::new(),
+            };
+            return Ok(Found {
+                uids,
+                scores,
+                ..Found::default()
+            });
         }
+        self.ask_index(test, all).await;
         let mut found = Found::default();
         let bound = test.bound(all);
         let read = |message: &Message| test.by_row(message, self.view).is_none();
@@ -130,6 +155,11 @@ impl<B: Backend> Searcher<'_, B> {
                 found.uids.insert(message.uid);
                 if criteria.names_modseq {
                     found.modseqs.push(message.modseq);
+                }
+                if let Some(relevancy) = &criteria.relevancy {
+                    let is_header = !relevancy.reads_text();
+                    let mut content = Content::new(self.backend, &message, self.view, is_header);
+                    found.scores.push(relevancy.score(&mut content).await?);
                 }
             }
         }

@@ -1,9 +1,11 @@
 //! SEARCH, SORT and THREAD, and with UID (RFC 3501 section 6.4.4, RFC 7162 section 3.1.5, RFC 4731,
-//! RFC 5256); ESEARCH of several mailboxes (RFC 7377); updates of a search (RFC 5267).
+//! RFC 5256); ESEARCH of several mailboxes (RFC 7377); updates of a search (RFC 5267); FUZZY (RFC
+//! 6203).
 //!
 //! ```text
 //!   SearchKey ─► Test, its sets resolved ─► only sets: answered from the view
 //!                                       └─► pages of rows ─► flags, sizes, dates
+//!                        └─► texts ─► index: who lacks them is not read
 //!                                                       └─► header ─► text, piece by piece
 //!            ─► Found ─► answer   SEARCH, or what RETURN asks for
 //!                    └─► header of each ─► sort, thread: keys alone are held ─► answer
@@ -20,6 +22,8 @@
 //! [`limits::SORT_BYTES_MAX`]: crate::limits::SORT_BYTES_MAX
 
 mod content;
+mod fuzzy;
+mod indexed;
 mod saved;
 mod test;
 
@@ -55,6 +59,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         self.check_utf8(search)?;
         self.check_tag(tag, search)?;
         let criteria = self.criteria(search.charset, &search.key)?;
+        let options = search.returns.as_ref();
+        let wants_relevancy = options.is_some_and(|options| options.relevancy);
+        let criteria = criteria.with_relevancy(wants_relevancy, &search.key);
         let tally = Tally::default();
         let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
         let (searched, limit) = limited(self.message_limit(), searcher.searched(&criteria));
@@ -64,7 +71,6 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             .while_waiting(&mut self.conn, &tally, matching)
             .await??;
         let results = Results::in_mailbox_order(&found, criteria.names_modseq);
-        let options = search.returns.as_ref();
         if options.is_some_and(|options| options.update) {
             self.follow(tag, search, &found.uids)?;
         }

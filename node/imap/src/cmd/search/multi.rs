@@ -68,7 +68,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             };
             let selected = self.selected.as_ref().map(|selected| &selected.view);
             let view = peeked.as_ref().or(selected).ok_or(NOT_SELECTED)?;
-            let criteria = Criteria::new(search.charset, &search.key, view, now)?;
+            let criteria = Criteria::new(search.charset, &search.key, view, now)?
+                .with_relevancy(options.relevancy, &search.key);
             let searcher = Searcher {
                 backend: &self.backend,
                 mailbox: folder.id,

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use mailbox::{Message, Uid, UidRanges};
 
 use super::answer::Results;
-use super::found::Searcher;
+use super::found::{Found, Searcher};
 use super::header::{Header, arrived};
 use super::paced;
 use crate::backend::{Backend, Transport};
@@ -19,12 +19,13 @@ use crate::state::{Done, Result, Session, Stop};
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn sort(&mut self, tag: &Tag, sort: &Sort) -> Result<Done> {
         let criteria = self.criteria(Some(sort.charset), &sort.key)?;
+        let criteria = criteria.with_relevancy(sort.wants_relevancy(), &sort.key);
         let tally = Tally::default();
         let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
         self.check_ordered(&searcher.searched(&criteria))?;
         let ordering = async {
             let found = searcher.matching(&criteria).await?;
-            let order = sorted(&searcher, &found.uids, &sort.criteria).await?;
+            let order = sorted(&searcher, &found, &sort.criteria).await?;
             Result::Ok((found, order))
         };
         let waiting = &self.progress;
@@ -43,20 +44,24 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 /// Messages in the order that the criteria ask for, without those that are expunged meanwhile.
 async fn sorted<B: Backend>(
     searcher: &Searcher<'_, B>,
-    uids: &UidRanges,
+    found: &Found,
     criteria: &[SortCriterion],
 ) -> Result<Vec<Uid>> {
-    check_number(uids)?;
+    check_number(&found.uids)?;
     let mut table = Table::new(criteria);
     let needs_header = table.needs_header;
-    let mut walk = searcher.walk(uids, true, move |_| needs_header);
+    let mut scores = found.scored().peekable();
+    let mut walk = searcher.walk(&found.uids, true, move |_| needs_header);
     while let Some(message) = walk.next().await? {
         let header = if table.needs_header {
             Some(Header::read(searcher.backend, &message).await?)
         } else {
             None
         };
-        table.push(&message, header.as_ref())?;
+        // Some may be expunged meanwhile, and are passed over.
+        while scores.next_if(|(uid, _)| *uid < message.uid).is_some() {}
+        let score = scores.peek().map_or(0, |(_, score)| *score);
+        table.push(&message, header.as_ref(), score)?;
     }
     let rows: Vec<usize> = (0..table.uids.len()).collect();
     let rows = paced::sorted(rows, &|one, other| table.compare(*one, *other)).await;
@@ -123,7 +128,7 @@ impl Table {
             numbers: Vec::new(),
             texts: Texts::default(),
         };
-        let is_in_row = |key| matches!(key, SortKey::Arrival | SortKey::Size);
+        let is_in_row = |key| matches!(key, SortKey::Arrival | SortKey::Size | SortKey::Relevancy);
         Table {
             uids: Vec::new(),
             columns: criteria.iter().map(column).collect(),
@@ -132,10 +137,15 @@ impl Table {
         }
     }
 
-    fn push(&mut self, message: &Message, header: Option<&Header>) -> Result<()> {
+    fn push(&mut self, message: &Message, header: Option<&Header>, score: u8) -> Result<()> {
         self.uids.push(message.uid);
         for column in &mut self.columns {
-            match value(column.criterion.key, message, header) {
+            let value = match column.criterion.key {
+                // The best comes first (RFC 6203 section 6).
+                SortKey::Relevancy => Value::Number(-i64::from(score)),
+                key => value(key, message, header),
+            };
+            match value {
                 Value::Number(number) => column.numbers.push(number),
                 Value::Text(text) => {
                     self.bytes += text.len();
@@ -178,7 +188,7 @@ fn value(key: SortKey, message: &Message, header: Option<&Header>) -> Value {
         };
     };
     match key {
-        SortKey::Arrival => Value::Number(arrived(message)),
+        SortKey::Arrival | SortKey::Relevancy => Value::Number(arrived(message)),
         SortKey::Size => Value::Number(i64::try_from(message.size()).unwrap_or(i64::MAX)),
         SortKey::Date => Value::Number(header.sent(message)),
         SortKey::From => mailbox(header.from()),

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use mailbox::{Message, Millis, SystemFlags, Uid, UidRanges};
 
-use super::saved;
+use super::indexed::Lacking;
+use super::{fuzzy, saved};
 use crate::grammar::{Date, DateTime, SavedKey, SearchKey};
 use crate::mime::{Needle, Scope};
 use crate::view::View;
@@ -33,10 +34,12 @@ pub(super) enum Test {
     Field {
         name: Bytes,
         needle: Needle,
+        lacking: Lacking,
     },
     Text {
         scope: Scope,
         needle: Needle,
+        lacking: Lacking,
     },
 }
 
@@ -72,7 +75,7 @@ pub(super) fn names_modseq(key: &SearchKey) -> bool {
         SearchKey::ModSeq(_) => true,
         SearchKey::And(keys) => keys.iter().any(names_modseq),
         SearchKey::Or(one, other) => names_modseq(one) || names_modseq(other),
-        SearchKey::Not(key) => names_modseq(key),
+        SearchKey::Not(key) | SearchKey::Fuzzy(key) => names_modseq(key),
         _ => false,
     }
 }
@@ -104,6 +107,7 @@ impl Test {
                 Ok(Test::Or(Box::new(one), Box::new(other)))
             }
             SearchKey::Not(key) => Ok(Test::new(key, view, now)?.negated()),
+            SearchKey::Fuzzy(key) => Test::new(&fuzzy::loosened(key), view, now),
             SearchKey::Set(set) => view.resolve(set, false).map(Test::Uids),
             SearchKey::Uid(set) => view.resolve(set, true).map(Test::Uids),
             // RFC 5032 section 3: the second itself is both.
@@ -136,6 +140,12 @@ impl Test {
         let field = |name: &'static str, text: &String| Test::Field {
             name: Bytes::from_static(name.as_bytes()),
             needle: Needle::new(text),
+            lacking: Lacking::default(),
+        };
+        let text = |scope, text: &String| Test::Text {
+            scope,
+            needle: Needle::new(text),
+            lacking: Lacking::default(),
         };
         match key {
             SearchKey::Recent => Test::Recent,
@@ -160,15 +170,10 @@ impl Test {
             SearchKey::Header { name, value } => Test::Field {
                 name: name.clone(),
                 needle: Needle::new(value),
+                lacking: Lacking::default(),
             },
-            SearchKey::Body(text) => Test::Text {
-                scope: Scope::Body,
-                needle: Needle::new(text),
-            },
-            SearchKey::Text(text) => Test::Text {
-                scope: Scope::Text,
-                needle: Needle::new(text),
-            },
+            SearchKey::Body(body) => text(Scope::Body, body),
+            SearchKey::Text(all) => text(Scope::Text, all),
             _ => Test::All,
         }
     }
@@ -225,6 +230,7 @@ impl Test {
             Test::And(tests) => tests
                 .iter()
                 .fold(all.clone(), |set, test| set.intersect(&test.bound(all))),
+            Test::Or(one, other) => one.bound(all).union(&other.bound(all)),
             Test::Uids(uids) => uids.intersect(all),
             // RFC 9738 section 3.2: they are ranges of UIDs.
             Test::Saved(SavedKey::UidAfter(uid)) => {
@@ -233,7 +239,16 @@ impl Test {
             Test::Saved(SavedKey::UidBefore(uid)) => {
                 all.subtract(&UidRanges::range(Uid(*uid), Uid::MAX))
             }
+            Test::Field { lacking, .. } | Test::Text { lacking, .. } => lacking.others(all),
             _ => all.clone(),
+        }
+    }
+
+    /// Whether an index has told that the message lacks the text.
+    pub(super) fn is_lacking(&self, message: Uid) -> bool {
+        match self {
+            Test::Field { lacking, .. } | Test::Text { lacking, .. } => lacking.has(message),
+            _ => false,
         }
     }
 
@@ -271,7 +286,8 @@ impl Test {
             Test::Smaller(size) => Some(message.size() < *size),
             Test::ModSeq(modseq) => Some(message.modseq.0 >= *modseq),
             Test::Saved(key) => Some(saved::matches(key, message)),
-            Test::Sent(..) | Test::Field { .. } | Test::Text { .. } => None,
+            Test::Sent(..) => None,
+            Test::Field { .. } | Test::Text { .. } => self.is_lacking(message.uid).then_some(false),
         }
     }
 }

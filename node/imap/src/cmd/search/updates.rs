@@ -185,7 +185,7 @@ fn is_timed(key: &SearchKey) -> bool {
         SearchKey::Older(_) | SearchKey::Younger(_) => true,
         SearchKey::And(keys) => keys.iter().any(is_timed),
         SearchKey::Or(one, other) => is_timed(one) || is_timed(other),
-        SearchKey::Not(key) => is_timed(key),
+        SearchKey::Not(key) | SearchKey::Fuzzy(key) => is_timed(key),
         _ => false,
     }
 }
@@ -202,6 +202,7 @@ fn frozen(key: &SearchKey, view: &View) -> crate::Result<SearchKey> {
             SearchKey::Or(Box::new(frozen(one, view)?), Box::new(frozen(other, view)?))
         }
         SearchKey::Not(key) => SearchKey::Not(Box::new(frozen(key, view)?)),
+        SearchKey::Fuzzy(key) => SearchKey::Fuzzy(Box::new(frozen(key, view)?)),
         SearchKey::Set(set) => these(&view.resolve(set, false)?),
         SearchKey::Uid(set) if set.is_saved() => these(&view.resolve(set, true)?),
         key => key.clone(),

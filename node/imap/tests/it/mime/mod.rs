@@ -1,5 +1,6 @@
 //! The tests of `imap::mime`.
 
+mod grams;
 mod hostile;
 mod oracle;
 mod random;

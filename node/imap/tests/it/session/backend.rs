@@ -11,11 +11,12 @@ use imap::backend::{
     Auth, Backend, BackendError, DerivedKey, LoginError, ScramVerifier, TokenError,
 };
 use imap::guest::Guest;
+use imap::mime::{self, NeedleGrams};
 use mailbox::limits::ENTRY_BODY_BYTES_MAX;
 use mailbox::{
     AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Hash16, Lane,
-    MailboxId, ModSeq, NewBody, Outcome, Query, QueryError, Recipient, Stamp, Uid, UidRanges,
-    UploadId,
+    MailboxId, Message, ModSeq, NewBody, Outcome, Query, QueryError, Recipient, Stamp, Uid,
+    UidRanges, UploadId,
 };
 use rows::{Memory, Staged};
 
@@ -53,6 +54,8 @@ struct State {
     proposals: u64,
     /// Milliseconds that have passed since the test began.
     passed: u64,
+    /// There is no search index.
+    is_without_index: bool,
 }
 
 impl State {
@@ -93,6 +96,14 @@ impl State {
 }
 
 impl State {
+    fn bytes(&self, message: &Message) -> Vec<u8> {
+        let body = match message.body.at {
+            BodyAt::Entry { index, .. } => &self.bodies[&index],
+            BodyAt::Upload(upload) => &self.uploads[&upload],
+        };
+        [&message.prefix[..], &body[..]].concat()
+    }
+
     /// A body as a command names it, and what rides beside the command: a large one goes before it.
     fn arrive(&mut self, account: AccountId, body: Bytes, apart: bool) -> (NewBody, Bytes) {
         let (hash, length) = (Hash16::of(&body), body.len() as u64);
@@ -228,6 +239,11 @@ impl Partition {
     /// Ranges of bodies that were read since the last time.
     pub fn take_read(&self) -> Vec<Range<u64>> {
         std::mem::take(&mut self.0.lock().unwrap().read)
+    }
+
+    /// Messages are searched without an index.
+    pub fn drop_index(&self) {
+        self.0.lock().unwrap().is_without_index = true;
     }
 
     /// How many commands sessions have proposed.
@@ -454,6 +470,37 @@ impl Backend for Account {
     fn keep_derived(&self, key: DerivedKey, value: Bytes) {
         let mut state = self.partition.0.lock().unwrap();
         state.derived.insert(key, value);
+    }
+
+    /// An index that is always new.
+    async fn lacking(&self, mailbox: MailboxId, texts: Vec<NeedleGrams>) -> Vec<UidRanges> {
+        let state = self.partition.0.lock().unwrap();
+        let query = Query::Messages {
+            account: self.id,
+            mailbox,
+            uids: UidRanges::all(),
+            changed_since: None,
+            limit: u32::MAX,
+            include_expunged: true,
+        };
+        let Ok(Answer::Messages(page)) = mailbox::query(&state.rows, &query) else {
+            return Vec::new();
+        };
+        let mut lacking = vec![UidRanges::new(); texts.len()];
+        for message in page.messages.iter().filter(|_| !state.is_without_index) {
+            let bytes = state.bytes(message);
+            let from = |range: Range<u64>| {
+                let range = range.start as usize..range.end as usize;
+                Ok::<_, BackendError>(Bytes::copy_from_slice(&bytes[range]))
+            };
+            let grams = mime::grams(&mime::scan(&bytes), from).unwrap();
+            for (text, lacking) in texts.iter().zip(&mut lacking) {
+                if !text.may_be_in(&grams) {
+                    lacking.insert(message.uid);
+                }
+            }
+        }
+        lacking
     }
 
     fn upload(&self) -> Result<BytesMut, BackendError> {

@@ -5,6 +5,7 @@ mod backend;
 mod bad_input;
 mod executor;
 mod ids;
+mod indexed;
 mod messages;
 mod metadata;
 mod notify;
