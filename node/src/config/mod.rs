@@ -62,6 +62,8 @@ pub struct Config {
     pub raft: Raft,
     /// Sizes of what is kept on disk.
     pub storage: Storage,
+    /// The index that spares SEARCH reading.
+    pub search: Search,
     /// What mail on its way may take in memory.
     pub memory: Memory,
     /// Bounds on what clients may use.
@@ -269,6 +271,21 @@ impl Storage {
             period: Duration::from_secs(self.scrub_days * 24 * 60 * 60),
             file: Some(data_dir.join("scrub")),
         }
+    }
+}
+
+/// The index that spares SEARCH reading the messages that cannot match.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Search {
+    /// Whether this node keeps one of the mail that it holds, in about half as many bytes. Without
+    /// it a search reads every message, and finds the same. Default true.
+    pub index: bool,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self { index: true }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Options {
     pub scrub_bytes_per_second: Option<u64>,
     /// What mail leaves of the disk, bytes; the default of [`config::Storage`] if none.
     pub reserve_bytes: Option<u64>,
+    /// Whether mail is indexed for searching; the default of [`config::Search`] if none.
+    pub search_index: Option<bool>,
     /// What is logged; the default of [`config::Log`] if none.
     pub log_level: Option<String>,
 }
@@ -281,6 +283,9 @@ fn configuration(
     }
     if let Some(bytes) = options.reserve_bytes {
         config.storage.reserve_bytes = bytes;
+    }
+    if let Some(index) = options.search_index {
+        config.search.index = index;
     }
     if let Some(level) = &options.log_level {
         config.log.level.clone_from(level);

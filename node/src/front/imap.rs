@@ -12,7 +12,10 @@ use imap::TokenService;
 use imap::backend::{
     Auth, Backend, BackendError, ChannelBinding, LoginError, ScramVerifier, TokenError, Transport,
 };
-use mailbox::{AccountId, Answer, Body, Command, MailboxId, Millis, NewBody, Outcome, Query, Uid};
+use imap::mime::NeedleGrams;
+use mailbox::{
+    AccountId, Answer, Body, Command, MailboxId, Millis, NewBody, Outcome, Query, Uid, UidRanges,
+};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -484,6 +487,10 @@ impl Backend for Mail {
             bytes.extend_from_slice(&next);
         }
         Ok(bytes.freeze())
+    }
+
+    async fn lacking(&self, mailbox: MailboxId, texts: Vec<NeedleGrams>) -> Vec<UidRanges> {
+        self.account.lacking(mailbox, texts).await
     }
 
     fn upload(&self) -> Result<Upload, BackendError> {

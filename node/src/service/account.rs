@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use mailbox::{AccountId, Body, Command, MailboxId, NewBody, Outcome, Query, Uid};
+use imap::mime::NeedleGrams;
+use mailbox::{AccountId, Body, Command, MailboxId, NewBody, Outcome, Query, Uid, UidRanges};
 use tokio::sync::Mutex;
 
 use super::Service;
@@ -109,6 +110,12 @@ impl Account {
         self.service
             .read_body(self.group, body, range, &self.pieces, self.wait)
             .await
+    }
+
+    /// For each text the messages of a mailbox of which this node knows that they lack it.
+    pub async fn lacking(&self, mailbox: MailboxId, texts: Vec<NeedleGrams>) -> Vec<UidRanges> {
+        let local = self.service.router().local();
+        local.lacking(self.id, mailbox, texts).await
     }
 
     /// Begins a message that is appended to one of the account's mailboxes.

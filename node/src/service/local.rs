@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mailbox::{AccountId, MailboxId, Query, Uid};
+use imap::mime::NeedleGrams;
+use mailbox::{AccountId, MailboxId, Query, Uid, UidRanges};
 use parking_lot::Mutex;
 use proto::v1;
 
@@ -13,23 +14,41 @@ use super::call::{Answer, Call, Failure};
 use super::limits::{APPLIED_WAIT, RECENT_MAX};
 use crate::raft::{Group, Groups};
 use crate::replica::{BodyError, GroupId, LogId};
+use crate::search::Search;
 
 /// Answers calls from this node's replicas.
 pub struct Local {
     groups: Groups,
     view: SharedView,
     recent: Mutex<HashMap<(AccountId, MailboxId), Uid>>,
+    search: Option<Arc<Search>>,
 }
 
 impl Local {
-    /// Answers for `groups`, of which `view` says where they are.
+    /// Answers for `groups`, of which `view` says where they are, and `search` what messages lack.
     #[must_use]
-    pub fn new(groups: Groups, view: SharedView) -> Self {
+    pub fn new(groups: Groups, view: SharedView, search: Option<Arc<Search>>) -> Self {
         Self {
             groups,
             view,
             recent: Mutex::default(),
+            search,
         }
+    }
+
+    /// For each text the messages of a mailbox that certainly lack it, as far as the index of this
+    /// node knows.
+    pub async fn lacking(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        texts: Vec<NeedleGrams>,
+    ) -> Vec<UidRanges> {
+        let Some(search) = self.search.clone() else {
+            return Vec::new();
+        };
+        let asked = move || search.lacking((account, mailbox), &texts);
+        tokio::task::spawn_blocking(asked).await.unwrap_or_default()
     }
 
     /// The groups of this node.

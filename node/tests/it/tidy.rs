@@ -17,7 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("budget", &[]),
     ("replica", &["budget"]),
     ("raft", &["replica", "link", "budget"]),
-    ("service", &["raft", "replica", "link", "budget"]),
+    ("search", &["replica"]),
+    ("service", &["raft", "search", "replica", "link", "budget"]),
     // The doors are opened by `node`; the one of operators also works on the node itself.
     (
         "front",
@@ -226,6 +227,7 @@ fn large_dependencies_stay_in_their_room() {
     let rooms = [
         ("openraft", "node/src/raft/"),
         ("sled", "node/src/replica/index/"),
+        ("tantivy", "node/src/search/"),
     ];
     let mut broken = Vec::new();
     for source in rust().filter(Source::is_product) {
