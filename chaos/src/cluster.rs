@@ -71,6 +71,17 @@ pub enum Logs {
     Usual,
 }
 
+/// What nodes are made like.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Nodes that are planned and not started.
+    pub spares: u32,
+    /// How large their logs are.
+    pub logs: Logs,
+    /// Whether they index mail for searching.
+    pub index: bool,
+}
+
 /// What a disk refuses to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -104,8 +115,7 @@ pub struct Leader {
 }
 
 impl Cluster {
-    /// Makes a cluster in an empty folder and waits until it serves. So many `spares` are planned
-    /// as well, and not started.
+    /// Makes a cluster in an empty folder and waits until it serves.
     ///
     /// # Errors
     ///
@@ -114,21 +124,21 @@ impl Cluster {
         dir: &Path,
         program: &Path,
         partitions: u32,
-        spares: u32,
-        logs: Logs,
+        shape: Shape,
         disks: Option<Disks>,
         recorder: Recorder,
     ) -> anyhow::Result<Self> {
-        let small = logs == Logs::Small;
+        let small = shape.logs == Logs::Small;
         let options = Options {
             reserve_bytes: disks.and_then(|disks| disks.reserve_bytes),
             ports: Ports::Any,
+            search_index: Some(shape.index),
             segment_bytes: small.then_some(SEGMENT_BYTES),
             log_kept_bytes: small.then_some(LOG_KEPT_BYTES),
             scrub_bytes_per_second: small.then_some(SCRUB_BYTES_PER_SECOND),
             ..Options::default()
         };
-        let plan = Plan::create(dir, (NODES + spares) as usize, &options)?;
+        let plan = Plan::create(dir, (NODES + shape.spares) as usize, &options)?;
         plan.check_ports()?;
         let members = plan.nodes.iter().map(|node| {
             Mutex::new(Member {

@@ -230,6 +230,7 @@ impl Place {
             sizes: Sizes::default(),
             spares: 0,
             logs: Logs::Small,
+            index: true,
         })
     }
 }

@@ -6,6 +6,7 @@
 //!   memory     what one large message, and many at once, add to the peak of a node
 //!   life       bytes that a node gives to its disk for a byte of mail, half of which is deleted
 //!   away       bytes that a node fetches for a byte that it missed
+//!   search     how long SEARCH takes in a large mailbox, with the index and by reading
 //!   catch-up   how fast an empty node gets everything, beside what one gRPC stream carries; and
 //!              how long deliveries wait meanwhile
 //! ```
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::pace::Pace;
+use super::searching;
 use super::stage::{Logs, Setting, Stage, seconds};
 use super::stream;
 use crate::cluster::PASSWORD;
@@ -70,6 +72,8 @@ pub enum Figure {
     Away,
     /// How fast an empty node gets everything.
     CatchUp,
+    /// How long SEARCH takes.
+    Search,
 }
 
 /// What throughput is measured with: bytes of a message, connections, messages.
@@ -114,6 +118,8 @@ const REST_EVERY: Duration = Duration::from_secs(4);
 pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let setting = |folder: &str| Setting {
         dir: options.setting.dir.join(folder),
+        // Random bytes have no words, so an index of them says nothing about mail.
+        index: false,
         ..options.setting.clone()
     };
     if options.wants(Figure::Throughput) {
@@ -133,6 +139,16 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         };
         let figures = Figures::of(options, &setting).await?;
         figures.others().await?;
+        figures.end().await?;
+    }
+    if options.wants(Figure::Search) {
+        let setting = Setting {
+            logs: Logs::Usual,
+            index: true,
+            ..setting("search")
+        };
+        let figures = Figures::of(options, &setting).await?;
+        searching::measure(&figures.stage).await?;
         figures.end().await?;
     }
     Ok(Ending::Clean)

@@ -57,6 +57,8 @@ const TELL_EVERY: u64 = 100_000;
 pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let setting = Setting {
         logs: Logs::Usual,
+        // Random bytes have no words, so an index of them says nothing about mail.
+        index: false,
         ..options.setting.clone()
     };
     let scale = Scale {

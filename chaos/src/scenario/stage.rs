@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{Account, Cluster, PASSWORD};
+use crate::cluster::{Account, Cluster, PASSWORD, Shape};
 pub use crate::cluster::{Disks, Logs};
 use crate::history::{Fault, MAILBOXES, Op, Place, Recorder};
 use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
@@ -47,6 +47,8 @@ pub struct Setting {
     pub spares: u32,
     /// How large the logs of the nodes are.
     pub logs: Logs,
+    /// Whether the nodes index mail for searching.
+    pub index: bool,
 }
 
 /// What a scenario is told that does the same harm again and again.
@@ -97,8 +99,11 @@ impl Stage {
             &cluster,
             &setting.rookeryd,
             setting.partitions,
-            setting.spares,
-            setting.logs,
+            Shape {
+                spares: setting.spares,
+                logs: setting.logs,
+                index: setting.index,
+            },
             disks,
             recorder.clone(),
         );

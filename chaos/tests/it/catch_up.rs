@@ -41,6 +41,7 @@ fn little_more_than_it_missed() {
             accounts: 2,
             spares: 0,
             logs: Logs::Small,
+            index: true,
             sizes: Sizes::default(),
         };
         let stage = Stage::set(&setting).await.unwrap();

@@ -36,6 +36,7 @@ async fn setting_with(
         sizes: Sizes::default(),
         spares: 0,
         logs: Logs::Small,
+        index: true,
     }
 }
 

@@ -6,8 +6,8 @@
 //!                       └─► messages that are indexed and gone ────────┘
 //! ```
 //!
-//! Noted mailboxes come first; the sweep goes on between them, some accounts at a time. It runs over
-//! every replica once after it was opened and then every few hours.
+//! Noted mailboxes come first; the sweep goes on between them, some accounts at a time. It runs
+//! over every replica once after it was opened and then every few hours.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

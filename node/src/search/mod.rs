@@ -3,18 +3,18 @@
 //! ```text
 //!   replicas ──hints──► noted ──┐
 //!      │                        ▼
-//!      └──rows, bodies──► indexer (a thread) ──trigrams──► index   one for the node, beside its log
+//!      └──rows, bodies──► indexer (a thread) ──trigrams──► index   one for the node
 //!                                                            │
 //!   service ◄── messages that lack a text ───────────────────┘
 //! ```
 //!
 //! **It leaves out, and decides nothing.** Of a message that is in it the index can tell that it
-//! lacks a text; every other one is read. So a search finds the same with an index, without one, and
-//! with one that is behind. What it says of a message stays true, since messages do not change and
-//! their names are not used again (M2).
+//! lacks a text; every other one is read. So a search finds the same with an index, without one,
+//! and with one that is behind. What it says of a message stays true, since messages do not change
+//! and their names are not used again (M2).
 //!
-//! **It is a cache**, made of what the replicas of this node have: lost, cut, of another version, or
-//! with a bit that has flipped, it is thrown away and made again. Every block of its files has a
+//! **It is a cache**, made of what the replicas of this node have: lost, cut, of another version,
+//! or with a bit that has flipped, it is thrown away and made again. Every block of its files has a
 //! checksum that is looked at whenever it is read ([`files`]).
 //!
 //! **It is behind, and holds up nobody.** The indexer works on what was applied, at the lowest
@@ -22,9 +22,9 @@
 //! own: which messages of a mailbox are in the index, the index says. After a start, and now and
 //! then, all mailboxes are compared with it ([`indexer`]).
 //!
-//! **Its memory is bounded**: what is being written takes [`limits::WRITER_BYTES`] and what waits in
-//! its queue, lists of messages are read when they are asked for, and held are the dictionaries of
-//! its segments, some tens of MiB for millions of messages.
+//! **Its memory is bounded**: what is being written takes [`limits::WRITER_BYTES`] and what waits
+//! in its queue, lists of messages are read when they are asked for, and held are the dictionaries
+//! of its segments, some tens of MiB for millions of messages.
 //!
 //! Sessions on a node that holds no replica of their partition search without it.
 //!
