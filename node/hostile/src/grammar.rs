@@ -80,12 +80,10 @@ fn decide(framer: &mut Framer, item: &Item) {
         Item::Literal(_) => framer.accept_literal(),
         Item::Append(start) if start.mailbox.len() % 7 == 6 => framer.refuse_append(),
         Item::Url(url) if url.len() % 3 == 2 => framer.refuse_append(),
-        Item::Command(Command { body, .. }) => match body {
-            CommandBody::Idle | CommandBody::Authenticate { initial: None, .. } => {
-                framer.expect_line();
-            }
-            _ => {}
-        },
+        Item::Command(Command {
+            body: CommandBody::Idle | CommandBody::Authenticate { initial: None, .. },
+            ..
+        }) => framer.expect_line(),
         _ => {}
     }
 }
@@ -156,7 +154,7 @@ fn command(body: &CommandBody) {
             }
         }
         CommandBody::Create(create) => mailbox(&create.mailbox),
-        CommandBody::Rename { from, to } => [from, to].into_iter().for_each(|name| mailbox(name)),
+        CommandBody::Rename { from, to } => [from, to].into_iter().for_each(mailbox),
         CommandBody::Delete { mailbox: name }
         | CommandBody::Subscribe { mailbox: name }
         | CommandBody::Unsubscribe { mailbox: name } => mailbox(name),

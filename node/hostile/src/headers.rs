@@ -125,7 +125,7 @@ fn addresses(list: &[u8]) {
         let again = mime::envelope(&header).from;
         assert_eq!(
             again,
-            [address.clone()],
+            std::slice::from_ref(address),
             "written as {}",
             header.escape_ascii()
         );

@@ -36,8 +36,11 @@ pub mod lmtp;
 pub mod long;
 pub mod mime;
 
+/// Checks what is promised of any bytes.
+pub type Check = fn(&[u8]);
+
 /// Every target by the name of its corpus.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Check)] = &[
     ("grammar", grammar::check),
     ("mime", mime::check),
     ("headers", headers::check),

@@ -158,10 +158,9 @@ impl Patience {
     /// there would be room for two of it.
     pub async fn bound(self, serve: impl Future<Output = ()> + Unpin) {
         let ends = async {
-            match tokio::time::timeout(self.time_max, self.told).await {
+            if let Ok(Err(_)) = tokio::time::timeout(self.time_max, self.told).await {
                 // It has logged in, or is gone.
-                Ok(Err(_)) => std::future::pending().await,
-                Ok(Ok(())) | Err(_) => {}
+                std::future::pending().await
             }
         };
         tokio::select! {

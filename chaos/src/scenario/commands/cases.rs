@@ -156,6 +156,7 @@ pub const CASES: &[Case] = &[
     reads("LSUB", "LSUB \"\" *"),
     reads("MYRIGHTS", "MYRIGHTS Box"),
     reads("NAMESPACE", "NAMESPACE"),
+    reads("NOTIFY", "NOTIFY SET (personal (MailboxName))"),
     changes("RENAME", "RENAME Box Renamed/Box"),
     reads("SELECT", "SELECT INBOX"),
     reads("SELECT", "SELECT INBOX (QRESYNC ($VALIDITY 1 1:9))").after(&[

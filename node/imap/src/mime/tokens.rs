@@ -110,7 +110,10 @@ mod tests {
             counter.push(text, true);
         }
         let hits = counter.take();
-        (hits[0].whole, hits[0].prefix, hits[0].inside)
+        let [hit] = &hits[..] else {
+            panic!("one word was looked for");
+        };
+        (hit.whole, hit.prefix, hit.inside)
     }
 
     #[test]

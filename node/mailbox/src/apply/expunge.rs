@@ -2,7 +2,7 @@
 
 use rows::Rows;
 
-use super::state::{Account, Leaving, Mailbox};
+use super::state::{Account, Found, Leaving, Mailbox};
 use super::{Entry, Stop};
 use crate::command::Reply;
 use crate::event::EventKind;
@@ -15,20 +15,30 @@ pub(super) fn run<R: Rows>(
     mailbox: MailboxId,
     uids: Option<&UidRanges>,
 ) -> Result<Reply, Stop> {
-    let mut account = Account::load(entry, account)?;
-    let mut mailbox = Mailbox::load(entry, account.id, mailbox)?;
-    let nothing = Reply::Expunged {
-        uids: UidRanges::new(),
-        modseq: account.modseq(),
+    let account = Account::load(entry, account)?;
+    let mailbox = Mailbox::load(entry, account.id, mailbox)?;
+    let found = if mailbox.row.deleted == 0 {
+        Vec::new()
+    } else {
+        let all = UidRanges::all();
+        let deleted = |system: SystemFlags| system.has(SystemFlags::DELETED);
+        mailbox.find(entry, uids.unwrap_or(&all), deleted)?
     };
-    if mailbox.row.deleted == 0 {
-        return Ok(nothing);
-    }
-    let all = UidRanges::all();
-    let deleted = |system: SystemFlags| system.has(SystemFlags::DELETED);
-    let found = mailbox.find(entry, uids.unwrap_or(&all), deleted)?;
+    expunge(entry, account, mailbox, found)
+}
+
+/// Expunges what was found in a mailbox.
+pub(super) fn expunge<R: Rows>(
+    entry: &mut Entry<'_, '_, R>,
+    mut account: Account,
+    mut mailbox: Mailbox,
+    found: Vec<Found>,
+) -> Result<Reply, Stop> {
     if found.is_empty() {
-        return Ok(nothing);
+        return Ok(Reply::Expunged {
+            uids: UidRanges::new(),
+            modseq: account.modseq(),
+        });
     }
     let modseq = account.next_modseq();
     let uids: UidRanges = found.iter().map(|one| one.uid).collect();

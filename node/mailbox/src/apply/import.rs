@@ -9,9 +9,9 @@ use proto::v1::MailDuplicateRow;
 use rows::{Fault, Rows};
 
 use super::append::stored;
-use super::state::{Account, Leaving, Mailbox};
+use super::state::{Account, Mailbox};
 use super::uploads::{self, References};
-use super::{Entry, Stop, flags, sweep};
+use super::{Entry, Stop, expunge, flags, sweep};
 use crate::command::{Import, NewMessage, Rejection, Reply};
 use crate::event::EventKind;
 use crate::keys::{self, Key};
@@ -88,26 +88,10 @@ pub(super) fn remove<R: Rows>(
     mailbox: MailboxId,
     uids: &UidRanges,
 ) -> Result<Reply, Stop> {
-    let mut account = Account::load(entry, account)?;
-    let mut mailbox = Mailbox::load(entry, account.id, mailbox)?;
+    let account = Account::load(entry, account)?;
+    let mailbox = Mailbox::load(entry, account.id, mailbox)?;
     let found = mailbox.find(entry, uids, |_| true)?;
-    if found.is_empty() {
-        return Ok(Reply::Expunged {
-            uids: UidRanges::new(),
-            modseq: account.modseq(),
-        });
-    }
-    let modseq = account.next_modseq();
-    let uids: UidRanges = found.iter().map(|one| one.uid).collect();
-    let leaving = Leaving::Expunged(entry.time);
-    for one in found {
-        mailbox.depart(entry.rows, &mut account, one, leaving)?;
-    }
-    mailbox.log(entry, &account, &UidRanges::new(), &uids)?;
-    mailbox.save(entry.rows);
-    account.save(entry.rows);
-    entry.hint(account.id, mailbox.id, modseq, EventKind::Expunged);
-    Ok(Reply::Expunged { uids, modseq })
+    expunge::expunge(entry, account, mailbox, found)
 }
 
 /// What a message that is moved into a mailbox is recognised by.

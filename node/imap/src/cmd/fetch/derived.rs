@@ -27,16 +27,18 @@ pub(super) fn remembered(item: &FetchItem) -> Option<Arc<FetchItem>> {
         | FetchItem::BodyStructure
         | FetchItem::Preview { .. } => true,
         FetchItem::Section {
-            section: Section { part, text },
+            section:
+                Section {
+                    part,
+                    text:
+                        Some(SectionText::HeaderFields {
+                            except: false,
+                            names,
+                        }),
+                },
             partial: None,
             ..
-        } => match text {
-            Some(SectionText::HeaderFields {
-                except: false,
-                names,
-            }) => part.is_empty() && !names.iter().any(is_trace),
-            _ => false,
-        },
+        } => part.is_empty() && !names.iter().any(is_trace),
         _ => false,
     };
     is_remembered.then(|| Arc::new(item.clone()))

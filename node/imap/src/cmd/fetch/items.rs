@@ -49,21 +49,28 @@ pub(super) fn needs_header_at_most(item: &FetchItem) -> bool {
     }
 }
 
+/// Whether an item stands in the message's row.
+fn is_in_row(item: &FetchItem) -> bool {
+    matches!(
+        item,
+        FetchItem::Flags
+            | FetchItem::InternalDate
+            | FetchItem::Rfc822Size
+            | FetchItem::Uid
+            | FetchItem::ModSeq
+            | FetchItem::EmailId
+            | FetchItem::ThreadId
+            | FetchItem::SaveDate
+    )
+}
+
 /// Whether an item is made of a message's bytes, from the first ones on.
 pub(super) fn reads_beginning(item: &FetchItem) -> bool {
     match item {
-        FetchItem::Flags
-        | FetchItem::InternalDate
-        | FetchItem::Rfc822Size
-        | FetchItem::Uid
-        | FetchItem::ModSeq
-        | FetchItem::EmailId
-        | FetchItem::ThreadId
-        | FetchItem::SaveDate => false,
         FetchItem::Section { partial, .. } | FetchItem::Binary { partial, .. } => {
             partial.is_none_or(|partial| partial.offset == 0)
         }
-        _ => true,
+        item => !is_in_row(item),
     }
 }
 

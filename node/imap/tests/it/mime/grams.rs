@@ -168,7 +168,7 @@ fn key(texts: &[String], place: usize, from: usize, len: usize, other: &str) -> 
     let chars: Vec<char> = text.chars().collect();
     let from = from % (chars.len() + 1);
     let some: String = chars.iter().skip(from).take(len).collect();
-    if len % 2 == 0 {
+    if len.is_multiple_of(2) {
         some.to_lowercase()
     } else {
         some.to_uppercase()
