@@ -265,8 +265,8 @@ pub trait Backend: Clone + Send + Sync {
     ) -> impl Future<Output = Result<Bytes, BackendError>> + Send;
 
     /// Tells which bodies will be asked for next, in that order, and of each how many bytes from
-    /// its beginning, so that they can be read together. Answers for how many of them that was done, at
-    /// least one; the rest is to be told again later. Nothing depends on it.
+    /// its beginning, so that they can be read together. Answers for how many of them that was
+    /// done, at least one; the rest is to be told again later. Nothing depends on it.
     fn read_ahead(&self, wanted: &[(Body, u64)]) -> impl Future<Output = usize> + Send;
 
     /// What an item of FETCH is of a body, if that is remembered.

@@ -1,8 +1,8 @@
 //! One cluster of `rookeryd demo` for all tests of this process.
 //!
 //! Node 2 is stricter than the others: it takes passwords over TLS only, mail from nobody without a
-//! certificate, messages up to 1 MiB, and few who have not logged in. Node 3 takes certificates and tokens of mail clients, and
-//! has a proxy before it.
+//! certificate, messages up to 1 MiB, and few who have not logged in. Node 3 takes certificates and
+//! tokens of mail clients, and has a proxy before it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -47,7 +47,7 @@ fn mailboxes_of_others_across_partitions() {
     let shared = format!("user/user1@{DOMAIN}/Shared");
     done(&mut owner, "CREATE Shared");
     let large = format!(
-        "Subject: large\r\n\r\n{}",
+        "Subject: shared-and-large\r\n\r\n{}",
         "0123456789\r\n".repeat(LARGE / 12)
     );
     for text in ["Subject: small\r\n\r\nsmall", large.as_str()] {
@@ -92,7 +92,7 @@ fn mailboxes_of_others_across_partitions() {
         "MESSAGES 1"
     ));
     done(&mut guest, "SELECT INBOX");
-    let found = done(&mut guest, "UID SEARCH SUBJECT large");
+    let found = done(&mut guest, "UID SEARCH SUBJECT shared-and-large");
     let uid = found[0].trim_start_matches("* SEARCH ").to_owned();
     let said = done(
         &mut guest,
