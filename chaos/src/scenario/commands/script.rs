@@ -64,6 +64,12 @@ pub fn pieces(text: &str, words: &Words) -> Vec<Piece> {
         rest = &rest[first.len_utf8()..];
         match first {
             '^' => pieces.waits(),
+            // In the middle of the answer: the command is whole by then.
+            '|' if rest.is_empty() => {
+                pieces.bytes(b"\r\n");
+                pieces.push(Piece::Cut);
+                return pieces.cut_somewhere();
+            }
             '|' => pieces.push(Piece::Cut),
             '&' => pieces.push(Piece::News),
             '$' => {
