@@ -272,13 +272,16 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         pick(answer).ok_or_else(|| BackendError::Broken.into())
     }
 
-    /// The same, seeing at least what this session saw of the account before: for what follows from
-    /// a read or a change that was answered, or from a hint.
-    pub(crate) async fn ask_near<A>(
+    /// The same of the selected mailbox, as new as it must be.
+    pub(crate) async fn ask_selected<A>(
         &mut self,
+        reading: Reading,
         query: Query,
         pick: impl FnOnce(Answer) -> Option<A>,
     ) -> Result<A> {
+        if reading == Reading::Latest {
+            return self.ask(query, pick).await;
+        }
         let seen = self.selected()?.view.seen();
         let answer = self.backend.read_near(query, seen).await?;
         pick(answer).ok_or_else(|| BackendError::Broken.into())
@@ -299,6 +302,16 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         }
         Ok(reply)
     }
+}
+
+/// How new what is read of the selected mailbox must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// All that was answered to anybody is seen.
+    Latest,
+    /// At least what this session has seen: for what follows from a read or a change that was
+    /// answered, or from a hint.
+    Near,
 }
 
 /// The reply of a command that was done.

@@ -10,7 +10,7 @@ use crate::cmd::uid_only::Line;
 use crate::flags;
 use crate::limits;
 use crate::respond::Code;
-use crate::state::{End, Result, Session, Stop};
+use crate::state::{End, Reading, Result, Session, Stop};
 use crate::view::News;
 
 /// Whether EXPUNGE may be sent now (invariant I1).
@@ -20,15 +20,6 @@ pub(crate) enum Expunges {
     Tell,
     /// Keep them for later.
     Hold,
-}
-
-/// From where changes are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
-    /// All that was answered to anybody is seen.
-    Latest,
-    /// At least what this session has seen.
-    Near,
 }
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
@@ -56,11 +47,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 Answer::Changes(changes) => Some(changes),
                 _ => None,
             };
-            let changes = match reading {
-                Reading::Latest => self.ask(query, pick).await,
-                Reading::Near => self.ask_near(query, pick).await,
-            };
-            let changes = match changes {
+            let changes = match self.ask_selected(reading, query, pick).await {
                 Err(stop) if self.is_guest() && is_refusal(&stop) => return Err(self.expel()),
                 changes => changes.map_err(mailbox_gone)?,
             };

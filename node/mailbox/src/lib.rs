@@ -55,7 +55,6 @@
 //! and `keys.rs` for the layout of the rows.
 
 mod access;
-mod accounts;
 mod apply;
 pub mod check;
 pub mod codec;
@@ -74,7 +73,6 @@ mod select;
 mod stored;
 pub mod types;
 
-pub use accounts::next_account;
 pub use apply::{Applied, EntryAt, apply, next_due};
 pub use command::{
     Command, Confirmed, Deliver, Delivered, Envelope, Import, NewFolder, NewGrant, NewMessage,

@@ -13,8 +13,9 @@
 //!               raft
 //! ```
 //!
-//! Three verbs: *propose* changes something exactly once, *query* reads linearizably, *watch* hints
-//! that it is worth reading. They are the same for a leader on this node and for one on another
+//! Three verbs: *propose* changes something exactly once, *query* reads linearizably (what follows
+//! from an answer or a hint may be read near by, see [`Account::read_near`]), *watch* hints that it
+//! is worth reading. They are the same for a leader on this node and for one on another
 //! ([`call`]). While a group has no leader they wait, and repeat what may be repeated: reads by
 //! nature, commands because their lane makes a second time harmless (M4).
 //!

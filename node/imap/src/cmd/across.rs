@@ -11,12 +11,13 @@
 //! connection was lost finds what has come already.
 
 use mailbox::{
-    Answer, Command, Folder, Hash16, Import, MailboxId, Message, NewMessage, Query, Reply, Rights,
-    Uid, UidRanges, UidValidity,
+    Command, Folder, Hash16, Import, MailboxId, Message, NewMessage, Reply, Rights, Uid, UidRanges,
+    UidValidity,
 };
 
 use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::copy::copy_uid;
+use crate::cmd::messages::messages;
 use crate::cmd::others::no_right;
 use crate::cmd::progress::Tally;
 use crate::cmd::store::chunks;
@@ -198,7 +199,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             arrived: Vec::new(),
             is_whole: true,
         };
-        let found = from.messages(uids).await?;
+        let found = messages(&from.backend, from.mailbox, uids).await?;
         let (mut bytes, count) = (0, found.len());
         for (at, message) in found.into_iter().enumerate() {
             bytes += message.size();
@@ -233,31 +234,6 @@ impl<B: Backend> Origin<B> {
         told.extend_from_slice(&self.uid_validity.0.to_be_bytes());
         told.extend_from_slice(&uid.0.to_be_bytes());
         Hash16::of(&told)
-    }
-
-    /// Messages that are there, in order.
-    async fn messages(&self, uids: &UidRanges) -> Result<Vec<Message>> {
-        let mut found = Vec::new();
-        let mut rest = uids.clone();
-        while !rest.is_empty() {
-            let query = Query::Messages {
-                account: self.backend.account(),
-                mailbox: self.mailbox,
-                uids: rest.clone(),
-                changed_since: None,
-                limit: limits::PAGE_MESSAGES,
-                include_expunged: false,
-            };
-            let Answer::Messages(page) = self.backend.read(query).await? else {
-                return Err(BackendError::Broken.into());
-            };
-            found.extend(page.messages);
-            rest = match page.next {
-                Some(next) => UidRanges::range(next, Uid::MAX).intersect(&rest),
-                None => UidRanges::new(),
-            };
-        }
-        Ok(found)
     }
 }
 

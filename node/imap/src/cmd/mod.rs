@@ -49,6 +49,7 @@ mod rev2;
 mod select;
 mod status;
 
+mod messages;
 mod places;
 
 mod copy;

@@ -17,7 +17,7 @@ use crate::cmd::no_mailbox;
 use crate::cmd::store::chunks;
 use crate::grammar::{IdRange, QResync, SequenceMatch, SequenceSet};
 use crate::limits;
-use crate::state::{Result, Session, Stop};
+use crate::state::{Reading, Result, Session, Stop};
 use crate::sync::Expunges;
 
 /// What changed after a mod-sequence.
@@ -193,7 +193,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             limit: limits::PAGE_MESSAGES,
             include_expunged: false,
         };
-        let page = self.ask_near(query, |answer| match answer {
+        let page = self.ask_selected(Reading::Near, query, |answer| match answer {
             Answer::Messages(page) => Some(page),
             _ => None,
         });

@@ -1,6 +1,7 @@
 //! What can be asked, and the answers.
 //!
-//! Queries are executed by the partition's leader over its rows and change nothing. Each reads a
+//! Queries are executed over the rows of the partition's leader, or of a replica that is new enough
+//! for what is asked, and change nothing. Each reads a
 //! bounded number of rows, or rows in proportion to its answer; long answers come in pages.
 //!
 //! ```text

@@ -29,7 +29,7 @@ use crate::grammar::{Fetch, FetchItem};
 use crate::limits;
 use crate::respond::Code;
 use crate::source::read_ahead;
-use crate::state::{Done, Result, Session, Stop};
+use crate::state::{Done, Reading, Result, Session, Stop};
 
 /// What is told of every message.
 struct Plan {
@@ -149,15 +149,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if plan.is_down {
             parts.reverse();
         }
-        let mut is_first = true;
+        let mut reading = Reading::Latest;
         for mut uids in parts {
             let mut held = Vec::new();
             while !uids.is_empty() {
-                let page = match is_first {
-                    true => self.messages(&uids, changed_since).await?,
-                    false => self.more_messages(&uids, changed_since).await?,
-                };
-                is_first = false;
+                let page = self.messages(reading, &uids, changed_since).await?;
+                // What follows is as of then or later.
+                reading = Reading::Near;
                 uids = match page.next {
                     Some(next) => UidRanges::range(next, mailbox::Uid::MAX).intersect(&uids),
                     None => UidRanges::new(),
@@ -174,34 +172,27 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     /// A page of messages, expunged ones among them, for the client may not know yet.
-    async fn messages(&mut self, uids: &UidRanges, changed_since: Option<u64>) -> Result<Messages> {
-        let query = self.query(uids, changed_since)?;
-        let page = self.ask(query, messages).await?;
-        self.selected()?.view.see(page.modseq);
-        Ok(page)
-    }
-
-    /// The same, as of when the page before was read or later.
-    async fn more_messages(
+    async fn messages(
         &mut self,
+        reading: Reading,
         uids: &UidRanges,
         changed_since: Option<u64>,
     ) -> Result<Messages> {
-        let query = self.query(uids, changed_since)?;
-        let page = self.ask_near(query, messages).await?;
-        self.selected()?.view.see(page.modseq);
-        Ok(page)
-    }
-
-    fn query(&mut self, uids: &UidRanges, changed_since: Option<u64>) -> Result<Query> {
-        Ok(Query::Messages {
+        let query = Query::Messages {
             account: self.backend.account(),
             mailbox: self.selected()?.mailbox,
             uids: uids.clone(),
             changed_since: changed_since.map(ModSeq),
             limit: limits::PAGE_MESSAGES,
             include_expunged: true,
-        })
+        };
+        let page = self.ask_selected(reading, query, |answer| match answer {
+            Answer::Messages(page) => Some(page),
+            _ => None,
+        });
+        let page = page.await?;
+        self.selected()?.view.see(page.modseq);
+        Ok(page)
     }
 
     /// Tells some items of one message although no FETCH asked for them. What cannot be decoded is
@@ -269,20 +260,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             Err(stop) => return Err(stop),
         };
         self.selected()?.view.see(modseq);
-        for now in self.more_messages(&uids, None).await?.messages {
+        for now in self.messages(Reading::Near, &uids, None).await?.messages {
             self.selected()?.view.told(now.modseq, [now.uid]);
             if let Ok(at) = page.binary_search_by_key(&now.uid, |message| message.uid) {
                 page[at] = now;
             }
         }
         Ok(uids)
-    }
-}
-
-fn messages(answer: Answer) -> Option<Messages> {
-    match answer {
-        Answer::Messages(page) => Some(page),
-        _ => None,
     }
 }
 

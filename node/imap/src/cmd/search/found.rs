@@ -1,12 +1,13 @@
 //! From criteria to the messages that match: one way for SEARCH, SORT and THREAD.
 
-use mailbox::{Answer, MailboxId, Message, ModSeq, Query, Uid, UidRanges};
+use mailbox::{MailboxId, Message, ModSeq, Uid, UidRanges};
 
 use super::NOT_SELECTED;
 use super::content::Content;
 use super::fuzzy::Relevancy;
 use super::test::{self, Test};
-use crate::backend::{Backend, BackendError};
+use crate::backend::Backend;
+use crate::cmd::messages::messages;
 use crate::cmd::progress::Tally;
 use crate::cmd::store::chunks;
 use crate::grammar::{Charset, SearchKey};
@@ -193,31 +194,6 @@ impl<B: Backend> Searcher<'_, B> {
         let mut content = Content::new(self.backend, message, self.view, !test.reads_text());
         Ok(content.matches(test).await?)
     }
-
-    /// The rows of at most [`PAGE`] messages, without those that are expunged.
-    async fn rows(&self, uids: &UidRanges) -> Result<Vec<Message>> {
-        let mut rows = Vec::new();
-        let mut left = uids.clone();
-        while !left.is_empty() {
-            let query = Query::Messages {
-                account: self.backend.account(),
-                mailbox: self.mailbox,
-                uids: left.clone(),
-                changed_since: None,
-                limit: u32::try_from(PAGE).unwrap_or(u32::MAX),
-                include_expunged: false,
-            };
-            let Answer::Messages(page) = self.backend.read(query).await? else {
-                return Err(BackendError::Broken.into());
-            };
-            rows.extend(page.messages);
-            left = match page.next {
-                Some(next) => UidRanges::range(next, Uid::MAX).intersect(&left),
-                None => UidRanges::new(),
-            };
-        }
-        Ok(rows)
-    }
 }
 
 /// Messages in order, a page of rows at a time; others have their turn meanwhile.
@@ -255,7 +231,10 @@ where
             let Some(uids) = self.pages.next() else {
                 return Ok(None);
             };
-            self.page = self.searcher.rows(&uids).await?.into_iter();
+            let Searcher {
+                backend, mailbox, ..
+            } = self.searcher;
+            self.page = messages(*backend, *mailbox, &uids).await?.into_iter();
             self.ahead = 0;
         }
     }
