@@ -194,6 +194,12 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_whole_before_its_answer_is_cut() {
+        let expected = [bytes("FETCH 1:* UID\r\n"), Piece::Cut, bytes("")].to_vec();
+        assert_eq!(script("FETCH 1:* UID|"), expected);
+    }
+
+    #[test]
     fn a_literal_is_waited_for_and_cut() {
         let script = script("APPEND INBOX $BIG");
         assert!(matches!(&script[0], Piece::Bytes(head) if head.ends_with(b"}\r\n")));
@@ -208,7 +214,7 @@ mod tests {
     #[test]
     fn what_is_no_name_stays() {
         assert_eq!(script("FETCH $ |(UID)")[0], bytes("FETCH $ "));
-        assert_eq!(script("STORE $Label|")[0], bytes("STORE $Label"));
+        assert_eq!(script("STORE $Label|FLAGS")[0], bytes("STORE $Label"));
         let idle = [
             bytes("IDLE\r\n"),
             Piece::Continuation,
