@@ -297,15 +297,19 @@ pub trait Backend: Clone + Send + Sync {
     ) -> impl Future<Output = Result<(), BackendError>> + Send;
 
     /// All bytes of the message were put. `apart` says that they must go ahead of the command,
-    /// because others may ride with it. Dropping it gives the message up.
+    /// because others may ride with it; they may still be on their way when this returns. Dropping
+    /// it gives the message up.
     fn upload_end(
         &self,
         upload: Self::Upload,
         apart: bool,
     ) -> impl Future<Output = Result<Self::Arrived, BackendError>> + Send;
 
-    /// How a command names the message.
-    fn arrived_body(&self, arrived: &Self::Arrived) -> NewBody;
+    /// Waits for what goes ahead of the command, and says how that names the message.
+    fn arrived_body(
+        &self,
+        arrived: &mut Self::Arrived,
+    ) -> impl Future<Output = Result<NewBody, BackendError>> + Send;
 
     /// Like [`Backend::propose`], with the messages that the command names; all but one at most
     /// went ahead.

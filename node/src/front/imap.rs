@@ -33,7 +33,7 @@ use super::tokens::Tokens;
 use crate::budget::Share;
 use crate::cache::Cache;
 use crate::config::Config;
-use crate::service::body::{Arrived, Incoming};
+use crate::service::body::{Arrived, Incoming, Leaving};
 use crate::service::login::LoginError as ServiceLoginError;
 use crate::service::{Account, Failure, Service, now_ms};
 use crate::tls::{Tls, email_of};
@@ -423,21 +423,35 @@ impl Drop for Upload {
 
 /// A message that is whole; what was uploaded of it is freed if it is dropped before it was
 /// appended.
-pub(super) struct Whole {
-    body: NewBody,
-    arrived: Option<Arrived>,
+pub(super) struct Whole(Option<Sent>);
+
+/// How far a message is that was put.
+enum Sent {
+    /// It goes ahead of its command.
+    Leaving(Leaving),
+    /// It is where it should be.
+    Arrived(Arrived),
 }
 
 impl Whole {
+    fn arrived(&self) -> Option<&Arrived> {
+        match &self.0 {
+            Some(Sent::Arrived(arrived)) => Some(arrived),
+            Some(Sent::Leaving(_)) | None => None,
+        }
+    }
+
     fn keep(mut self) {
-        self.arrived = None;
+        self.0 = None;
     }
 }
 
 impl Drop for Whole {
     fn drop(&mut self) {
-        if let Some(arrived) = self.arrived.take() {
-            tokio::spawn(arrived.abandon());
+        match self.0.take() {
+            Some(Sent::Leaving(leaving)) => drop(tokio::spawn(leaving.abandon())),
+            Some(Sent::Arrived(arrived)) => drop(tokio::spawn(arrived.abandon())),
+            None => {}
         }
     }
 }
@@ -556,18 +570,26 @@ impl Backend for Mail {
 
     async fn upload_end(&self, mut upload: Upload, apart: bool) -> Result<Whole, BackendError> {
         let incoming = upload.0.take().ok_or(BackendError::Broken)?;
-        let arrived = incoming.finish(apart).await.map_err(failed)?;
-        let body = self.account.arrived_body(&arrived);
-        let arrived = Some(arrived);
-        Ok(Whole { body, arrived })
+        let sent = if apart {
+            Sent::Leaving(self.account.send_ahead(incoming).await)
+        } else {
+            Sent::Arrived(incoming.finish(false).await.map_err(failed)?)
+        };
+        Ok(Whole(Some(sent)))
     }
 
-    fn arrived_body(&self, arrived: &Whole) -> NewBody {
-        arrived.body
+    async fn arrived_body(&self, whole: &mut Whole) -> Result<NewBody, BackendError> {
+        if let Some(Sent::Leaving(leaving)) = &mut whole.0 {
+            let arrived = leaving.arrived().await;
+            whole.0 = None;
+            whole.0 = Some(Sent::Arrived(arrived.map_err(failed)?));
+        }
+        let arrived = whole.arrived().ok_or(BackendError::Broken)?;
+        Ok(self.account.arrived_body(arrived))
     }
 
     async fn append(&self, command: Command, whole: Vec<Whole>) -> Result<Outcome, BackendError> {
-        let arrived = whole.iter().filter_map(|whole| whole.arrived.as_ref());
+        let arrived = whole.iter().filter_map(Whole::arrived);
         let command = self.on_behalf(command);
         let outcome = self.account.propose_arrived(command, arrived).await;
         if let Ok(Outcome::Done(_)) = outcome {

@@ -1,18 +1,19 @@
 //! One account as a session uses it: whatever node leads its partition.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use mailbox::{
     AccountId, Body, Command, MailboxId, ModSeq, NewBody, Outcome, Query, Rejection, Uid,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::Service;
-use super::body::{Arrived, Incoming};
+use super::body::{Arrived, Incoming, Leaving};
 use super::call::{Answer, Call, Failure};
 use super::lane::Lane;
-use super::limits::WATCH_POLL;
+use super::limits::{LEAVING_MAX, WATCH_POLL};
 use super::reading::Ahead;
 use super::watch::Watcher;
 use crate::replica::GroupId;
@@ -25,6 +26,7 @@ pub struct Account {
     lane: Mutex<Lane>,
     watcher: Mutex<Watcher>,
     ahead: Ahead,
+    leaving: Arc<Semaphore>,
     wait: Duration,
 }
 
@@ -39,6 +41,7 @@ impl Account {
             lane: Mutex::new(service.lanes().open()),
             watcher: Mutex::new(service.hub().watch(id)),
             ahead: Ahead::default(),
+            leaving: Arc::new(Semaphore::new(LEAVING_MAX)),
             wait,
         }
     }
@@ -210,6 +213,13 @@ impl Account {
         }
         let targets = [(self.group, self.id)];
         Ok(Incoming::new(&self.service, targets, self.wait))
+    }
+
+    /// The whole body has arrived and goes ahead of its command; a few do so at the same time.
+    pub async fn send_ahead(&self, body: Incoming) -> Leaving {
+        // It is never closed.
+        let place = Arc::clone(&self.leaving).acquire_owned().await;
+        body.leave(place.ok())
     }
 
     /// How a command names a body that has arrived.

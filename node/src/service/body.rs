@@ -18,6 +18,9 @@ use mailbox::{
     AccountId, BodySource, Command, Hash16, NewBody, Outcome, UploadId, limits::CHUNKS_MAX,
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+
 use super::Service;
 use super::call::Failure;
 use super::lane::Lane;
@@ -88,6 +91,27 @@ impl Arrived {
     /// No message will refer to it: frees what was uploaded. Should this fail, log time does it.
     pub async fn abandon(self) {
         free(&self.service, self.uploads).await;
+    }
+}
+
+/// A body of which the end is on its way into the log.
+pub struct Leaving(JoinHandle<Result<Arrived, Failure>>);
+
+impl Leaving {
+    /// Waits until it has arrived. After that it is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Incoming::put`].
+    pub async fn arrived(&mut self) -> Result<Arrived, Failure> {
+        (&mut self.0).await.unwrap_or(Err(Failure::Unknown))
+    }
+
+    /// No message will refer to it: frees it once it has arrived.
+    pub async fn abandon(mut self) {
+        if let Ok(arrived) = self.arrived().await {
+            arrived.abandon().await;
+        }
     }
 }
 
@@ -274,6 +298,16 @@ impl Incoming {
             uploads,
             _permits: permits,
         })
+    }
+
+    /// As [`Incoming::finish`] for a body that stands apart, but while it becomes durable something
+    /// else may be done; `place` is given back then.
+    #[must_use]
+    pub fn leave(self, place: Option<OwnedSemaphorePermit>) -> Leaving {
+        Leaving(tokio::spawn(async move {
+            let _place = place;
+            self.finish(true).await
+        }))
     }
 
     /// The rest will not come: frees what was uploaded. Should this fail, log time does it.

@@ -49,6 +49,10 @@ pub const CHUNK_BYTES: usize = 1 << 20;
 /// no more than its other buffers. With the bounds on connections this is a bound too.
 pub const HELD_FREE_BYTES: usize = 16 << 10;
 
+/// Bodies of one session that become durable at the same time, ahead of the command that names
+/// them: enough for a few flushes to carry them all.
+pub const LEAVING_MAX: usize = 64;
+
 /// Deliveries of one partition whose clients saw the reply and that wait to be told.
 pub const CONFIRMED_MAX: usize = 1024;
 

@@ -201,6 +201,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         };
         let found = messages(&from.backend, from.mailbox, uids).await?;
         let (mut bytes, count) = (0, found.len());
+        let mut taken = Vec::with_capacity(count);
         for (at, message) in found.into_iter().enumerate() {
             bytes += message.size();
             if bytes > limits::APPEND_BYTES_MAX && at > 0 {
@@ -212,14 +213,16 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             let waiting = &self.progress;
             let tally = Tally::default();
             let arrived = waiting.while_waiting(&mut self.conn, &tally, brought);
-            let arrived = arrived.await??;
+            carried.arrived.push(arrived.await??);
             carried.uids.insert(message.uid);
+            taken.push(message);
+        }
+        for (message, arrived) in taken.into_iter().zip(&mut carried.arrived) {
             carried.messages.push(NewMessage {
                 flags: message.flags,
                 date: message.internal_date,
-                body: self.backend.arrived_body(&arrived),
+                body: self.backend.arrived_body(arrived).await?,
             });
-            carried.arrived.push(arrived);
         }
         Ok(carried)
     }

@@ -224,11 +224,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         intake.whole.push(self.finish_message(last, false).await?);
         let mut messages = Vec::with_capacity(intake.whole.len());
         let mut arrived = Vec::with_capacity(intake.whole.len());
-        for whole in intake.whole {
+        for mut whole in intake.whole {
             messages.push(NewMessage {
                 flags: flags::parsed(&whole.start.flags),
                 date: self.date(&whole.start),
-                body: self.backend.arrived_body(&whole.arrived),
+                body: self.backend.arrived_body(&mut whole.arrived).await?,
             });
             arrived.push(whole.arrived);
         }

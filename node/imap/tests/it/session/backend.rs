@@ -526,8 +526,11 @@ impl Backend for Account {
         Ok(state.arrive(self.id, upload.freeze(), apart))
     }
 
-    fn arrived_body(&self, arrived: &(NewBody, Bytes)) -> NewBody {
-        arrived.0
+    async fn arrived_body(
+        &self,
+        arrived: &mut (NewBody, Bytes),
+    ) -> Result<NewBody, BackendError> {
+        Ok(arrived.0)
     }
 
     async fn append(
