@@ -12,6 +12,8 @@
 //!                    seglog     one log for the whole node
 //! ```
 //!
+//! [`search`], the index that spares SEARCH reading, stands between `service` and `replica`.
+//!
 //! Imports point downwards only. What a lower layer needs from above it is handed as a trait when
 //! it is built: [`link::Dial`], [`raft::Gate`], [`replica::Entries`]. [`node`] builds the layers of
 //! one node, [`server`] opens the doors and runs it.
@@ -35,6 +37,7 @@ pub mod privileges;
 pub mod raft;
 pub mod replica;
 pub mod restore;
+pub mod search;
 pub mod server;
 pub mod service;
 pub mod telemetry;

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use directory::{Addresses, Command, NodeId, NodeReport, View};
 use parking_lot::{Mutex, RwLock};
@@ -29,6 +29,7 @@ use crate::link::Dial;
 use crate::raft::{Gate, Groups, Health, OnFatal, Peers, Timing};
 use crate::replica::index::{Indexes, SledIndexes};
 use crate::replica::{BodyCache, Checkpointer, Cleaning, GroupId, Hints, Scrubbing};
+use crate::search::{Pace, Search};
 use crate::service::steward::Usher;
 use crate::service::{DIRECTORY, Hub, Local, Remote, Service};
 use crate::tls::Tls;
@@ -100,6 +101,8 @@ pub struct Opened {
     pub cleaning: Arc<Cleaning>,
     /// Looks for damage, and mends it; to be driven by a thread.
     pub scrubbing: Arc<Scrubbing>,
+    /// Indexes mail, unless that is switched off; to be driven by a thread.
+    pub search: Option<Arc<Search>>,
 }
 
 impl Node {
@@ -187,6 +190,7 @@ impl Node {
             config.storage.scrub_pace(directory),
             recovered.damage.clone(),
         ));
+        let search = open_search(&config, &log, &checkpointer)?;
         let service = Service::new(
             config.node.id,
             identity.boot,
@@ -194,12 +198,14 @@ impl Node {
                 groups.clone(),
                 Arc::clone(&view),
                 Arc::clone(&budget.rosters),
+                search.clone(),
             )),
             Remote::new(dial),
             Arc::clone(&view),
             hub.clone(),
             Arc::clone(&budget.uploads),
         );
+        let noting = search.clone();
         let node = Arc::new(Self {
             config,
             service,
@@ -213,7 +219,12 @@ impl Node {
             checkpointer: Arc::clone(&checkpointer),
             cleaning: Arc::clone(&cleaning),
             scrubbing: Arc::clone(&scrubbing),
-            hints: Arc::new(move |_, hints| hub.publish(hints)),
+            hints: Arc::new(move |group, hints| {
+                hub.publish(hints);
+                if let Some(search) = &noting {
+                    search.note(group, hints);
+                }
+            }),
             view,
             book,
             tls: tls.clone(),
@@ -229,6 +240,7 @@ impl Node {
             checkpointer,
             cleaning,
             scrubbing,
+            search,
         })
     }
 
@@ -403,6 +415,10 @@ impl Gate for Node {
         crate::service::now_ms()
     }
 
+    fn heard_logins(&self, logins: &[v1::PeerLogin]) {
+        self.service.penalties().hear(logins, Instant::now());
+    }
+
     fn welcome(
         &self,
         request: v1::WelcomeRequest,
@@ -529,6 +545,25 @@ fn internal(error: impl std::fmt::Display) -> Status {
 /// Bytes as the data directory and the log lines show them.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The search index of a node, which grows only while the disk has room for the reserve twice. One
+/// that is switched off is removed.
+fn open_search(
+    config: &Config,
+    log: &seglog::Log,
+    replicas: &Arc<Checkpointer>,
+) -> anyhow::Result<Option<Arc<Search>>> {
+    let folder = config.node.data_dir.join("search");
+    if !config.search.index {
+        crate::search::remove(&folder)?;
+        return Ok(None);
+    }
+    let (log, least) = (log.clone(), config.storage.reserve_bytes.saturating_mul(2));
+    let has_room = move || log.room().is_ok_and(|room| room.bytes() >= least);
+    let replicas = Arc::clone(replicas);
+    let search = Search::new(&folder, replicas, Box::new(has_room), Pace::default());
+    Ok(Some(Arc::new(search)))
 }
 
 /// Makes the data directory if it is not there, and meets a full disk before anything is written.

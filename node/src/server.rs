@@ -96,8 +96,13 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
         checkpointer,
         cleaning,
         scrubbing,
+        search,
     } = opened;
     spawn_threads(&node, writer, &checkpointer, &cleaning, &scrubbing)?;
+    if let Some(search) = search.clone() {
+        let indexer = std::thread::Builder::new().name("search-indexer".into());
+        indexer.spawn(move || search.run())?;
+    }
 
     let (stop, shutdown) = Shutdown::channel();
     tokio::spawn(telemetry::endpoint::upkeep(metrics.clone()));
@@ -153,6 +158,9 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
     tracing::info!("stopping");
     drain(&node, &stop, [&imap_door, &lmtp_door]).await;
     // What was answered is durable in the log: nothing else needs to be written.
+    if let Some(search) = search {
+        search.stop();
+    }
     scrubbing.stop();
     cleaning.stop();
     checkpointer.stop();

@@ -163,6 +163,22 @@ impl Imap {
         Ok(uids)
     }
 
+    /// How many messages of the selected mailbox match a search key.
+    ///
+    /// # Errors
+    ///
+    /// As for every call; also when the server does not say it.
+    pub async fn count(&mut self, key: &str) -> Result<u64, Trouble> {
+        let done = self
+            .command(&format!("SEARCH RETURN (COUNT) {key}"))
+            .await?;
+        let counted = done.untagged.iter().find_map(|untagged| match untagged {
+            Untagged::Other(text) => text.rsplit_once(" COUNT ")?.1.trim().parse().ok(),
+            _ => None,
+        });
+        counted.ok_or_else(|| Trouble::Unknown("no count was told".into()))
+    }
+
     /// One message of the selected mailbox, whole.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //!   memory     what one large message, and many at once, add to the peak of a node
 //!   life       bytes that a node gives to its disk for a byte of mail, half of which is deleted
 //!   away       bytes that a node fetches for a byte that it missed
+//!   search     how long SEARCH takes in a large mailbox, with the index and by reading
 //!   catch-up   how fast an empty node gets everything, beside what one gRPC stream carries; and
 //!              how long deliveries wait meanwhile
 //! ```
@@ -24,7 +25,7 @@ use tokio::time::{Instant, sleep};
 
 use super::pace::Pace;
 use super::stage::{Logs, Setting, Stage, seconds};
-use super::stream;
+use super::{searching, stream};
 use crate::cluster::PASSWORD;
 use crate::history::{Flags, MAILBOXES, Mode, Place, Receipt};
 use crate::limits::SETTLE_WAIT;
@@ -70,6 +71,8 @@ pub enum Figure {
     Away,
     /// How fast an empty node gets everything, and what that does to mail.
     CatchUp,
+    /// How long SEARCH takes.
+    Search,
 }
 
 /// What throughput is measured with: bytes of a message, connections, messages.
@@ -116,12 +119,12 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         dir: options.setting.dir.join(folder),
         ..options.setting.clone()
     };
+    let usual = |folder: &str| Setting {
+        logs: Logs::Usual,
+        ..setting(folder)
+    };
     if options.wants(Figure::Throughput) {
-        let setting = Setting {
-            logs: Logs::Usual,
-            ..setting("throughput")
-        };
-        let figures = Figures::of(options, &setting).await?;
+        let figures = Figures::of(options, &usual("throughput")).await?;
         figures.throughput().await?;
         figures.end().await?;
     }
@@ -133,6 +136,11 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         };
         let figures = Figures::of(options, &setting).await?;
         figures.others().await?;
+        figures.end().await?;
+    }
+    if options.wants(Figure::Search) {
+        let figures = Figures::of(options, &usual("search")).await?;
+        searching::measure(&figures.stage).await?;
         figures.end().await?;
     }
     Ok(Ending::Clean)
@@ -152,10 +160,8 @@ impl Figures {
             serials: AtomicU64::new(0),
             stage: Stage::set(setting).await?,
         };
-        println!(
-            "fdatasync    {:?}, the median of 4 KiB",
-            sync_time(&setting.dir)?
-        );
+        let sync = sync_time(&setting.dir)?;
+        println!("fdatasync    {sync:?}, the median of 4 KiB");
         Ok(figures)
     }
 

@@ -15,7 +15,8 @@
 //!   fsync_error disks that refuse to write or to sync
 //!   power_loss  nodes that lose what was not synced
 //!   figures     what mail costs: nothing is broken, and numbers are printed; with
-//!               stream, what a gRPC stream carries, and pace, how long deliveries wait meanwhile
+//!               stream, what a gRPC stream carries, pace, how long deliveries wait meanwhile, and
+//!               searching, how long SEARCH takes
 //!   scale       many accounts with much mail: numbers again
 //! ```
 
@@ -32,6 +33,7 @@ pub mod power_loss;
 pub mod replace;
 pub mod run;
 pub mod scale;
+mod searching;
 pub mod slow_disk;
 pub mod slow_sync;
 pub mod stage;

@@ -269,11 +269,21 @@ pub trait Backend: Clone + Send + Sync {
     /// done, at least one; the rest is to be told again later. Nothing depends on it.
     fn read_ahead(&self, wanted: &[(Body, u64)]) -> impl Future<Output = usize> + Send;
 
+    /// Whether the user may set quotas, his own and those of others (RFC 9208 section 4.1.3).
+    fn is_administrator(&self) -> bool;
+
+    /// All mail of a user, as to himself, if there is such a user: for an administrator.
+    fn administered(
+        &self,
+        user: &str,
+    ) -> impl Future<Output = Result<Option<Self>, BackendError>> + Send;
+
     /// What an item of FETCH is of a body, if that is remembered.
     fn derived(&self, key: &DerivedKey) -> Option<Bytes>;
 
     /// Remembers it, for as long as there is room.
     fn keep_derived(&self, key: DerivedKey, value: Bytes);
+
     /// For each of some texts, messages of a mailbox of which it is certain that they lack it, so
     /// that they need not be read: some of them or none. By default there is no index.
     fn lacking(

@@ -7,7 +7,7 @@ use std::task::Poll;
 use futures_util::future::poll_fn;
 
 use crate::backend::{Backend, Transport};
-use crate::cmd::capability;
+use crate::cmd::capability::{self, User};
 use crate::config::Config;
 use crate::grammar::{AppendStart, Bad, Command, Framer, Item};
 use crate::limits::{self, Limits};
@@ -53,7 +53,7 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// Greets, with the capabilities.
     pub(crate) fn greet(&mut self) {
-        let code = Code::Capability(capability::names(self.transport, self.config, false));
+        let code = Code::Capability(capability::names(self.transport, self.config, User::Nobody));
         let greeting = format!("{} ready", self.config.server_name);
         self.out.untagged_ok(Some(&code), &greeting);
     }

@@ -191,7 +191,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             CommandBody::Status(status) => Box::pin(self.status(status)).await,
             CommandBody::GetQuota { root } => Box::pin(self.get_quota(root)).await,
             CommandBody::GetQuotaRoot { mailbox } => Box::pin(self.get_quota_root(mailbox)).await,
-            CommandBody::SetQuota(_) => self.set_quota(),
+            CommandBody::SetQuota(asked) => Box::pin(self.set_quota(asked)).await,
             CommandBody::SetAcl(set) => Box::pin(self.set_acl(set)).await,
             CommandBody::DeleteAcl(of) => Box::pin(self.delete_acl(of)).await,
             CommandBody::GetAcl { mailbox } => Box::pin(self.get_acl(mailbox)).await,

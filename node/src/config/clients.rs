@@ -43,6 +43,14 @@ impl Default for OAuth {
     }
 }
 
+/// Who may do more than others by IMAP.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Imap {
+    /// Accounts whose users set the quotas of all (SETQUOTA, RFC 9208). Default none.
+    pub quota_admins: Vec<String>,
+}
+
 /// Proxies before this node that tell from where their clients come.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

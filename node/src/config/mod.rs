@@ -34,7 +34,7 @@ pub mod validate;
 #[cfg(test)]
 mod tests;
 
-pub use clients::{OAuth, Proxy};
+pub use clients::{Imap, OAuth, Proxy};
 pub use network::Network;
 pub use parse::ConfigError;
 
@@ -52,6 +52,8 @@ pub struct Config {
     pub tls: TlsFiles,
     /// How mail clients log in.
     pub login: Login,
+    /// Who may do more than others by IMAP.
+    pub imap: Imap,
     /// Tokens that mail clients log in with.
     pub oauth: OAuth,
     /// Proxies before this node.
@@ -62,6 +64,8 @@ pub struct Config {
     pub raft: Raft,
     /// Sizes of what is kept on disk.
     pub storage: Storage,
+    /// The index that spares SEARCH reading.
+    pub search: Search,
     /// What mail on its way may take in memory.
     pub memory: Memory,
     /// Bounds on what clients may use.
@@ -269,6 +273,22 @@ impl Storage {
             period: Duration::from_secs(self.scrub_days * 24 * 60 * 60),
             file: Some(data_dir.join("scrub")),
         }
+    }
+}
+
+/// The index that spares SEARCH reading the messages that cannot match.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Search {
+    /// Whether this node keeps one of the mailboxes that were searched on it, in about half as many
+    /// bytes as their text. Without it a search reads every message, and finds the same. Default
+    /// true.
+    pub index: bool,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self { index: true }
     }
 }
 

@@ -13,8 +13,10 @@ use imap::backend::{
     Auth, Backend, BackendError, ChannelBinding, DerivedKey, LoginError, ScramVerifier, TokenError,
     Transport,
 };
+use imap::mime::NeedleGrams;
 use mailbox::{
     AccountId, Answer, Body, Command, MailboxId, Millis, ModSeq, NewBody, Outcome, Query, Uid,
+    UidRanges,
 };
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
@@ -27,14 +29,14 @@ use super::limits::{
     READ_IDLE_BYTES, WRITE_STALL,
 };
 use super::mail::{Derived, Mail};
-use super::penalty::{Attempt, Penalties};
 use super::stream::{Reader, Stream};
 use super::tokens::Tokens;
+use super::upload::{Sent, Upload, Whole};
 use crate::budget::Share;
 use crate::cache::Cache;
 use crate::config::Config;
-use crate::service::body::{Arrived, Incoming, Leaving};
 use crate::service::login::LoginError as ServiceLoginError;
+use crate::service::penalty::Attempt;
 use crate::service::{Account, Failure, Service, now_ms};
 use crate::tls::{Tls, email_of};
 
@@ -46,7 +48,6 @@ pub struct ImapDoor {
     session: imap::Config,
     wait: Duration,
     tokens: Option<Tokens>,
-    penalties: Penalties,
     compressors: Compressors,
     derived: Derived,
 }
@@ -81,14 +82,16 @@ impl ImapDoor {
             session,
             wait,
             tokens,
-            penalties: Penalties::default(),
             compressors: Compressors::default(),
             derived: Arc::new(Cache::new(derived)),
         }
     }
 
     fn mail(&self, account: Account) -> Mail {
-        Mail::own(account, Arc::clone(&self.derived))
+        let admins = &self.config.imap.quota_admins;
+        let name = account.name().unwrap_or_default();
+        let is_administrator = admins.iter().any(|admin| name.eq_ignore_ascii_case(admin));
+        Mail::own(account, Arc::clone(&self.derived), is_administrator)
     }
 
     /// Serves one connection to its end.
@@ -390,10 +393,8 @@ impl Auth for Doorkeeper {
 impl Doorkeeper {
     /// A login begins, unless too many have failed.
     fn begin(&self, user: &str) -> Result<Attempt, LoginError> {
-        let attempt = self
-            .door
-            .penalties
-            .begin(user, self.address, Instant::now());
+        let penalties = self.door.service.penalties();
+        let attempt = penalties.begin(user, self.address, Instant::now());
         attempt.ok_or_else(|| {
             metrics::counter!("rookery_logins_refused_total").increment(1);
             LoginError::Penalty
@@ -406,53 +407,6 @@ impl Doorkeeper {
         let address = self.address.to_canonical();
         tracing::info!(user = user.escape_default().to_string(), %address, "login denied");
         tokio::time::sleep(attempt.failed(Instant::now())).await;
-    }
-}
-
-/// A message on its way in; what was uploaded of it is freed if it is dropped before it is
-/// appended.
-pub(super) struct Upload(Option<Incoming>);
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if let Some(incoming) = self.0.take() {
-            tokio::spawn(incoming.abandon());
-        }
-    }
-}
-
-/// A message that is whole; what was uploaded of it is freed if it is dropped before it was
-/// appended.
-pub(super) struct Whole(Option<Sent>);
-
-/// How far a message is that was put.
-enum Sent {
-    /// It goes ahead of its command.
-    Leaving(Leaving),
-    /// It is where it should be.
-    Arrived(Arrived),
-}
-
-impl Whole {
-    fn arrived(&self) -> Option<&Arrived> {
-        match &self.0 {
-            Some(Sent::Arrived(arrived)) => Some(arrived),
-            Some(Sent::Leaving(_)) | None => None,
-        }
-    }
-
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Whole {
-    fn drop(&mut self) {
-        match self.0.take() {
-            Some(Sent::Leaving(leaving)) => drop(tokio::spawn(leaving.abandon())),
-            Some(Sent::Arrived(arrived)) => drop(tokio::spawn(arrived.abandon())),
-            None => {}
-        }
     }
 }
 
@@ -536,11 +490,26 @@ impl Backend for Mail {
 
     async fn propose(&self, command: Command) -> Result<Outcome, BackendError> {
         let command = self.on_behalf(command);
-        self.account.propose(command).await.map_err(failed)
+        let is_quota = matches!(command, Command::SetQuota { .. });
+        let outcome = self.account.propose(command).await;
+        if is_quota {
+            let account = self.account.name();
+            tracing::info!(target: "audit", ?account, ?outcome, "quota set by IMAP");
+        }
+        outcome.map_err(failed)
     }
 
     async fn body(&self, body: &Body, range: Range<u64>) -> Result<Bytes, BackendError> {
         self.account.body(body, range).await.map_err(failed)
+    }
+
+    fn is_administrator(&self) -> bool {
+        self.is_administrator
+    }
+
+    async fn administered(&self, user: &str) -> Result<Option<Mail>, BackendError> {
+        let found = self.of(user).await?;
+        Ok(found.map(Mail::as_to_its_owner))
     }
 
     fn derived(&self, key: &DerivedKey) -> Option<Bytes> {
@@ -554,6 +523,10 @@ impl Backend for Mail {
 
     async fn read_ahead(&self, wanted: &[(Body, u64)]) -> usize {
         self.account.read_ahead(wanted).await
+    }
+
+    async fn lacking(&self, mailbox: MailboxId, texts: Vec<NeedleGrams>) -> Vec<UidRanges> {
+        self.account.lacking(mailbox, texts).await
     }
 
     fn upload(&self) -> Result<Upload, BackendError> {

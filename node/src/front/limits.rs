@@ -77,15 +77,6 @@ pub const ACCOUNTS_PAGE: usize = 1000;
 /// How long a lookup of a recipient that this node does not know waits for the directory.
 pub const RESOLVE_WAIT: Duration = Duration::from_secs(10);
 
-/// How long the first wrong password delays the answer.
-pub const LOGIN_PENALTY: Duration = Duration::from_millis(1500);
-
-/// How long any wrong password delays it: mail clients wait some 30 seconds.
-pub const LOGIN_PENALTY_MAX: Duration = Duration::from_secs(15);
-
-/// Users and addresses whose failed logins a node remembers, some 100 bytes each.
-pub const PENALTIES_MAX: usize = 65_536;
-
 /// Seconds by which the clock of a token's issuer may differ from ours.
 pub const TOKEN_CLOCK_SECS: u64 = 60;
 

@@ -22,17 +22,20 @@ pub(super) struct Mail {
     /// Who the user is in the account of another.
     pub(super) guest: Option<Arc<Guest>>,
     pub(super) derived: Derived,
+    /// Whether the user sets quotas.
+    pub(super) is_administrator: bool,
     /// Accounts of others that the session has used.
     others: Arc<Mutex<Vec<Arc<Account>>>>,
 }
 
 impl Mail {
     /// One's own.
-    pub(super) fn own(account: Account, derived: Derived) -> Mail {
+    pub(super) fn own(account: Account, derived: Derived, is_administrator: bool) -> Mail {
         Mail {
             account: Arc::new(account),
             guest: None,
             derived,
+            is_administrator,
             others: Arc::default(),
         }
     }
@@ -52,8 +55,17 @@ impl Mail {
             account,
             guest: Some(Arc::new(Guest::new(self.account.id(), name))),
             derived: Arc::clone(&self.derived),
+            is_administrator: false,
             others: Arc::clone(&self.others),
         })
+    }
+
+    /// The same mail without regard to what the user of the session may do there.
+    pub(super) fn as_to_its_owner(self) -> Mail {
+        Mail {
+            guest: None,
+            ..self
+        }
     }
 
     /// A command as the account's machine takes it.

@@ -5,12 +5,12 @@
 //!   waiting  how many of them may not have logged in yet, and for how long
 //!   proxy    from where the clients of a proxy come
 //!   tokens   whose a token of OAuth 2.0 is
-//!   penalty  what failed logins cost
 //!   stream   plain or TLS, and the change from one to the other
 //!   deflate  compression above it
 //!   lmtp     drives an lmtp::Session; deliveries go to service
 //!   imap     drives imap::serve; an account of service is its backend
 //!   mail     one's own account, and those of others
+//!   upload   messages that a session appends
 //!   admin    the gRPC service of operators, behind client certificates
 //! ```
 //!
@@ -25,10 +25,10 @@ pub mod imap;
 pub mod limits;
 pub mod lmtp;
 mod mail;
-pub mod penalty;
 pub mod proxy;
 pub mod stream;
 pub mod tokens;
+mod upload;
 pub mod waiting;
 
 pub use accept::{Door, Phase, Shutdown};

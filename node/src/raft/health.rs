@@ -178,6 +178,7 @@ impl Health {
             sync_us: own.sync.map_or(0, micros),
             clock_ms: now_ms,
             lost_replicas: self.lost_replicas.lock().iter().copied().collect(),
+            logins: Vec::new(),
         }
     }
 
@@ -335,6 +336,7 @@ mod tests {
             sync_us: sync_ms * 1000,
             clock_ms: 1_000_000_u64.wrapping_add_signed(ahead_ms),
             lost_replicas: Vec::new(),
+            logins: Vec::new(),
         };
         health.heard(node, &wire, 1_000_000);
     }

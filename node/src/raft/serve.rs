@@ -42,6 +42,9 @@ pub trait Gate: Send + Sync + 'static {
     /// This node's clock, milliseconds since 1970.
     fn now_ms(&self) -> u64;
 
+    /// Another node says what came of logins there.
+    fn heard_logins(&self, logins: &[v1::PeerLogin]);
+
     /// This node is told which replica of the directory it holds.
     ///
     /// # Errors
@@ -326,6 +329,7 @@ impl v1::peer_server::Peer for PeerServer {
         let health = self.0.groups.health();
         let now_ms = self.0.gate.now_ms();
         health.heard(caller.0, request.get_ref(), now_ms);
+        self.0.gate.heard_logins(&request.get_ref().logins);
         Ok(Response::new(health.to_wire(now_ms)))
     }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use imap::mime::NeedleGrams;
 use mailbox::{
-    AccountId, Body, Command, MailboxId, ModSeq, NewBody, Outcome, Query, Rejection, Uid,
+    AccountId, Body, Command, MailboxId, ModSeq, NewBody, Outcome, Query, Rejection, Uid, UidRanges,
 };
 use tokio::sync::{Mutex, Semaphore};
 
@@ -200,6 +201,12 @@ impl Account {
         self.service
             .read_ahead(self.group, wanted, ahead, self.wait)
             .await
+    }
+
+    /// For each text the messages of a mailbox of which this node knows that they lack it.
+    pub async fn lacking(&self, mailbox: MailboxId, texts: Vec<NeedleGrams>) -> Vec<UidRanges> {
+        let local = self.service.router().local();
+        local.lacking(self.group, (self.id, mailbox), texts).await
     }
 
     /// Begins a message that is appended to one of the account's mailboxes.

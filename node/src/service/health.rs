@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use proto::v1;
 
 use super::limits::{
     BALANCE_LAG_MAX, CONDITION_EVERY, CONDITION_WAIT, HEALTH_LOOKS_MIN, HEALTH_PAUSE,
@@ -41,10 +42,14 @@ async fn tell(service: Service) {
             nodes.filter(|node| *node != service.node()).collect()
         };
         let peers = service.router().local().groups().peers();
+        let logins = service.penalties().take_news();
         join_all(others.into_iter().map(|node| {
-            let service = &service;
+            let (service, logins) = (&service, logins.clone());
             async move {
-                let own = service.health().to_wire(now_ms());
+                let own = v1::PeerCondition {
+                    logins,
+                    ..service.health().to_wire(now_ms())
+                };
                 if let Some(told) = peers.exchange(node, own, CONDITION_WAIT).await {
                     service.health().heard(node, &told, now_ms());
                 }

@@ -114,3 +114,15 @@ pub const OPERATIONS_IN_FLIGHT: usize = 64;
 
 /// Passwords that are checked at the same time: each keeps a core busy.
 pub const PASSWORD_CHECKS_MAX: usize = 4;
+
+/// How long the first wrong password delays the answer.
+pub const LOGIN_PENALTY: Duration = Duration::from_millis(1500);
+
+/// How long any wrong password delays it: mail clients wait some 30 seconds.
+pub const LOGIN_PENALTY_MAX: Duration = Duration::from_secs(15);
+
+/// Users and addresses whose failed logins a node remembers, some 100 bytes each.
+pub const PENALTIES_MAX: usize = 65_536;
+
+/// Logins of which the other nodes are told at once, some 40 bytes each; of more they hear nothing.
+pub const LOGINS_TOLD_MAX: usize = 1000;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use mailbox::{AccountId, Body, MailboxId, ModSeq, Opened, Query, Roster, Uid};
+use imap::mime::NeedleGrams;
+use mailbox::{AccountId, Body, MailboxId, ModSeq, Opened, Query, Roster, Uid, UidRanges};
 use parking_lot::Mutex;
 use proto::v1;
 
@@ -20,6 +21,7 @@ use crate::budget::Share;
 use crate::cache::Cache;
 use crate::raft::{Group, Groups};
 use crate::replica::{BodyError, GroupId, Replica};
+use crate::search::Search;
 
 /// Answers calls from this node's replicas.
 pub struct Local {
@@ -27,19 +29,41 @@ pub struct Local {
     view: SharedView,
     recent: Mutex<HashMap<(AccountId, MailboxId), Uid>>,
     rosters: Cache<(u64, AccountId, MailboxId), Arc<Mutex<Roster>>>,
+    search: Option<Arc<Search>>,
 }
 
 impl Local {
     /// Answers for `groups`, of which `view` says where they are. `rosters` is what remembered
-    /// mailboxes may take.
+    /// mailboxes may take, and `search` knows what messages lack.
     #[must_use]
-    pub fn new(groups: Groups, view: SharedView, rosters: Arc<Share>) -> Self {
+    pub fn new(
+        groups: Groups,
+        view: SharedView,
+        rosters: Arc<Share>,
+        search: Option<Arc<Search>>,
+    ) -> Self {
         Self {
             groups,
             view,
             recent: Mutex::default(),
             rosters: Cache::new(rosters),
+            search,
         }
+    }
+
+    /// For each text the messages of a mailbox that certainly lack it, as far as the index of this
+    /// node knows.
+    pub async fn lacking(
+        &self,
+        group: GroupId,
+        place: (AccountId, MailboxId),
+        texts: Vec<NeedleGrams>,
+    ) -> Vec<UidRanges> {
+        let Some(search) = self.search.clone() else {
+            return Vec::new();
+        };
+        let asked = move || search.lacking(group, place, &texts);
+        tokio::task::spawn_blocking(asked).await.unwrap_or_default()
     }
 
     /// The groups of this node.

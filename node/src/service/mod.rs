@@ -21,7 +21,7 @@
 //!
 //! While a majority of a partition's disks are nearly full, what adds mail is refused ([`Failure`]
 //! `NoSpace`), by the leader and already where it comes in; and a node that should not lead hands
-//! over ([`health`]).
+//! over ([`health`]). What failed logins cost is counted by all nodes together ([`penalty`]).
 //!
 //! What it does not do: it speaks no protocol of the doors, and it decides nothing that the
 //! machines decide.
@@ -36,6 +36,7 @@ pub mod lane;
 pub mod limits;
 pub mod local;
 pub mod login;
+pub mod penalty;
 pub mod reading;
 pub mod remote;
 pub mod route;
@@ -60,6 +61,7 @@ pub use call::{Answer, Call, Failure};
 pub use delivery::Delivery;
 pub use lane::{Lane, Lanes};
 pub use local::{Local, now_ms};
+pub use penalty::Penalties;
 pub use remote::Remote;
 pub use route::Router;
 pub use serve::StoreServer;
@@ -87,6 +89,7 @@ struct Shared {
     uploads: Arc<Share>,
     confirmed: Mutex<HashMap<GroupId, Vec<Confirmed>>>,
     passwords: tokio::sync::Semaphore,
+    penalties: Penalties,
 }
 
 impl Service {
@@ -110,6 +113,7 @@ impl Service {
             uploads,
             confirmed: Mutex::default(),
             passwords: tokio::sync::Semaphore::new(limits::PASSWORD_CHECKS_MAX),
+            penalties: Penalties::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -138,6 +142,12 @@ impl Service {
     #[must_use]
     pub fn router(&self) -> &Router {
         &self.shared.router
+    }
+
+    /// What failed logins cost.
+    #[must_use]
+    pub fn penalties(&self) -> &Penalties {
+        &self.shared.penalties
     }
 
     /// Hints of changes.

@@ -2126,7 +2126,7 @@ pub struct PeerBody {
     pub body: ::prost::bytes::Bytes,
 }
 /// How a node is. A node keeps only the newest of each other one.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PeerCondition {
     /// Bytes that its log can still take.
     #[prost(uint64, tag = "1")]
@@ -2143,6 +2143,21 @@ pub struct PeerCondition {
     /// Replicas on it that are damaged beyond mending.
     #[prost(uint64, repeated, tag = "5")]
     pub lost_replicas: ::prost::alloc::vec::Vec<u64>,
+    /// What came of logins there since the last request; not in answers.
+    #[prost(message, repeated, tag = "6")]
+    pub logins: ::prost::alloc::vec::Vec<PeerLogin>,
+}
+/// A login that failed, or one that succeeded after some had failed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerLogin {
+    /// From where: 4 bytes, or the 16 of an IPv6 network.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub address: ::prost::bytes::Bytes,
+    /// The hash of the name in lower case, 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub user: ::prost::bytes::Bytes,
+    #[prost(bool, tag = "3")]
+    pub succeeded: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EntriesRequest {

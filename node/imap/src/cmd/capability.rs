@@ -75,13 +75,32 @@ const LOGGED_IN: &[&str] = &[
 /// How somebody may log in wherever a password may travel.
 const PASSWORDS: &[&str] = &["AUTH=PLAIN", "AUTH=LOGIN", "AUTH=SCRAM-SHA-256"];
 
+/// Whose capabilities they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum User {
+    /// Nobody has logged in.
+    Nobody,
+    /// Somebody has.
+    Anybody,
+    /// One who sets quotas.
+    Administrator,
+}
+
+impl User {
+    /// Who has logged in.
+    pub(crate) fn of<B: Backend>(mail: &B) -> User {
+        if mail.is_administrator() {
+            User::Administrator
+        } else {
+            User::Anybody
+        }
+    }
+}
+
 /// The capabilities of this connection now. LITERAL- (RFC 7888 section 5) is not among them: a
 /// server must not offer it beside LITERAL+, which allows all that it allows.
-pub(crate) fn names<T: Transport>(
-    transport: &T,
-    config: &Config,
-    is_logged_in: bool,
-) -> Vec<String> {
+pub(crate) fn names<T: Transport>(transport: &T, config: &Config, user: User) -> Vec<String> {
+    let is_logged_in = user != User::Nobody;
     let is_private = transport.is_tls() || transport.plain_login_allowed();
     let state: &[&str] = match (is_logged_in, is_private) {
         (true, _) => LOGGED_IN,
@@ -106,6 +125,7 @@ pub(crate) fn names<T: Transport>(
         .chain(external.then_some("AUTH=EXTERNAL"))
         .chain(tokens.then_some("AUTH=OAUTHBEARER"))
         .chain(tokens.then_some("AUTH=XOAUTH2"))
+        .chain((user == User::Administrator).then_some("QUOTASET"))
         .chain(compress.then_some("COMPRESS=DEFLATE"))
         .map(str::to_owned)
         .chain(is_logged_in.then(|| message_limit(config)))
@@ -135,7 +155,7 @@ pub(crate) fn binds_channel<T: Transport>(transport: &T) -> bool {
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) fn capability(&mut self) -> Result<Done> {
-        let names = names(self.conn.transport, self.conn.config, true);
+        let names = names(self.conn.transport, self.conn.config, User::of(&self.home));
         self.conn.out.capability(names.iter().map(String::as_str));
         Ok(Done::text("CAPABILITY completed"))
     }

@@ -1,7 +1,7 @@
 //! Before login: STARTTLS, LOGIN and AUTHENTICATE; and back to it: UNAUTHENTICATE.
 
 use crate::backend::{Auth, Backend, Transport};
-use crate::cmd::capability;
+use crate::cmd::capability::{self, User};
 use crate::connection::{Connection, Request};
 use crate::grammar::{Command, CommandBody, Tag};
 use crate::limits::{self, Limits};
@@ -44,7 +44,7 @@ impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
                 Request::Command(command) => match Box::pin(self.command(&command)).await {
                     Ok(None) => Ok(()),
                     Ok(Some(account)) => {
-                        self.welcome(&command.tag);
+                        self.welcome(&command.tag, &account);
                         return Ok(account);
                     }
                     Err(stop) => Err((command.tag, stop)),
@@ -100,7 +100,7 @@ impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
         let tag = &command.tag;
         match &command.body {
             CommandBody::Capability => {
-                let names = capability::names(self.conn.transport, self.conn.config, false);
+                let names = capability::names(self.conn.transport, self.conn.config, User::Nobody);
                 self.conn.out.capability(names.iter().map(String::as_str));
                 self.conn.out.ok(tag, None, "CAPABILITY completed");
             }
@@ -164,14 +164,14 @@ impl<'l, 'a, T: Transport, A: Auth> Login<'l, 'a, T, A> {
         Ok(())
     }
 
-    fn welcome(&mut self, tag: &Tag) {
+    fn welcome(&mut self, tag: &Tag, account: &A::Account) {
         self.failures.bad = 0;
         self.conn.framer.set_limits(Limits::AUTHENTICATED);
         self.conn.transport.logged_in();
         let code = Code::Capability(capability::names(
             self.conn.transport,
             self.conn.config,
-            true,
+            User::of(account),
         ));
         self.conn.out.ok(tag, Some(&code), "Logged in");
     }
@@ -185,7 +185,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         conn.framer.set_limits(Limits::NOT_AUTHENTICATED);
         conn.transport.logged_out();
         conn.out.set_utf8(false);
-        let code = Code::Capability(capability::names(conn.transport, conn.config, false));
+        let code = Code::Capability(capability::names(conn.transport, conn.config, User::Nobody));
         conn.out.ok(tag, Some(&code), "You are nobody now");
         Stop::Unauthenticated
     }

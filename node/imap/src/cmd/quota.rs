@@ -3,10 +3,11 @@
 //! All mailboxes of an account are under one quota root, which has the empty name for its owner,
 //! and for others the name above its mailboxes.
 
-use mailbox::{Answer, Query, Quota, Rights};
+use mailbox::{Answer, Command, Query, Quota, Rights};
 
 use crate::backend::{Backend, Transport};
 use crate::cmd::others::is_refusal;
+use crate::grammar::SetQuota;
 use crate::guest::OTHERS;
 use crate::names;
 use crate::respond::{Code, Resource};
@@ -21,10 +22,14 @@ const STORAGE_UNIT: u64 = 1024;
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn get_quota(&mut self, root: &[u8]) -> Result<Done> {
         let name = std::str::from_utf8(root).map_err(|_| no_root())?;
-        if name != ROOT {
-            // That of another, who lets the user read one of his mailboxes (RFC 9208 section 3.2).
-            let owner = name.strip_prefix(OTHERS).ok_or_else(no_root)?;
-            self.backend = self.other(owner).await?.ok_or_else(no_root)?;
+        if let Some(owner) = owner_of_root(name)? {
+            // Who lets the user read one of his mailboxes (RFC 9208 section 3.2), unless the user
+            // sets quotas.
+            let found = match self.home.is_administrator() {
+                true => self.home.administered(owner).await?,
+                false => self.other(owner).await?,
+            };
+            self.backend = found.ok_or_else(no_root)?;
         }
         let quota = match self.quota().await {
             Err(stop) if name != ROOT && is_refusal(&stop) => return Err(no_root()),
@@ -52,9 +57,34 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         Ok(Done::text("GETQUOTAROOT completed"))
     }
 
-    /// Limits are set by administrators, by another door.
-    pub(crate) fn set_quota(&mut self) -> Result<Done> {
-        Err(Stop::no(Code::NoPerm, "Only an administrator sets quotas"))
+    /// What has no limit afterwards is what is not named (RFC 9208 section 4.1.3).
+    pub(crate) async fn set_quota(&mut self, asked: &SetQuota) -> Result<Done> {
+        if !self.home.is_administrator() {
+            return Err(Stop::no(Code::NoPerm, "Only an administrator sets quotas"));
+        }
+        let name = std::str::from_utf8(&asked.root).map_err(|_| no_root())?;
+        if let Some(owner) = owner_of_root(name)? {
+            let found = self.home.administered(owner).await?;
+            self.backend = found.ok_or_else(no_root)?;
+        }
+        let (mut bytes, mut messages) = (None, None);
+        for (resource, limit) in &asked.limits {
+            match resource.as_str() {
+                "STORAGE" => bytes = Some(limit.saturating_mul(STORAGE_UNIT)),
+                "MESSAGE" => messages = Some(*limit),
+                _ => return Err(Stop::no(Code::Cannot, "That has no limit that can be set")),
+            }
+        }
+        let account = self.backend.account();
+        let command = Command::SetQuota {
+            account,
+            bytes,
+            messages,
+        };
+        self.change(command).await?;
+        let quota = self.quota().await?;
+        self.conn.out.quota(name, &quota);
+        Ok(Done::text("SETQUOTA completed"))
     }
 
     async fn quota(&mut self) -> Result<Vec<Resource>> {
@@ -66,6 +96,14 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             _ => None,
         });
         Ok(resources(&quota.await?))
+    }
+}
+
+/// Whose quota root it is; `None` if the user's own.
+fn owner_of_root(name: &str) -> Result<Option<&str>> {
+    match name {
+        ROOT => Ok(None),
+        _ => name.strip_prefix(OTHERS).map(Some).ok_or_else(no_root),
     }
 }
 

@@ -339,3 +339,35 @@ fn proxies() {
     );
     cluster.serves(3, "proxies");
 }
+
+/// What failed on one node counts on all.
+#[test]
+fn guesses_go_on_at_no_other_node() {
+    const FROM: &str = "127.0.0.17";
+    /// More than are let fail.
+    const TRIES: usize = 24;
+    /// More than it takes until the others are told.
+    const TOLD: usize = 8;
+    let (cluster, _running) = cluster();
+    let guest = |node| {
+        let mut wire = Wire::connect_from(FROM, &cluster.node(node).imap);
+        assert!(wire.line().unwrap().starts_with("* OK "));
+        wire
+    };
+    let refused = "a NO [LIMIT] Too many failed logins, try again later";
+    let mut guests: Vec<Wire> = (0..TRIES).map(|_| guest(1)).collect();
+    for wire in &mut guests {
+        wire.send(b"a LOGIN bob guess\r\n");
+    }
+    for wire in &mut guests {
+        assert!(last(&wire.until("a ")).starts_with("a NO "));
+    }
+    assert_eq!(last(&guest(1).ask("a", "a LOGIN bob guess\r\n")), refused);
+    let there = |login: &str| last(&encrypted(cluster, guest(2), None).ask("a", login)).to_owned();
+    let is_refused = |_| there("a LOGIN bob guess\r\n") == refused;
+    assert!((0..TOLD).any(is_refused), "node 2 has heard nothing");
+    let right = format!("a LOGIN bob {PASSWORD}\r\n");
+    assert_eq!(there(&right), refused);
+    // He himself is elsewhere.
+    assert!(last(&cluster.imap(1).ask("a", &right)).starts_with("a OK"));
+}

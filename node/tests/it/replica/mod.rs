@@ -17,4 +17,5 @@ mod machines;
 mod mending;
 mod rebuild;
 pub mod rig;
+mod search;
 mod snapshots;

@@ -36,6 +36,8 @@ struct State {
     bodies: BTreeMap<u64, Bytes>,
     uploads: BTreeMap<UploadId, Bytes>,
     users: BTreeMap<String, AccountId>,
+    /// Those who set quotas.
+    administrators: BTreeSet<AccountId>,
     /// Who may have been given rights by whom.
     shares: BTreeSet<(AccountId, AccountId)>,
     recent: BTreeMap<(AccountId, MailboxId), Uid>,
@@ -142,6 +144,13 @@ impl State {
 }
 
 impl Partition {
+    /// Lets a user set quotas.
+    pub fn administrator(&self, name: &str) {
+        let mut state = self.0.lock().unwrap();
+        let account = state.users[name];
+        state.administrators.insert(account);
+    }
+
     /// Makes an account with an INBOX.
     pub fn user(&self, name: &str) -> AccountId {
         let mut state = self.0.lock().unwrap();
@@ -387,6 +396,19 @@ impl Backend for Account {
         Ok(state.users.get(user).map(|id| self.other(*id, user)))
     }
 
+    fn is_administrator(&self) -> bool {
+        let state = self.partition.0.lock().unwrap();
+        self.guest.is_none() && state.administrators.contains(&self.id)
+    }
+
+    async fn administered(&self, user: &str) -> Result<Option<Account>, BackendError> {
+        let other = self.of(user).await?;
+        Ok(other.map(|other| Account {
+            guest: None,
+            ..other
+        }))
+    }
+
     async fn sharing(&self) -> Result<Vec<Account>, BackendError> {
         let state = self.partition.0.lock().unwrap();
         let is_given = |id: AccountId| {
@@ -526,10 +548,7 @@ impl Backend for Account {
         Ok(state.arrive(self.id, upload.freeze(), apart))
     }
 
-    async fn arrived_body(
-        &self,
-        arrived: &mut (NewBody, Bytes),
-    ) -> Result<NewBody, BackendError> {
+    async fn arrived_body(&self, arrived: &mut (NewBody, Bytes)) -> Result<NewBody, BackendError> {
         Ok(arrived.0)
     }
 

@@ -159,6 +159,10 @@ impl Dialogue {
     fn happen(&mut self, command: &goldenscript::Command) -> Result<(), Box<dyn Error>> {
         let mut args = command.consume_args();
         match command.name.as_str() {
+            "administrator" => {
+                let user = args.next_pos().ok_or("who?")?;
+                self.partition.administrator(user);
+            }
             "user" => drop(self.partition.user(args.next_pos().ok_or("whose?")?)),
             "deliver" => {
                 let user = args.next_pos().ok_or("to whom?")?.to_owned();

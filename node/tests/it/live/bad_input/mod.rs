@@ -113,7 +113,7 @@ const ROWS: &[Row] = &[
     Row {
         what: "guesses",
         goes_in: "wrong passwords, by users who are there and who are not",
-        comes_out: "NO, later and later; how much later is tested in `front::penalty`",
+        comes_out: "NO, later and later; how much later is tested in `service::penalty`",
         bound: "none",
         tests: &["dialogue_imap::logins"],
     },

@@ -17,8 +17,12 @@
 //! - **What is kept is bounded.** Of IPv6 addresses the network of 64 bits counts. When the table
 //!   is full, who has failed least is forgotten.
 //!
-//! A node counts what it sees itself. That a partition's leader dies changes nothing about that:
-//! logins are decided by the node that the client is connected to, whoever leads.
+//! - **All nodes count together**: each tells the others once a second what came of logins there
+//!   ([`super::health`]), so whoever goes to another node, because his own died or to have more
+//!   tries, takes his count along. Within that second nodes count apart.
+//!
+//! That a partition's leader dies changes nothing: logins are decided by the node that the client
+//! is connected to, whoever leads.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -26,8 +30,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use proto::v1;
 
-use super::limits::{LOGIN_PENALTY, LOGIN_PENALTY_MAX, PENALTIES_MAX};
+use super::limits::{LOGIN_PENALTY, LOGIN_PENALTY_MAX, LOGINS_TOLD_MAX, PENALTIES_MAX};
 
 /// Tries of a user from one address that are looked at; beyond it nothing is checked.
 const PAIR_TRIES_MAX: u32 = 20;
@@ -43,7 +48,14 @@ const FORGIVEN_EVERY: Duration = Duration::from_secs(60);
 
 /// The failed logins that a node remembers. Clones share them.
 #[derive(Clone, Default)]
-pub struct Penalties(Arc<Mutex<HashMap<Key, Count>>>);
+pub struct Penalties(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    counts: Mutex<HashMap<Key, Count>>,
+    /// What the other nodes are to be told.
+    news: Mutex<Vec<v1::PeerLogin>>,
+}
 
 /// Who is counted: an address, and somebody there or anybody.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -78,7 +90,7 @@ impl Penalties {
         let mut hash = [0; 16];
         hash.copy_from_slice(&name.as_bytes()[..16]);
         let keys = [Some(hash), None].map(|user| Key { address, user });
-        let mut counts = self.0.lock();
+        let mut counts = self.0.counts.lock();
         let mut is_refused = false;
         let before = keys.each_ref().map(|key| match counts.get_mut(key) {
             Some(count) => {
@@ -93,13 +105,7 @@ impl Penalties {
             return None;
         }
         for key in &keys {
-            make_room(&mut counts, key, now);
-            let count = counts.entry(key.clone()).or_insert(Count {
-                under_way: 0,
-                failed: 0,
-                since: now,
-            });
-            count.under_way += 1;
+            count(&mut counts, key, now).under_way += 1;
         }
         drop(counts);
         let penalties = self.clone();
@@ -109,30 +115,92 @@ impl Penalties {
             delay: delay(before[0].max(before[1] / 10)),
         })
     }
+
+    /// What came of logins on another node.
+    pub fn hear(&self, logins: &[v1::PeerLogin], now: Instant) {
+        let mut counts = self.0.counts.lock();
+        for login in logins.iter().take(LOGINS_TOLD_MAX) {
+            let Some(keys) = keys_of(login) else { continue };
+            if login.succeeded {
+                clear(&mut counts, &keys);
+            } else {
+                add_failed(&mut counts, &keys, now);
+            }
+        }
+    }
+
+    /// What came of logins here since the last call, for the other nodes.
+    #[must_use]
+    pub fn take_news(&self) -> Vec<v1::PeerLogin> {
+        std::mem::take(&mut self.0.news.lock())
+    }
+
+    fn tell(&self, keys: &[Key; 2], succeeded: bool) {
+        let [Key { address, user }, _] = keys;
+        let mut news = self.0.news.lock();
+        if news.len() < LOGINS_TOLD_MAX {
+            news.push(v1::PeerLogin {
+                address: match address {
+                    IpAddr::V4(address) => address.octets().to_vec().into(),
+                    IpAddr::V6(address) => address.octets().to_vec().into(),
+                },
+                user: user.unwrap_or_default().to_vec().into(),
+                succeeded,
+            });
+        }
+    }
+}
+
+/// Who is counted for a login on another node.
+fn keys_of(login: &v1::PeerLogin) -> Option<[Key; 2]> {
+    let address = match login.address.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(&login.address[..]).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(&login.address[..]).ok()?),
+    };
+    let user = <[u8; 16]>::try_from(&login.user[..]).ok()?;
+    Some([Some(user), None].map(|user| Key { address, user }))
+}
+
+/// The count of somebody, for whom room is made.
+fn count<'c>(counts: &'c mut HashMap<Key, Count>, key: &Key, now: Instant) -> &'c mut Count {
+    make_room(counts, key, now);
+    counts.entry(key.clone()).or_insert(Count {
+        under_way: 0,
+        failed: 0,
+        since: now,
+    })
+}
+
+/// One login more has failed.
+fn add_failed(counts: &mut HashMap<Key, Count>, keys: &[Key], now: Instant) {
+    for key in keys {
+        let count = count(counts, key, now);
+        if count.failed == 0 {
+            count.since = now;
+        }
+        count.failed = count.failed.saturating_add(1);
+    }
+}
+
+/// A user has logged in from an address; whether some of his tries had failed.
+fn clear(counts: &mut HashMap<Key, Count>, keys: &[Key; 2]) -> bool {
+    let count = counts.get_mut(&keys[0]);
+    count.is_some_and(|count| std::mem::take(&mut count.failed) > 0)
 }
 
 impl Attempt {
     /// It failed; the answer is to wait so long.
     #[must_use]
     pub fn failed(self, now: Instant) -> Duration {
-        let mut counts = self.penalties.0.lock();
-        for key in &self.keys {
-            if let Some(count) = counts.get_mut(key) {
-                if count.failed == 0 {
-                    count.since = now;
-                }
-                count.failed = count.failed.saturating_add(1);
-            }
-        }
-        drop(counts);
+        add_failed(&mut self.penalties.0.counts.lock(), &self.keys, now);
+        self.penalties.tell(&self.keys, false);
         self.delay
     }
 
     /// Somebody has logged in.
     pub fn succeeded(self) {
-        let mut counts = self.penalties.0.lock();
-        if let Some(count) = counts.get_mut(&self.keys[0]) {
-            count.failed = 0;
+        if clear(&mut self.penalties.0.counts.lock(), &self.keys) {
+            self.penalties.tell(&self.keys, true);
         }
     }
 }
@@ -140,7 +208,7 @@ impl Attempt {
 /// A try that is given up is neither failed nor good.
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let mut counts = self.penalties.0.lock();
+        let mut counts = self.penalties.0.counts.lock();
         for key in &self.keys {
             let Some(count) = counts.get_mut(key) else {
                 continue;
@@ -263,7 +331,7 @@ mod tests {
         assert_eq!(under_way[4].delay, Duration::from_secs(12));
         // Given up, they cost nothing.
         drop(under_way);
-        assert!(penalties.0.lock().is_empty());
+        assert!(penalties.0.counts.lock().is_empty());
         // Once one has failed, those under way and those that failed are as many as may fail.
         assert_eq!(fail(&penalties, "alice", HERE, now), Some(1500));
         let under_way: Vec<_> = std::iter::from_fn(begin).collect();
@@ -311,11 +379,45 @@ mod tests {
             address: ip(HERE),
             user: None,
         };
-        assert!(penalties.0.lock()[&address].failed > 0);
+        assert!(penalties.0.counts.lock()[&address].failed > 0);
         assert_eq!(
             fail(&penalties, "alice", HERE, later + 100 * FORGIVEN_EVERY),
             Some(1500)
         );
+    }
+
+    #[test]
+    fn nodes_count_together() {
+        let (here, there, now) = (Penalties::default(), Penalties::default(), Instant::now());
+        let spread = || there.hear(&here.take_news(), now);
+        for from in [HERE, "2001:db8::7"] {
+            while fail(&here, "Alice", from, now).is_some() {}
+            assert_eq!(fail(&there, "alice", "192.0.2.8", now), Some(1500));
+            spread();
+            assert_eq!(fail(&there, "alice", from, now), None);
+        }
+        assert!(fail(&there, "bob", HERE, now).is_some());
+        assert_eq!(fail(&here, "carol", HERE, now).map(|_| ()), Some(()));
+        here.begin("carol", ip(HERE), now).unwrap().succeeded();
+        spread();
+        let key = |user: &str| {
+            let [pair, _] = there.begin(user, ip(HERE), now).unwrap().keys.clone();
+            pair
+        };
+        let carol = key("carol");
+        assert!(!there.0.counts.lock().contains_key(&carol));
+        // What no node says is passed over, and there is no end of it here either.
+        let odd = v1::PeerLogin {
+            address: vec![1; 5].into(),
+            user: vec![2; 16].into(),
+            succeeded: false,
+        };
+        there.hear(&[odd], now);
+        for number in 0..2 * LOGINS_TOLD_MAX {
+            let from = Ipv6Addr::from_bits((number as u128) << 64).to_string();
+            let _delay = fail(&here, "alice", &from, now);
+        }
+        assert_eq!(here.take_news().len(), LOGINS_TOLD_MAX);
     }
 
     #[test]
@@ -326,7 +428,7 @@ mod tests {
         for number in 0..PENALTIES_MAX as u32 {
             let from = Ipv6Addr::from_bits(u128::from(number) << 64).to_string();
             assert!(fail(&penalties, "alice", &from, now).is_some());
-            assert!(penalties.0.lock().len() <= PENALTIES_MAX + 1);
+            assert!(penalties.0.counts.lock().len() <= PENALTIES_MAX + 1);
         }
         assert_eq!(fail(&penalties, "alice", HERE, now), None);
         assert_eq!(pending.failed(now), LOGIN_PENALTY);
