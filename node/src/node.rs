@@ -190,7 +190,7 @@ impl Node {
             config.storage.scrub_pace(directory),
             recovered.damage.clone(),
         ));
-        let search = open_search(&config, &log, &checkpointer)?;
+        let search = open_search(&config, &identity, &log, &checkpointer)?;
         let service = Service::new(
             config.node.id,
             identity.boot,
@@ -548,15 +548,18 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// The search index of a node, which grows only while the disk has room for the reserve twice. One
-/// that is switched off is removed.
+/// that is switched off is removed, and so is one that another life of the data directory left.
 fn open_search(
     config: &Config,
+    identity: &Identity,
     log: &seglog::Log,
     replicas: &Arc<Checkpointer>,
 ) -> anyhow::Result<Option<Arc<Search>>> {
     let folder = config.node.data_dir.join("search");
-    if !config.search.index {
+    if !config.search.index || identity.boot == 1 {
         crate::search::remove(&folder)?;
+    }
+    if !config.search.index {
         return Ok(None);
     }
     let (log, least) = (log.clone(), config.storage.reserve_bytes.saturating_mul(2));
