@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mailbox::{
-    AccountId, Answer, Body, Command, Hash16, MailboxId, Millis, ModSeq, NewBody, Outcome, Query,
-    Rejection, Uid, UidRanges,
+    AccountId, Answer, Body, Command, Hash16, MailboxId, Millis, ModSeq, MoveId, NewBody, Outcome,
+    Query, Rejection, Uid, UidRanges,
 };
 
 use crate::grammar::FetchItem;
@@ -249,6 +249,9 @@ pub trait Backend: Clone + Send + Sync {
         query: Query,
         at_least: ModSeq,
     ) -> impl Future<Output = Result<Answer, BackendError>> + Send;
+
+    /// An id for a move that no other one has.
+    fn new_move(&self) -> MoveId;
 
     /// Changes something, at most once; exactly once if it answers.
     fn propose(

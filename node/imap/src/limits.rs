@@ -270,3 +270,8 @@ pub const CATENATE_PARTS_MAX: usize = 256;
 /// Bytes of all messages of one APPEND: they are uploads until the last one has come, of which an
 /// account may have twice as many.
 pub const APPEND_BYTES_MAX: u64 = 256 << 20;
+
+/// Seconds that a session works at most at one batch of a move from one user to another, once it
+/// has said so. Of what is longer under way it is thought that its session is gone, and others
+/// finish it; so it is much less than they wait. Each of its three commands may wait for a leader.
+pub const MOVE_SECONDS: u64 = 120;

@@ -197,6 +197,8 @@ impl From<Rejection> for Stop {
             Rejection::UploadLimit => (Code::Limit, "Too much is being uploaded"),
             Rejection::KeywordLimit => (Code::Limit, "Too many keywords, or one is too long"),
             Rejection::MailboxLimit => (Code::Limit, "Too many mailboxes"),
+            Rejection::BeingMoved => (Code::InUse, "They are being moved to another user"),
+            Rejection::MoveLimit => (Code::Limit, "Too many moves are not finished yet"),
             Rejection::GrantLimit => (Code::Limit, "Too many have rights on this mailbox"),
             Rejection::MetadataLimit => (Code::MetadataTooMany, "Too many or too long annotations"),
             Rejection::MailboxFull => (Code::Limit, "The mailbox cannot take more messages"),

@@ -13,7 +13,7 @@
 use proto::v1::{MailGrantRow, MailNameRow};
 use rows::{Fault, Rows};
 
-use crate::command::{Command, Import, Replaced};
+use crate::command::{Command, EndedMove, Home, Import, NewMove, Replaced};
 use crate::keys::{self, AccountKey, Key};
 use crate::query::{self, Query, rights_of};
 use crate::stored::{decode, read};
@@ -216,7 +216,16 @@ fn on_messages(command: &Command) -> Option<Needs<'_>> {
         } => (account, mailbox, EXPUNGES, None),
         Command::Remove {
             account, mailbox, ..
-        } => (account, mailbox, MOVES, None),
+        }
+        | Command::BeginMove(NewMove {
+            from: Home {
+                account, mailbox, ..
+            },
+            ..
+        })
+        | Command::EndMove(EndedMove {
+            account, mailbox, ..
+        }) => (account, mailbox, MOVES, None),
         _ => return None,
     };
     Some(Needs {

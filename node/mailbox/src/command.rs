@@ -7,10 +7,10 @@
 use bytes::Bytes;
 
 use crate::limits;
-pub use crate::moved::Import;
+pub use crate::moved::{EndedMove, Home, Import, NewMove, OpenMove};
 use crate::types::{
-    AccountId, BodySource, Flags, MailboxId, Millis, ModSeq, NewBody, Rights, SpecialUse, Stamp,
-    Uid, UidRanges, UidValidity, UploadId,
+    AccountId, Flags, MailboxId, Millis, ModSeq, NewBody, Rights, SpecialUse, Stamp, Uid,
+    UidRanges, UidValidity, UploadId,
 };
 
 /// A command as it stands in the log. A body that it brings rides beside it.
@@ -256,8 +256,12 @@ pub enum Command {
     /// MOVE from another account: appends all or nothing. Answer: [`Reply::Copied`], with no UIDs
     /// if one of them had come before.
     Import(Import),
-    /// MOVE to another account: messages that are there by now go, whatever their flags. Answer:
-    /// [`Reply::Expunged`].
+    /// MOVE to another account begins: says what is to go where, before anything arrives there.
+    BeginMove(NewMove),
+    /// MOVE to another account ends: what has arrived goes. Answer: [`Reply::Expunged`].
+    EndMove(EndedMove),
+    /// MOVE to another account as it was before there was [`Command::BeginMove`]: messages that are
+    /// there by now go, whatever their flags. Answer: [`Reply::Expunged`].
     Remove {
         /// Whose.
         account: AccountId,
@@ -269,45 +273,6 @@ pub enum Command {
     /// Lets log time expire what is due, a bounded number of rows. Proposed by the leader when
     /// [`crate::next_due`] has come.
     Tick,
-}
-
-impl Command {
-    /// Whether it adds what is kept: mail and mailboxes. Such a command may be refused before it is
-    /// replicated, when disks are nearly full, and others not. A message that was uploaded is not
-    /// counted again: its bytes are there.
-    #[must_use]
-    pub fn adds(&self) -> bool {
-        let is_new = |body: &NewBody| body.source == BodySource::Inline;
-        match self {
-            Self::Chunk { .. }
-            | Self::Copy { .. }
-            | Self::CreateMailbox { .. }
-            | Self::Undelete { .. } => true,
-            Self::Deliver(deliver) => is_new(&deliver.body),
-            Self::Append { body, .. } => is_new(body),
-            Self::SetMetadata { entries, .. } => entries.iter().any(|entry| entry.value.is_some()),
-            Self::AppendMany { messages, .. } => messages.iter().any(|new| is_new(&new.body)),
-            Self::Import(import) => import.messages.iter().any(|new| is_new(&new.body)),
-            Self::OnBehalf { command, .. } => command.adds(),
-            Self::CreateAccount { .. }
-            | Self::DeleteAccount { .. }
-            | Self::DeleteMailbox { .. }
-            | Self::RenameMailbox { .. }
-            | Self::Subscribe { .. }
-            | Self::DropUpload { .. }
-            | Self::Store { .. }
-            | Self::Move { .. }
-            | Self::Expunge { .. }
-            | Self::SetRetention { .. }
-            | Self::SetDefaultRetention { .. }
-            | Self::SetQuota { .. }
-            | Self::SetGrant { .. }
-            | Self::RestoreMailbox { .. }
-            | Self::Remove { .. }
-            | Self::Purge { .. }
-            | Self::Tick => false,
-        }
-    }
 }
 
 /// A message that is appended.
@@ -587,6 +552,12 @@ pub enum Rejection {
     /// Too many users have rights on the mailbox.
     #[error("too many have rights")]
     GrantLimit,
+    /// They are being moved into another account, and may have arrived there.
+    #[error("messages are being moved elsewhere")]
+    BeingMoved,
+    /// Too many moves into other accounts have not ended.
+    #[error("too many moves have not ended")]
+    MoveLimit,
     /// The user has not been given the right.
     #[error("no right to do this")]
     NoRight,

@@ -21,12 +21,14 @@
 //!   7 account 16 mailbox user name     an annotation; of mailbox 0, the account as a whole; of
 //!                                      user 0, a shared one
 //!   7 account 17 mailbox user          rights of a user on a mailbox; of user 0, of anyone
+//!   7 account 18 move                  messages that are being moved into another account
+//!   8 time account move                the same, by when that began
 //! ```
 
 use bytes::Bytes;
 use rows::Fault;
 
-use crate::types::{AccountId, Lane, MailboxId, Millis, ModSeq, Uid, UploadId};
+use crate::types::{AccountId, Lane, MailboxId, Millis, ModSeq, MoveId, Uid, UploadId};
 
 const META: u8 = 1;
 const LANE: u8 = 2;
@@ -35,6 +37,7 @@ const UPLOAD: u8 = 4;
 const CHUNK: u8 = 5;
 const DUE: u8 = 6;
 const ACCOUNT: u8 = 7;
+const MOVES: u8 = 8;
 
 const STATE: u8 = 0;
 const NAME: u8 = 1;
@@ -45,9 +48,10 @@ const MESSAGE: u8 = 5;
 const VACANT: u8 = 6;
 const METADATA: u8 = 16;
 const GRANT: u8 = 17;
+const MOVE: u8 = 18;
 
 /// The first kind that no row of an account has.
-const BEYOND: u8 = GRANT + 1;
+const BEYOND: u8 = MOVE + 1;
 
 /// The key of a row. Its order is the order of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +70,8 @@ pub enum Key {
     Due(Millis, Due),
     /// A row of an account.
     Of(AccountId, AccountKey),
+    /// A move out of an account that began then, and has not ended.
+    Move(Millis, AccountId, MoveId),
 }
 
 /// What is to be done when its time has come.
@@ -105,6 +111,8 @@ pub enum AccountKey {
     Metadata(MailboxId, AccountId, String),
     /// The rights of a user on a mailbox; of user 0, those of anyone.
     Grant(MailboxId, AccountId),
+    /// A move of messages into another account, which has not ended.
+    Move(MoveId),
 }
 
 impl Key {
@@ -158,6 +166,12 @@ impl Key {
             Key::Of(account, AccountKey::Grant(mailbox, user)) => {
                 account_key(*account, GRANT, &[&be(mailbox.0), &be(user.0)])
             }
+            Key::Of(account, AccountKey::Move(id)) => {
+                account_key(*account, MOVE, &[&id.0.to_be_bytes()])
+            }
+            Key::Move(time, account, id) => {
+                build(MOVES, &[&be(time.0), &be(account.0), &id.0.to_be_bytes()])
+            }
         }
     }
 
@@ -198,7 +212,7 @@ pub(crate) type Span = (Bytes, Bytes);
 /// All rows of the machine.
 pub(crate) fn everything() -> Span {
     let first = Bytes::from_static(&[META]);
-    (first, Bytes::from_static(&[ACCOUNT + 1]))
+    (first, Bytes::from_static(&[MOVES + 1]))
 }
 
 /// All lanes after a key.
@@ -283,6 +297,23 @@ pub(crate) fn all_grants(account: AccountId) -> Span {
         account_key(account, GRANT, &[]),
         account_key(account, GRANT + 1, &[]),
     )
+}
+
+/// All moves out of an account that have not ended.
+pub(crate) fn moves(account: AccountId) -> Span {
+    (
+        account_key(account, MOVE, &[]),
+        account_key(account, MOVE + 1, &[]),
+    )
+}
+
+/// All moves after one that began at `until` or earlier and have not ended.
+pub(crate) fn moves_begun(after: Option<(Millis, AccountId, MoveId)>, until: Millis) -> Span {
+    let first = match after {
+        Some((time, account, id)) => self::after(&Key::Move(time, account, id).encode()),
+        None => Bytes::from_static(&[MOVES]),
+    };
+    (first, build(MOVES, &[&be(until.0.saturating_add(1))]))
 }
 
 /// All annotations of an account.
@@ -388,6 +419,7 @@ impl Reader<'_> {
                 Key::Due(time, what)
             }
             ACCOUNT => Key::Of(AccountId(self.u64()?), self.account_key()?),
+            MOVES => Key::Move(Millis(self.u64()?), AccountId(self.u64()?), self.r#move()?),
             _ => return None,
         })
     }
@@ -405,6 +437,7 @@ impl Reader<'_> {
                 AccountKey::Metadata(MailboxId(self.u64()?), AccountId(self.u64()?), self.text()?)
             }
             GRANT => AccountKey::Grant(MailboxId(self.u64()?), AccountId(self.u64()?)),
+            MOVE => AccountKey::Move(self.r#move()?),
             _ => return None,
         })
     }
@@ -429,6 +462,10 @@ impl Reader<'_> {
 
     fn upload(&mut self) -> Option<UploadId> {
         self.array().map(|id| UploadId(u128::from_be_bytes(id)))
+    }
+
+    fn r#move(&mut self) -> Option<MoveId> {
+        self.array().map(|id| MoveId(u128::from_be_bytes(id)))
     }
 
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {

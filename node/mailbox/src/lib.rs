@@ -55,6 +55,7 @@
 //! and `keys.rs` for the layout of the rows.
 
 mod access;
+mod adds;
 mod apply;
 pub mod check;
 pub mod codec;
@@ -75,14 +76,15 @@ pub mod types;
 
 pub use apply::{Applied, EntryAt, apply, next_due};
 pub use command::{
-    Command, Confirmed, Deliver, Delivered, Envelope, Import, NewFolder, NewGrant, NewMessage,
-    NewMetadata, Outcome, Recipient, Rejection, Replaced, Reply, StoreMode,
+    Command, Confirmed, Deliver, Delivered, EndedMove, Envelope, Home, Import, NewFolder, NewGrant,
+    NewMessage, NewMetadata, NewMove, OpenMove, Outcome, Recipient, Rejection, Replaced, Reply,
+    StoreMode,
 };
 pub use event::{BodyChange, Event, EventKind};
 pub use query::{
     Annotation, Answer, Changes, Deleted, DeletedFolder, DeletedFolders, DeletedMessage, Digest,
     Folder, Grant, Message, Messages, Opened, Query, QueryError, Quota, Roster, Usage, effective,
-    modseq, query,
+    modseq, query, unfinished,
 };
 pub use referred::{Referred, referred};
 pub use rows::Fault;

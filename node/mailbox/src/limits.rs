@@ -10,6 +10,11 @@ pub const MESSAGES_PER_COMMAND_MAX: usize = 10_000;
 /// may have [`UPLOADS_PER_ACCOUNT_MAX`].
 pub const APPEND_MESSAGES_MAX: usize = 500;
 
+/// Moves out of an account that have not ended: a session has one at a time, and what it leaves
+/// behind is finished within minutes. Each is a row of some kilobytes, and all go when the account
+/// is deleted.
+pub const MOVES_PER_ACCOUNT_MAX: usize = 100;
+
 /// Mailboxes of an account: LIST reads them all.
 pub const MAILBOXES_MAX: u64 = 10_000;
 

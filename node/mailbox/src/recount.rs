@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use proto::v1::{
     MailAccountRow, MailChunkRow, MailDuplicateRow, MailFolderRow, MailGrantRow, MailKeywordRow,
-    MailLaneRow, MailMetaRow, MailMetadataRow, MailNameRow, MailUploadRow, MailVacantRow,
-    mail_account_row::State,
+    MailLaneRow, MailMetaRow, MailMetadataRow, MailMoveRow, MailNameRow, MailUploadRow,
+    MailVacantRow, mail_account_row::State,
 };
 use rows::Fault;
 
@@ -14,10 +14,10 @@ use crate::codec::decode_outcome;
 use crate::keys::{AccountKey, Due, Key};
 use crate::limits;
 use crate::metadata;
-use crate::query::rights_of;
+use crate::query::{open_move, rights_of};
 use crate::stored::{MessageState, StoredChange, StoredMessage, decode};
 use crate::types::{
-    AccountId, BodyAt, MailboxId, Millis, ModSeq, SystemFlags, Uid, UidRanges, UploadId,
+    AccountId, BodyAt, MailboxId, Millis, ModSeq, MoveId, SystemFlags, Uid, UidRanges, UploadId,
 };
 
 /// What was counted so far.
@@ -29,6 +29,8 @@ pub(crate) struct Recount {
     uploads: BTreeMap<UploadId, Upload>,
     due: BTreeSet<(Millis, Due)>,
     accounts: BTreeMap<AccountId, Account>,
+    /// Moves that have not ended, by when they began.
+    moves: BTreeSet<(Millis, AccountId, MoveId)>,
     problems: Vec<String>,
 }
 
@@ -50,6 +52,7 @@ struct Account {
     metadata: BTreeMap<MailboxId, (usize, u64)>,
     /// Of each mailbox, how many have rights on it.
     grants: BTreeMap<MailboxId, usize>,
+    moves: BTreeSet<(Millis, MoveId)>,
 }
 
 #[derive(Default)]
@@ -108,6 +111,9 @@ impl Recount {
                 self.due.insert((time, due));
             }
             Key::Of(account, inner) => self.of_account(key, account, inner, value)?,
+            Key::Move(time, account, id) => {
+                self.moves.insert((time, account, id));
+            }
         }
         Ok(())
     }
@@ -152,6 +158,16 @@ impl Recount {
                     self.problems.push(format!("{key:?}: no grant"));
                 }
             }
+            AccountKey::Move(moved) => {
+                let row: MailMoveRow = decode(key, value)?;
+                let open = open_move(key, id, moved, row)?;
+                account.moves.insert((open.begun, moved));
+                let count = open.new.uids.len();
+                let fits = (1..=limits::APPEND_MESSAGES_MAX as u64).contains(&count);
+                if !fits || open.new.to_account == id {
+                    self.problems.push(format!("{key:?}: no move"));
+                }
+            }
             AccountKey::Folder(mailbox) => {
                 account.folders.entry(mailbox).or_default().row = decode(key, value)?;
             }
@@ -190,6 +206,7 @@ impl Recount {
         });
         self.uploads();
         let accounts = std::mem::take(&mut self.accounts);
+        self.moves(&accounts);
         for (id, account) in &accounts {
             match account.row.state() {
                 State::Active | State::Moved => self.account(*id, account),
@@ -244,6 +261,28 @@ impl Recount {
             );
         }
         self.accounts = accounts;
+    }
+
+    fn moves(&mut self, accounts: &BTreeMap<AccountId, Account>) {
+        let mut moves = BTreeSet::new();
+        for (id, account) in accounts {
+            let may = match account.row.state() {
+                State::Deleted => 0,
+                State::Active | State::Moved => limits::MOVES_PER_ACCOUNT_MAX,
+            };
+            self.expect(account.moves.len() <= may, || {
+                format!("account {id}: too many moves")
+            });
+            moves.extend(
+                account
+                    .moves
+                    .iter()
+                    .map(|(time, moved)| (*time, *id, *moved)),
+            );
+        }
+        self.expect(self.moves == moves, || {
+            "moves are not found by their time".into()
+        });
     }
 
     fn account(&mut self, id: AccountId, account: &Account) {

@@ -15,8 +15,8 @@ use imap::backend::{
 };
 use imap::mime::NeedleGrams;
 use mailbox::{
-    AccountId, Answer, Body, Command, MailboxId, Millis, ModSeq, NewBody, Outcome, Query, Uid,
-    UidRanges,
+    AccountId, Answer, Body, Command, MailboxId, Millis, ModSeq, MoveId, NewBody, Outcome, Query,
+    Uid, UidRanges,
 };
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
@@ -466,6 +466,10 @@ impl Backend for Mail {
 
     fn guest(&self) -> Option<&imap::guest::Guest> {
         self.guest.as_deref()
+    }
+
+    fn new_move(&self) -> MoveId {
+        MoveId(rand::random())
     }
 
     async fn read(&self, query: Query) -> Result<Answer, BackendError> {

@@ -106,6 +106,25 @@ pub const HINTS_QUEUED: usize = 4096;
 /// How long a session waits for a hint before it asks for changes without one.
 pub const WATCH_POLL: Duration = Duration::from_secs(30);
 
+/// How long ago a move from one user to another must have begun that is taken for one whose session
+/// is gone: a session works much less at one batch. Two of them at work would spoil nothing, but
+/// bring every message twice.
+pub const MOVE_AGE: Duration = Duration::from_secs(5 * 60);
+const _: () = assert!(MOVE_AGE.as_secs() >= 2 * imap::limits::MOVE_SECONDS);
+
+/// How often leaders look for such moves: few rows are read for it.
+pub const FINISH_PAUSE: Duration = Duration::from_secs(10);
+
+/// When one that could not be finished is tried again: its messages may all be brought for nothing.
+pub const FINISH_AGAIN: Duration = Duration::from_secs(10 * 60);
+
+/// Moves that are looked at together, some kilobytes each; the rest follows.
+pub const UNFINISHED_PAGE: usize = 64;
+
+/// Moves that could not be finished and wait, some 50 bytes each; with more of them a node rests
+/// until it is their turn again.
+pub const UNFINISHED_FAILED_MAX: usize = 10_000;
+
 /// Operations that span groups and are driven in one turn.
 pub const OPERATIONS_AT_ONCE: usize = 1000;
 

@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod live;
+mod moves;
 mod raft;
 mod replica;
 mod tidy;

@@ -29,7 +29,7 @@ pub struct MailboxStamp {
 pub struct MailboxCommand {
     #[prost(
         oneof = "mailbox_command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 31, 32, 33, 34, 35, 36"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 31, 32, 33, 34, 35, 36, 37, 38"
     )]
     pub kind: ::core::option::Option<mailbox_command::Kind>,
 }
@@ -91,6 +91,10 @@ pub mod mailbox_command {
         Import(super::MailboxImport),
         #[prost(message, tag = "36")]
         Remove(super::MailboxRemove),
+        #[prost(message, tag = "37")]
+        BeginMove(super::MailboxBeginMove),
+        #[prost(message, tag = "38")]
+        EndMove(super::MailboxEndMove),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -482,6 +486,39 @@ pub struct MailboxRemove {
     #[prost(uint32, repeated, tag = "3")]
     pub uids: ::prost::alloc::vec::Vec<u32>,
 }
+/// Messages are about to be moved into another account.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxBeginMove {
+    /// 16 bytes: nobody has had it before.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "2")]
+    pub account: u64,
+    #[prost(uint64, tag = "3")]
+    pub mailbox: u64,
+    #[prost(uint32, tag = "4")]
+    pub uid_validity: u32,
+    #[prost(uint32, repeated, tag = "5")]
+    pub uids: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint64, tag = "6")]
+    pub to_account: u64,
+    #[prost(uint64, tag = "7")]
+    pub to_mailbox: u64,
+}
+/// Such a move is over: these messages have arrived there and go here, whatever their flags; others
+/// stay.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxEndMove {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "2")]
+    pub account: u64,
+    #[prost(uint64, tag = "3")]
+    pub mailbox: u64,
+    #[prost(uint32, repeated, tag = "4")]
+    pub uids: ::prost::alloc::vec::Vec<u32>,
+}
 /// What became of a command. A lane keeps these bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxOutcome {
@@ -696,6 +733,8 @@ pub mod mailbox_rejection {
         GrantLimit = 31,
         NoMessage = 20,
         NoRight = 32,
+        MoveLimit = 33,
+        BeingMoved = 34,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -723,6 +762,8 @@ pub mod mailbox_rejection {
                 Self::GrantLimit => "GRANT_LIMIT",
                 Self::NoMessage => "NO_MESSAGE",
                 Self::NoRight => "NO_RIGHT",
+                Self::MoveLimit => "MOVE_LIMIT",
+                Self::BeingMoved => "BEING_MOVED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -747,6 +788,8 @@ pub mod mailbox_rejection {
                 "GRANT_LIMIT" => Some(Self::GrantLimit),
                 "NO_MESSAGE" => Some(Self::NoMessage),
                 "NO_RIGHT" => Some(Self::NoRight),
+                "MOVE_LIMIT" => Some(Self::MoveLimit),
+                "BEING_MOVED" => Some(Self::BeingMoved),
                 _ => None,
             }
         }
@@ -1086,6 +1129,27 @@ pub struct MailGrantRow {
     pub given: u32,
     #[prost(uint32, tag = "3")]
     pub denied: u32,
+}
+/// Messages that are being moved into another account. The key has the id of the move.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailMoveRow {
+    /// Log time when it began. A second row, without a value, has it in its key.
+    #[prost(uint64, tag = "1")]
+    pub time_ms: u64,
+    /// Who moves them.
+    #[prost(uint64, tag = "2")]
+    pub actor: u64,
+    #[prost(uint64, tag = "3")]
+    pub mailbox: u64,
+    #[prost(uint32, tag = "4")]
+    pub uid_validity: u32,
+    /// Packed as in commands.
+    #[prost(uint32, repeated, tag = "5")]
+    pub uids: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint64, tag = "6")]
+    pub to_account: u64,
+    #[prost(uint64, tag = "7")]
+    pub to_mailbox: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailUploadRow {
@@ -3453,7 +3517,7 @@ pub struct StoreHint {
 pub struct MailboxQuery {
     #[prost(
         oneof = "mailbox_query::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 31, 32, 33, 34"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 31, 32, 33, 34, 35"
     )]
     pub kind: ::core::option::Option<mailbox_query::Kind>,
 }
@@ -3491,6 +3555,8 @@ pub mod mailbox_query {
         Grants(super::MailboxQueryMailbox),
         #[prost(message, tag = "34")]
         OnBehalf(::prost::alloc::boxed::Box<super::MailboxQueryOnBehalf>),
+        #[prost(message, tag = "35")]
+        Arrived(super::MailboxQueryArrived),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3551,6 +3617,17 @@ pub struct MailboxQueryOnBehalf {
     #[prost(message, optional, boxed, tag = "2")]
     pub query: ::core::option::Option<::prost::alloc::boxed::Box<MailboxQuery>>,
 }
+/// Which messages that are moved here from another account have arrived.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxQueryArrived {
+    #[prost(uint64, tag = "1")]
+    pub account: u64,
+    #[prost(uint64, tag = "2")]
+    pub mailbox: u64,
+    /// 16 bytes each.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub origins: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxQueryDigest {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3588,7 +3665,7 @@ pub struct MailboxQueryMetadata {
 pub struct MailboxAnswer {
     #[prost(
         oneof = "mailbox_answer::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 30, 31, 32, 33"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 30, 31, 32, 33, 34"
     )]
     pub kind: ::core::option::Option<mailbox_answer::Kind>,
 }
@@ -3628,7 +3705,15 @@ pub mod mailbox_answer {
         Metadata(super::MailboxMetadata),
         #[prost(message, tag = "33")]
         Grants(super::MailboxGrants),
+        #[prost(message, tag = "34")]
+        Arrived(super::MailboxArrived),
     }
+}
+/// In the order of the origins that were asked about.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxArrived {
+    #[prost(bool, repeated, tag = "1")]
+    pub has_arrived: ::prost::alloc::vec::Vec<bool>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxRefusal {

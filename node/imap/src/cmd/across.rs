@@ -2,17 +2,26 @@
 //!
 //! ```text
 //!   rows ─► each body, piece by piece ─► uploads there ─► ONE command that appends a batch
-//!                                                         MOVE: then one that removes it here
+//!
+//!   MOVE:   a command here that says what is about to be moved
+//!           the one that appends there
+//!           one here that removes what has arrived, and says that it is over
 //! ```
 //!
 //! No message is held. COPY is all or nothing, so it is one batch. MOVE moves each message whole
 //! (RFC 6851 section 3.3): it is in one of the two mailboxes at every moment, and in both only
-//! until it is removed. What arrives has an origin, by which a MOVE that is tried again after the
-//! connection was lost finds what has come already.
+//! until it is removed. Should this session not come to that, others do, who find what was begun.
+//! What arrives has an origin, by which they, and a MOVE that is tried again after the connection
+//! was lost, find what has come already.
 
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::poll_fn;
 use mailbox::{
-    Command, Folder, Hash16, Import, MailboxId, Message, NewMessage, Reply, Rights, Uid, UidRanges,
-    UidValidity,
+    Command, EndedMove, Folder, Home, Import, MailboxId, Message, NewMessage, NewMove, Outcome,
+    Reply, Rights, Uid, UidRanges,
 };
 
 use crate::backend::{Backend, BackendError, Transport};
@@ -23,7 +32,7 @@ use crate::cmd::progress::Tally;
 use crate::cmd::store::chunks;
 use crate::cmd::try_create;
 use crate::grammar::Copy;
-use crate::limits;
+use crate::limits::{self, MOVE_SECONDS};
 use crate::respond::Code;
 use crate::source::Source;
 use crate::state::{Done, Result, Session, Stop, reply};
@@ -34,8 +43,7 @@ const BATCH: u64 = mailbox::limits::APPEND_MESSAGES_MAX as u64;
 /// The mailbox that messages come from.
 struct Origin<B> {
     backend: B,
-    mailbox: MailboxId,
-    uid_validity: UidValidity,
+    home: Home,
 }
 
 /// Messages on their way.
@@ -122,27 +130,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         to: &Folder,
         carried: Carried<B>,
     ) -> Result<()> {
-        let origins = carried.uids.iter().map(|uid| from.origin(uid)).collect();
-        let import = Command::Import(Import {
-            account: self.backend.account(),
-            mailbox: to.id,
-            messages: carried.messages,
-            origins,
-        });
-        let outcome = self.backend.append(import, carried.arrived).await?;
-        let Reply::Copied {
-            uid_validity, to, ..
-        } = reply(outcome).map_err(try_create)?
-        else {
-            return Err(BackendError::Broken.into());
-        };
-        let code = copy_uid(uid_validity, &carried.uids, &to);
-        let remove = Command::Remove {
-            account: from.backend.account(),
-            mailbox: from.mailbox,
-            uids: carried.uids,
-        };
-        reply(from.backend.propose(remove).await?)?;
+        let late = self.conn.transport.sleep(Duration::from_secs(MOVE_SECONDS));
+        let moved = transfer(from, &self.backend, to.id, carried);
+        let code = in_time(late, moved).await??;
         // Before the EXPUNGEs, which are told with the changes.
         if let Some(code) = code {
             self.conn.out.untagged_ok(Some(&code), "Moved");
@@ -154,11 +144,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     fn source(&mut self) -> Result<Origin<B>> {
         let backend = self.opened.clone();
         let selected = self.selected()?;
-        Ok(Origin {
-            backend,
+        let home = Home {
+            account: backend.account(),
             mailbox: selected.mailbox,
             uid_validity: selected.uid_validity,
-        })
+        };
+        Ok(Origin { backend, home })
     }
 
     /// Before anything is appended elsewhere: what it takes to remove it here (RFC 6851 section
@@ -199,7 +190,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             arrived: Vec::new(),
             is_whole: true,
         };
-        let found = messages(&from.backend, from.mailbox, uids).await?;
+        let found = messages(&from.backend, from.home.mailbox, uids).await?;
         let (mut bytes, count) = (0, found.len());
         let mut taken = Vec::with_capacity(count);
         for (at, message) in found.into_iter().enumerate() {
@@ -228,16 +219,64 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 }
 
-impl<B: Backend> Origin<B> {
-    /// What a message that comes from here is recognised by.
-    fn origin(&self, uid: Uid) -> Hash16 {
-        let mut told = Vec::with_capacity(24);
-        told.extend_from_slice(&self.backend.account().0.to_be_bytes());
-        told.extend_from_slice(&self.mailbox.0.to_be_bytes());
-        told.extend_from_slice(&self.uid_validity.0.to_be_bytes());
-        told.extend_from_slice(&uid.0.to_be_bytes());
-        Hash16::of(&told)
+/// Moves a batch that was carried. What it leaves undone others finish later, so it says "no" only
+/// when that was heard where the messages come from. Tells COPYUID.
+async fn transfer<B: Backend>(
+    from: &Origin<B>,
+    to: &B,
+    to_mailbox: MailboxId,
+    carried: Carried<B>,
+) -> Result<Option<Code>> {
+    let (id, home, uids) = (to.new_move(), from.home, carried.uids);
+    let begin = Command::BeginMove(NewMove {
+        id,
+        from: home,
+        uids: uids.clone(),
+        to_account: to.account(),
+        to_mailbox,
+    });
+    reply(from.backend.propose(begin).await?)?;
+    let import = Command::Import(Import {
+        account: to.account(),
+        mailbox: to_mailbox,
+        messages: carried.messages,
+        origins: uids.iter().map(|uid| home.origin(uid)).collect(),
+    });
+    let unknown = Stop::from(BackendError::Unknown);
+    let (gone, result) = match to.append(import, carried.arrived).await {
+        Ok(Outcome::Done(Reply::Copied {
+            uid_validity, to, ..
+        })) => {
+            let code = copy_uid(uid_validity, &uids, &to);
+            (uids, Ok(code))
+        }
+        Ok(Outcome::Done(_) | Outcome::Forgotten)
+        | Err(BackendError::Unknown | BackendError::Broken) => return Err(unknown),
+        Ok(refused) => (UidRanges::new(), reply(refused).map(|_| None)),
+        Err(error) => (UidRanges::new(), Err(error.into())),
+    };
+    let end = Command::EndMove(EndedMove {
+        id,
+        account: home.account,
+        mailbox: home.mailbox,
+        uids: gone,
+    });
+    match from.backend.propose(end).await {
+        Ok(Outcome::Done(_)) => result.map_err(try_create),
+        _ => Err(unknown),
     }
+}
+
+/// What takes longer has an outcome that is not known.
+async fn in_time<F: Future>(late: impl Future<Output = ()>, future: F) -> Result<F::Output> {
+    let (mut future, mut late) = (pin!(future), pin!(late));
+    let first = poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        late.as_mut().poll(context).map(|()| None)
+    });
+    first.await.ok_or_else(|| BackendError::Unknown.into())
 }
 
 /// Passes a message from one account to another, prefix and body as one.

@@ -6,7 +6,7 @@ use rows::Rows;
 
 use super::folders::make;
 use super::state::{Account, Mailbox};
-use super::{Entry, Stop};
+use super::{Entry, Stop, moves};
 use crate::command::{NewFolder, Rejection, Reply};
 use crate::event::EventKind;
 use crate::keys::{Due, Key};
@@ -55,6 +55,7 @@ pub(super) fn delete<R: Rows>(entry: &mut Entry<'_, '_, R>, id: AccountId) -> Re
     account.row.set_state(State::Deleted);
     account.row.deleted_ms = entry.time.0;
     account.save(entry.rows);
+    moves::forget_all(entry.rows, id)?;
     // It stays for as long as its retention is now.
     let due = entry.time.after(account.retention(entry.rows.meta()));
     entry

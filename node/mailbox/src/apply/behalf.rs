@@ -31,6 +31,7 @@ pub(super) fn run<R: Rows>(
             Verdict::NoMailbox => return Err(Rejection::NoMailbox.into()),
         }
     }
+    entry.actor = Some(actor);
     if let Some(mailbox) = needs.flags_of {
         entry.flags = access::flags_of(entry.rows, needs.account, mailbox, actor)?;
     }

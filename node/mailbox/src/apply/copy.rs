@@ -7,7 +7,7 @@ use rows::Rows;
 
 use super::state::{Account, Found, Leaving, Mailbox};
 use super::uploads::References;
-use super::{Entry, Stop};
+use super::{Entry, Stop, moves};
 use crate::command::{Rejection, Reply};
 use crate::event::EventKind;
 use crate::keywords::Keywords;
@@ -53,6 +53,8 @@ pub(super) fn transfer<R: Rows>(
     let mut account = Account::load(entry, account)?;
     let source = Mailbox::load(entry, account.id, from)?;
     let found = source.find(entry, uids, |_| true)?;
+    let leaving = found.iter().map(|one| one.uid).collect();
+    moves::check_free(entry.rows, (account.id, from), &leaving, None)?;
     let nothing = SystemFlags::NONE;
     let copied = place(entry, &mut account, (from, to), &found, nothing)?;
     let modseq = copied.modseq;

@@ -3,7 +3,8 @@
 //!
 //! If whoever moves it fails in between and tries again, what has come is recognised and not
 //! appended again, as long as it is there: who deletes it meanwhile, and moves it again, gets it
-//! again.
+//! again. Whoever finishes what another has begun asks what has come, there or not
+//! ([`crate::Query::Arrived`]).
 
 use proto::v1::MailDuplicateRow;
 use rows::{Fault, Rows};
@@ -16,8 +17,9 @@ use crate::command::{Import, NewMessage, Rejection, Reply};
 use crate::event::EventKind;
 use crate::keys::{self, Key};
 use crate::limits;
+use crate::moved::arrival;
 use crate::stored::peek;
-use crate::types::{AccountId, BodySource, Hash16, MailboxId, Uid, UidRanges, UidValidity};
+use crate::types::{AccountId, BodySource, MailboxId, Uid, UidRanges, UidValidity};
 
 /// Appends what is not there yet.
 pub(super) fn run<R: Rows>(entry: &mut Entry<'_, '_, R>, import: &Import) -> Result<Reply, Stop> {
@@ -28,7 +30,7 @@ pub(super) fn run<R: Rows>(entry: &mut Entry<'_, '_, R>, import: &Import) -> Res
     for (message, origin) in import.messages.iter().zip(&import.origins) {
         flags::check(&message.flags)?;
         let body = uploads::admit(entry, &message.body)?.ok_or(Rejection::NoUpload)?;
-        let key = key_of(&mailbox, origin);
+        let key = arrival(mailbox.account, mailbox.id, origin);
         if !has_come(entry, &mailbox, &key)? {
             new.push((message, body, key));
         }
@@ -92,16 +94,6 @@ pub(super) fn remove<R: Rows>(
     let mailbox = Mailbox::load(entry, account.id, mailbox)?;
     let found = mailbox.find(entry, uids, |_| true)?;
     expunge::expunge(entry, account, mailbox, found)
-}
-
-/// What a message that is moved into a mailbox is recognised by.
-fn key_of(mailbox: &Mailbox, origin: &Hash16) -> [u8; 16] {
-    let mut hashed = Vec::with_capacity(48);
-    hashed.extend_from_slice(b"moved");
-    hashed.extend_from_slice(&origin.0);
-    hashed.extend_from_slice(&mailbox.account.0.to_be_bytes());
-    hashed.extend_from_slice(&mailbox.id.0.to_be_bytes());
-    Hash16::of(&hashed).0
 }
 
 /// Whether it came before, and is there.

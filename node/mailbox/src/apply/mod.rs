@@ -4,7 +4,7 @@
 //!   apply -> lanes::admit      was it run before?
 //!         -> a command's file  accounts folders rename deliver append flags copy expunge uploads
 //!                              undelete restore retention quota metadata
-//!                              grants import
+//!                              grants import moves
 //!         -> behalf            first, if it is done in the account of another: may he?
 //!         -> lanes::record     what became of it
 //! ```
@@ -26,6 +26,7 @@ mod grants;
 mod import;
 mod lanes;
 mod metadata;
+mod moves;
 mod quota;
 mod rename;
 mod restore;
@@ -127,6 +128,7 @@ fn apply_to<R: Rows>(
         stamp,
         events: Vec::new(),
         duplicates: Vec::new(),
+        actor: None,
         flags: FlagRights::ALL,
     };
     let result = run(&mut entry, &envelope.command);
@@ -251,6 +253,8 @@ fn run<R: Rows>(entry: &mut Entry<'_, '_, R>, command: &Command) -> Result<Reply
             mailbox,
             uids,
         } => import::remove(entry, *account, *mailbox, uids),
+        Command::BeginMove(new) => moves::begin(entry, new),
+        Command::EndMove(ended) => moves::end(entry, ended),
         Command::Tick => Err(Fault::invariant("a tick is no command of a lane").into()),
     }
 }
@@ -289,6 +293,8 @@ struct Entry<'s, 'r, R: Rows> {
     events: Vec<Event>,
     /// Keys of duplicate rows that this delivery made or met, for its lane.
     duplicates: Vec<u8>,
+    /// Who does it; `None` for the owner.
+    actor: Option<AccountId>,
     /// Which flags it may change where it changes or adds messages.
     flags: FlagRights,
 }

@@ -78,6 +78,7 @@ pub fn decode_answer(bytes: &Bytes) -> Result<Answer, QueryError> {
         Kind::Reclaimable(bytes) => Answer::Reclaimable(bytes),
         Kind::Metadata(sent) => Answer::Metadata(granted::metadata_in(sent)),
         Kind::Grants(sent) => Answer::Grants(granted::grants_in(sent)?),
+        Kind::Arrived(sent) => Answer::Arrived(sent.has_arrived),
         Kind::Digest(sent) => Answer::Digest(Digest {
             applied_index: sent.applied_index,
             digest: hash_of(&sent.digest)?.0,
@@ -133,6 +134,9 @@ fn kind_out(answer: &Answer) -> Kind {
         Answer::Reclaimable(bytes) => Kind::Reclaimable(*bytes),
         Answer::Metadata(found) => Kind::Metadata(granted::metadata_out(found)),
         Answer::Grants(grants) => Kind::Grants(granted::grants_out(grants)),
+        Answer::Arrived(has_arrived) => Kind::Arrived(wire::MailboxArrived {
+            has_arrived: has_arrived.clone(),
+        }),
         Answer::Digest(digest) => Kind::Digest(wire::MailboxDigest {
             applied_index: digest.applied_index,
             digest: Bytes::copy_from_slice(&digest.digest),

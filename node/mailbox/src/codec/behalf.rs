@@ -1,15 +1,16 @@
 //! What is done in the account of another, and what is moved between accounts.
 
-use bytes::Bytes;
 use proto::v1::mailbox_command::Kind;
 use proto::v1::{self as wire};
 use rows::Fault;
 
 use super::append::{message_in, message_out};
 use super::command::command_out;
-use super::{hash_of, malformed, pack_uids, required, unpack_uids};
-use crate::command::{Command, Import};
-use crate::types::{AccountId, Hash16, MailboxId};
+use super::{
+    hash_bytes, hash_of, malformed, move_bytes, move_of, pack_uids, required, unpack_uids,
+};
+use crate::command::{Command, EndedMove, Home, Import, NewMove};
+use crate::types::{AccountId, MailboxId, UidValidity};
 
 /// A command of these.
 pub(super) fn kind_out(command: &Command) -> Kind {
@@ -28,17 +29,31 @@ pub(super) fn kind_out(command: &Command) -> Kind {
             mailbox: mailbox.0,
             uids: pack_uids(uids),
         }),
+        Command::BeginMove(new) => Kind::BeginMove(wire::MailboxBeginMove {
+            id: move_bytes(new.id),
+            account: new.from.account.0,
+            mailbox: new.from.mailbox.0,
+            uid_validity: new.from.uid_validity.0,
+            uids: pack_uids(&new.uids),
+            to_account: new.to_account.0,
+            to_mailbox: new.to_mailbox.0,
+        }),
+        Command::EndMove(ended) => Kind::EndMove(wire::MailboxEndMove {
+            id: move_bytes(ended.id),
+            account: ended.account.0,
+            mailbox: ended.mailbox.0,
+            uids: pack_uids(&ended.uids),
+        }),
         _ => unreachable!("called for these alone"),
     }
 }
 
 fn import_out(import: &Import) -> wire::MailboxImport {
-    let origin = |origin: &Hash16| Bytes::copy_from_slice(&origin.0);
     wire::MailboxImport {
         account: import.account.0,
         mailbox: import.mailbox.0,
         messages: import.messages.iter().map(message_out).collect(),
-        origins: import.origins.iter().map(origin).collect(),
+        origins: import.origins.iter().map(hash_bytes).collect(),
     }
 }
 
@@ -74,6 +89,23 @@ pub(super) fn command_in(kind: Kind) -> Result<Command, Fault> {
             mailbox: MailboxId(sent.mailbox),
             uids: unpack_uids(&sent.uids)?,
         },
+        Kind::BeginMove(sent) => Command::BeginMove(NewMove {
+            id: move_of(&sent.id)?,
+            from: Home {
+                account: AccountId(sent.account),
+                mailbox: MailboxId(sent.mailbox),
+                uid_validity: UidValidity(sent.uid_validity),
+            },
+            uids: unpack_uids(&sent.uids)?,
+            to_account: AccountId(sent.to_account),
+            to_mailbox: MailboxId(sent.to_mailbox),
+        }),
+        Kind::EndMove(sent) => Command::EndMove(EndedMove {
+            id: move_of(&sent.id)?,
+            account: AccountId(sent.account),
+            mailbox: MailboxId(sent.mailbox),
+            uids: unpack_uids(&sent.uids)?,
+        }),
         _ => return Err(malformed("a command")),
     })
 }

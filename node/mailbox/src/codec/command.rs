@@ -133,9 +133,11 @@ fn kind_out(command: &Command) -> Kind {
         Command::SetQuota { .. } | Command::SetMetadata { .. } | Command::SetGrant { .. } => {
             granted::kind_out(command)
         }
-        Command::OnBehalf { .. } | Command::Import(_) | Command::Remove { .. } => {
-            behalf::kind_out(command)
-        }
+        Command::OnBehalf { .. }
+        | Command::Import(_)
+        | Command::Remove { .. }
+        | Command::BeginMove(_)
+        | Command::EndMove(_) => behalf::kind_out(command),
         Command::Tick => Kind::Tick(wire::MailboxTick {}),
     }
 }
@@ -315,7 +317,11 @@ pub(super) fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault
         | Kind::Restore(_)
         | Kind::Purge(_) => retained::command_in(kind)?,
         Kind::SetQuota(_) | Kind::SetMetadata(_) | Kind::SetGrant(_) => granted::command_in(kind)?,
-        Kind::OnBehalf(_) | Kind::Import(_) | Kind::Remove(_) => behalf::command_in(kind)?,
+        Kind::OnBehalf(_)
+        | Kind::Import(_)
+        | Kind::Remove(_)
+        | Kind::BeginMove(_)
+        | Kind::EndMove(_) => behalf::command_in(kind)?,
         Kind::Tick(wire::MailboxTick {}) => Command::Tick,
     })
 }

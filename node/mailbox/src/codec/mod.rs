@@ -36,7 +36,7 @@ use proto::v1::{self as wire, mailbox_store};
 use rows::Fault;
 
 use crate::command::StoreMode;
-use crate::types::{Flags, Hash16, SpecialUse, SystemFlags, Uid, UidRanges, UploadId};
+use crate::types::{Flags, Hash16, MoveId, SpecialUse, SystemFlags, Uid, UidRanges, UploadId};
 
 /// Bytes that are not `what` they should be, as this version writes it.
 fn malformed(what: &str) -> Fault {
@@ -110,6 +110,22 @@ pub(crate) fn upload_bytes(upload: UploadId) -> Bytes {
 pub(crate) fn upload_of(bytes: &[u8]) -> Result<UploadId, Fault> {
     let id = bytes.try_into().map_err(|_| malformed("an upload's id"))?;
     Ok(UploadId(u128::from_be_bytes(id)))
+}
+
+/// The bytes of a move's id.
+fn move_bytes(id: MoveId) -> Bytes {
+    Bytes::copy_from_slice(&id.0.to_be_bytes())
+}
+
+/// The move with these 16 bytes.
+fn move_of(bytes: &[u8]) -> Result<MoveId, Fault> {
+    let id = bytes.try_into().map_err(|_| malformed("a move's id"))?;
+    Ok(MoveId(u128::from_be_bytes(id)))
+}
+
+/// The bytes of a hash.
+fn hash_bytes(hash: &Hash16) -> Bytes {
+    Bytes::copy_from_slice(&hash.0)
 }
 
 /// The hash with these 16 bytes.

@@ -203,6 +203,8 @@ fn reason_out(rejection: Rejection) -> Reason {
         Rejection::Invalid => Reason::Invalid,
         Rejection::MetadataLimit => Reason::MetadataLimit,
         Rejection::GrantLimit => Reason::GrantLimit,
+        Rejection::BeingMoved => Reason::BeingMoved,
+        Rejection::MoveLimit => Reason::MoveLimit,
         Rejection::NoRight => Reason::NoRight,
         Rejection::NoMessage => Reason::NoMessage,
     }
@@ -304,6 +306,8 @@ fn rejection_in(reason: i32) -> Result<Rejection, Fault> {
         Reason::Invalid => Rejection::Invalid,
         Reason::MetadataLimit => Rejection::MetadataLimit,
         Reason::GrantLimit => Rejection::GrantLimit,
+        Reason::BeingMoved => Rejection::BeingMoved,
+        Reason::MoveLimit => Rejection::MoveLimit,
         Reason::NoRight => Rejection::NoRight,
         Reason::NoMessage => Rejection::NoMessage,
     })

@@ -6,7 +6,8 @@ use proto::v1::{self as wire};
 use rows::Fault;
 
 use super::{
-    bytes_of, exact, malformed, pack_uids, required, unpack_uids, upload_bytes, upload_of,
+    bytes_of, exact, hash_bytes, hash_of, malformed, pack_uids, required, unpack_uids,
+    upload_bytes, upload_of,
 };
 use crate::query::Query;
 use crate::types::{AccountId, MailboxId, ModSeq, Uid};
@@ -78,6 +79,15 @@ fn query_out(query: &Query) -> wire::MailboxQuery {
         | Query::Reclaimable { .. }
         | Query::Metadata { .. }
         | Query::Grants { .. } => granted_out(query),
+        Query::Arrived {
+            account,
+            mailbox,
+            origins,
+        } => Kind::Arrived(wire::MailboxQueryArrived {
+            account: account.0,
+            mailbox: mailbox.0,
+            origins: origins.iter().map(hash_bytes).collect(),
+        }),
         Query::OnBehalf { actor, query } => {
             let query = Box::new(query_out(query));
             Kind::OnBehalf(Box::new(wire::MailboxQueryOnBehalf {
@@ -189,6 +199,15 @@ fn query_in(kind: Kind) -> Result<Query, Fault> {
         Kind::Grants(sent) => Query::Grants {
             account: AccountId(sent.account),
             mailbox: MailboxId(sent.mailbox),
+        },
+        Kind::Arrived(sent) => Query::Arrived {
+            account: AccountId(sent.account),
+            mailbox: MailboxId(sent.mailbox),
+            origins: sent
+                .origins
+                .iter()
+                .map(|origin| hash_of(origin))
+                .collect::<Result<_, _>>()?,
         },
         Kind::OnBehalf(_) => return Err(malformed("a query")),
         Kind::Digest(_) => Query::Digest,

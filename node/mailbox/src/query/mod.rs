@@ -13,6 +13,7 @@
 //!   quota      what is used and what may be; what EXPUNGE would free
 //!   metadata   annotations
 //!   grants     who has which rights on a mailbox
+//!   moves      what has arrived from another account; which moves have not ended
 //!   behalf     what a user asks of the account of another
 //! ```
 
@@ -23,11 +24,14 @@ mod folders;
 mod grants;
 mod messages;
 mod metadata;
+mod moves;
 mod quota;
 mod roster;
 
 pub use grants::effective;
 pub(crate) use grants::rights_of;
+pub(crate) use moves::open_move;
+pub use moves::unfinished;
 pub use roster::Roster;
 
 use bytes::Bytes;
@@ -37,8 +41,8 @@ use rows::{Fault, Rows};
 use crate::keys::{AccountKey, Key};
 use crate::stored::read;
 use crate::types::{
-    AccountId, Body, EmailId, Flags, MailboxId, Millis, ModSeq, Piece, Rights, SpecialUse, Uid,
-    UidRanges, UidValidity, UploadId,
+    AccountId, Body, EmailId, Flags, Hash16, MailboxId, Millis, ModSeq, Piece, Rights, SpecialUse,
+    Uid, UidRanges, UidValidity, UploadId,
 };
 
 /// Answers a query from rows.
@@ -91,6 +95,11 @@ pub fn query(rows: &impl Rows, query: &Query) -> Result<Answer, QueryError> {
         Query::Grants { account, mailbox } => {
             Answer::Grants(grants::all(rows, *account, *mailbox)?)
         }
+        Query::Arrived {
+            account,
+            mailbox,
+            origins,
+        } => Answer::Arrived(moves::arrived(rows, *account, *mailbox, origins)?),
         Query::OnBehalf { actor, query } => behalf::answer(rows, *actor, query)?,
         Query::Digest => {
             let meta: MailMetaRow = read(rows, &Key::Meta.encode())?.unwrap_or_default();
@@ -236,6 +245,17 @@ pub enum Query {
         /// Which.
         mailbox: MailboxId,
     },
+    /// Of messages that are moved into a mailbox from another account, which have arrived, whether
+    /// or not they are still there, and the mailbox is. It is remembered for some days
+    /// ([`crate::limits::DUPLICATE_LIFE_MS`]).
+    Arrived {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        mailbox: MailboxId,
+        /// What they are recognised by.
+        origins: Vec<Hash16>,
+    },
     /// What a user asks of the account of another: told if he has the right. The answer is that to
     /// the query in it; mailboxes that he may not know of are left out, and the folders in it say
     /// what he may do ([`Folder::guest`]).
@@ -278,6 +298,8 @@ pub enum Answer {
     Metadata(Vec<Annotation>),
     /// To [`Query::Grants`], in the order of users; anyone comes first.
     Grants(Vec<Grant>),
+    /// To [`Query::Arrived`], for each of the origins.
+    Arrived(Vec<bool>),
     /// To [`Query::Digest`].
     Digest(Digest),
 }

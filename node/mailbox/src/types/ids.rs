@@ -98,6 +98,16 @@ impl fmt::Display for UploadId {
     }
 }
 
+/// A move of messages into another account. Random, chosen by whoever begins it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MoveId(pub u128);
+
+impl fmt::Display for MoveId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 /// The first 16 bytes of the BLAKE3 hash of a body as it was received.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash16(pub [u8; 16]);

@@ -24,7 +24,7 @@ pub use body::{Body, BodyAt, BodySource, NewBody, Piece};
 pub(crate) use flags::is_keyword;
 pub use flags::{Flags, SystemFlags};
 pub use ids::{
-    AccountId, EmailId, Hash16, Lane, MailboxId, Millis, ModSeq, SpecialUse, Stamp, Uid,
+    AccountId, EmailId, Hash16, Lane, MailboxId, Millis, ModSeq, MoveId, SpecialUse, Stamp, Uid,
     UidValidity, UploadId,
 };
 pub use rights::Rights;

@@ -4,6 +4,7 @@ use mailbox::codec::{decode_command, decode_query, encode_command, encode_query}
 use mailbox::{
     AccountId, Answer, Command, Flags, Hash16, Import, MailboxId, NewGrant, NewMessage, Outcome,
     Query, QueryError, Rejection, Reply, Rights, StoreMode, SystemFlags, Uid, UidRanges,
+    UidValidity,
 };
 
 use crate::behalf_cases::{Case, annotate, cases, owners};
@@ -11,6 +12,7 @@ use crate::machine::{ALICE, BOB, Machine, START, inline};
 
 /// Alice's mailboxes: `a`, which bob has rights on, `a/b` below it, and `to`.
 pub const A: MailboxId = MailboxId(2);
+pub const A_VALIDITY: UidValidity = UidValidity(1_700_000_001);
 pub const BELOW: MailboxId = MailboxId(3);
 pub const TO: MailboxId = MailboxId(4);
 

@@ -1,11 +1,11 @@
 //! Commands in the account of another, with the rights that they need.
 
 use mailbox::{
-    AccountId, Command, Flags, Hash16, Import, MailboxId, NewGrant, NewMessage, NewMetadata,
-    Replaced, Rights, SpecialUse, StoreMode, SystemFlags, Uid,
+    AccountId, Command, EndedMove, Flags, Hash16, Home, Import, MailboxId, MoveId, NewGrant,
+    NewMessage, NewMetadata, NewMove, Replaced, Rights, SpecialUse, StoreMode, SystemFlags, Uid,
 };
 
-use crate::behalf::{A, BELOW, TO, message, uid};
+use crate::behalf::{A, A_VALIDITY, BELOW, TO, message, uid};
 use crate::machine::{ALICE, BOB};
 
 const ACCOUNT: AccountId = ALICE;
@@ -170,6 +170,23 @@ fn taking() -> Vec<Case> {
         mailbox: A,
         uids: None,
     };
+    let begin = Command::BeginMove(NewMove {
+        id: MoveId(1),
+        from: Home {
+            account,
+            mailbox: A,
+            uid_validity: A_VALIDITY,
+        },
+        uids: uids.clone(),
+        to_account: BOB,
+        to_mailbox: MailboxId::INBOX,
+    });
+    let end = Command::EndMove(EndedMove {
+        id: MoveId(1),
+        account,
+        mailbox: A,
+        uids: uids.clone(),
+    });
     let remove = Command::Remove {
         account,
         mailbox: A,
@@ -180,6 +197,8 @@ fn taking() -> Vec<Case> {
         case(r#move, &[(A, "rte"), (TO, "i")]),
         case(expunge, &[(A, "re")]),
         case(remove, &[(A, "rte")]),
+        case(begin, &[(A, "rte")]),
+        case(end, &[(A, "rte")]),
     ]
 }
 

@@ -13,11 +13,13 @@ use mailbox::{
 };
 use proptest::prelude::*;
 
-fn account() -> impl Strategy<Value = AccountId> {
+use crate::codec_moves;
+
+pub fn account() -> impl Strategy<Value = AccountId> {
     any::<u64>().prop_map(AccountId)
 }
 
-fn mailbox() -> impl Strategy<Value = MailboxId> {
+pub fn mailbox() -> impl Strategy<Value = MailboxId> {
     any::<u64>().prop_map(MailboxId)
 }
 
@@ -29,7 +31,7 @@ fn special_use() -> impl Strategy<Value = Option<SpecialUse>> {
     proptest::option::of(proptest::sample::select(SpecialUse::ALL.to_vec()))
 }
 
-fn uids() -> impl Strategy<Value = UidRanges> {
+pub fn uids() -> impl Strategy<Value = UidRanges> {
     let low = (1..200u32, 0..20u32);
     let high = (u32::MAX - 50..=u32::MAX, 0..20u32);
     proptest::collection::vec(prop_oneof![low, high], 0..8).prop_map(|ranges| {
@@ -317,6 +319,7 @@ fn grant_command() -> impl Strategy<Value = Command> {
 
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
+        codec_moves::command(),
         grant_command(),
         name_command(),
         message_command(),
@@ -358,6 +361,8 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::MetadataLimit,
         Rejection::GrantLimit,
         Rejection::NoMessage,
+        Rejection::MoveLimit,
+        Rejection::BeingMoved,
         Rejection::NoRight,
     ])
 }
@@ -500,6 +505,7 @@ fn query() -> impl Strategy<Value = Query> {
                 user,
             }
         ),
+        codec_moves::query(),
         Just(Query::Digest),
     ]
 }

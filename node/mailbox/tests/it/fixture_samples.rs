@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use mailbox::{
-    AccountId, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags, Hash16, Import,
-    Lane, MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMessage, NewMetadata,
-    Outcome, Recipient, Rejection, Replaced, Reply, Rights, SpecialUse, Stamp, StoreMode,
-    SystemFlags, Uid, UidRanges, UidValidity, UploadId, limits,
+    AccountId, BodySource, Command, Confirmed, Deliver, Delivered, EndedMove, Envelope, Flags,
+    Hash16, Home, Import, Lane, MailboxId, Millis, ModSeq, MoveId, NewBody, NewFolder, NewGrant,
+    NewMessage, NewMetadata, NewMove, Outcome, Recipient, Rejection, Replaced, Reply, Rights,
+    SpecialUse, Stamp, StoreMode, SystemFlags, Uid, UidRanges, UidValidity, UploadId, limits,
 };
 
 use crate::machine::{ALICE, BOB, Machine, START, uploaded};
@@ -228,6 +228,23 @@ fn commands() -> Vec<Command> {
             mailbox,
             uids: uids(),
         },
+        Command::BeginMove(NewMove {
+            id: MoveId(0x0123_4567_89ab),
+            from: Home {
+                account,
+                mailbox,
+                uid_validity: UidValidity(1_700_000_000),
+            },
+            uids: uids(),
+            to_account: AccountId(8),
+            to_mailbox: to,
+        }),
+        Command::EndMove(EndedMove {
+            id: MoveId(0x0123_4567_89ab),
+            account,
+            mailbox,
+            uids: uids(),
+        }),
     ]
 }
 
@@ -358,6 +375,8 @@ pub fn outcomes() -> Vec<Outcome> {
         Rejection::GrantLimit,
         Rejection::NoMessage,
         Rejection::NoRight,
+        Rejection::MoveLimit,
+        Rejection::BeingMoved,
     ];
     replies
         .into_iter()
@@ -480,6 +499,26 @@ pub fn moved_machine() -> Machine {
         origins: vec![Hash16([0xcd; 16])],
     });
     machine.done_with(import, 100);
+    machine.check();
+    machine
+}
+
+/// A machine out of which a message is being moved to another account.
+pub fn moving_machine() -> Machine {
+    let mut machine = Machine::with_account(ALICE);
+    machine.append(ALICE, MailboxId::INBOX, 100);
+    let from = Home {
+        account: ALICE,
+        mailbox: MailboxId::INBOX,
+        uid_validity: machine.open(ALICE, MailboxId::INBOX).folder.uid_validity,
+    };
+    machine.done(Command::BeginMove(NewMove {
+        id: MoveId(77),
+        from,
+        uids: [1].into_iter().map(Uid).collect(),
+        to_account: BOB,
+        to_mailbox: MailboxId(2),
+    }));
     machine.check();
     machine
 }

@@ -52,7 +52,7 @@ kinds! { commands: Command {
     CreateAccount DeleteAccount CreateMailbox DeleteMailbox RenameMailbox Subscribe Deliver Chunk
     DropUpload Append Store Copy Move Expunge SetRetention SetDefaultRetention Undelete
     RestoreMailbox Purge SetQuota SetMetadata SetGrant
-    Tick AppendMany OnBehalf Import Remove
+    Tick AppendMany OnBehalf Import Remove BeginMove EndMove
 } }
 kinds! { outcomes: Outcome { Done Rejected Forgotten Moved } }
 kinds! { replies: Reply {
@@ -64,12 +64,12 @@ kinds! { deliveries: Delivered {
 kinds! { rejections: Rejection {
     NoAccount NoMailbox Exists NotPermitted NameInvalid OverQuota TooMany NoUpload UploadLimit
     KeywordLimit MailboxLimit MailboxFull SequenceUsed Invalid MetadataLimit GrantLimit
-    NoMessage NoRight
+    NoMessage NoRight MoveLimit BeingMoved
 } }
-kinds! { keys: Key { Meta Lane Duplicate Upload Chunk Due Of } }
+kinds! { keys: Key { Meta Lane Duplicate Upload Chunk Due Of Move } }
 kinds! { dues: Due { Folder Account Upload Retention Retentions } }
 kinds! { account_keys: AccountKey {
-    State Name Folder Keyword Change Message Vacant Metadata Grant
+    State Name Folder Keyword Change Message Vacant Metadata Grant Move
 } }
 
 /// The first byte of a message's row, as `row.proto` says.
@@ -151,6 +151,10 @@ impl Reader {
                 String::new()
             }
             Key::Of(_, inner) => self.of_account(inner, &value)?,
+            Key::Move(..) => {
+                assert!(value.is_empty());
+                String::new()
+            }
         };
         Ok(format!("{decoded:?}: {text}"))
     }
@@ -165,6 +169,7 @@ impl Reader {
             AccountKey::Change(..) => told::<v1::MailChangeRow>(value),
             AccountKey::Vacant(_) => told::<v1::MailVacantRow>(value),
             AccountKey::Grant(..) => told::<v1::MailGrantRow>(value),
+            AccountKey::Move(_) => told::<v1::MailMoveRow>(value),
             AccountKey::Metadata(..) => told::<v1::MailMetadataRow>(value),
             AccountKey::Message(..) => {
                 let (state, flags) = (value[0], value[1]);
@@ -248,7 +253,10 @@ fn rows_of_format_1() {
     let later = read("rows_later");
     check(&later.rows).expect("they add up");
     check(&read("rows_moved").rows).expect("they add up");
+    let moving = read("rows_moving");
+    check(&moving.rows).expect("they add up");
     reader.seen.extend(later.seen);
+    reader.seen.extend(moving.seen);
     let messages: Vec<&str> = MESSAGES.iter().map(|(_, kind)| *kind).collect();
     let bodies = ["body in an entry", "body in chunks"];
     let all = [keys::ALL, dues::ALL, account_keys::ALL, &messages, &bodies];
@@ -295,6 +303,10 @@ fn write_fixtures() {
         "# All rows of a machine that a message was moved to from another account.\n",
         &fixture_samples::moved_machine().rows,
     );
+    let moving = rows_text(
+        "# All rows of a machine out of which a message is being moved to another account.\n",
+        &fixture_samples::moving_machine().rows,
+    );
     std::fs::create_dir_all(folder("v1")).expect("a folder");
     let files = [
         ("entries", entries),
@@ -302,6 +314,7 @@ fn write_fixtures() {
         ("rows", rows),
         ("rows_later", later),
         ("rows_moved", moved),
+        ("rows_moving", moving),
     ];
     for (file, text) in files {
         std::fs::write(folder("v1").join(file), text + "---\n").expect("a file");

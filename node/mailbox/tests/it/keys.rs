@@ -1,7 +1,7 @@
 //! Keys: bytes and back, and the same order.
 
 use mailbox::keys::{AccountKey, Due, Key};
-use mailbox::{AccountId, Lane, MailboxId, Millis, ModSeq, Uid, UploadId};
+use mailbox::{AccountId, Lane, MailboxId, Millis, ModSeq, MoveId, Uid, UploadId};
 use proptest::prelude::*;
 
 /// Small and large numbers, so that some are equal.
@@ -24,6 +24,7 @@ fn account_key() -> impl Strategy<Value = AccountKey> {
         (mailbox(), any::<u32>()).prop_map(|(id, uid)| AccountKey::Message(id, Uid(uid))),
         "[ab/]{0,4}|\\PC{0,6}".prop_map(AccountKey::Vacant),
         (mailbox(), number()).prop_map(|(id, user)| AccountKey::Grant(id, AccountId(user))),
+        any::<u128>().prop_map(|id| AccountKey::Move(MoveId(id))),
         (mailbox(), number(), "[ab/]{0,4}").prop_map(|(id, user, name)| AccountKey::Metadata(
             id,
             AccountId(user),
@@ -58,6 +59,11 @@ fn key() -> impl Strategy<Value = Key> {
         (0..2u128, any::<u32>()).prop_map(|(id, number)| Key::Chunk(UploadId(id), number)),
         (number(), due()).prop_map(|(time, due)| Key::Due(Millis(time), due)),
         (number(), account_key()).prop_map(|(id, key)| Key::Of(AccountId(id), key)),
+        (number(), number(), any::<u128>()).prop_map(|(time, id, moved)| Key::Move(
+            Millis(time),
+            AccountId(id),
+            MoveId(moved)
+        )),
     ]
 }
 

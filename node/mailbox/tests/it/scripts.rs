@@ -15,7 +15,8 @@
 //!   as ACCOUNT COMMAND ..                          what a user does in the account of another
 //!   again                                          the last command once more
 //!   lane N    advance 7d|2h|5s    tick
-//!   what was deleted: see `deleted_scripts`; quota and annotations: see `granted_scripts`
+//!   what was deleted: see `deleted_scripts`; quota and annotations: see `granted_scripts`; into
+//!   other accounts: see `move_scripts`
 //!   list|usage ACCOUNT    status|open|fetch ACCOUNT/NAME    changes ACCOUNT/NAME MODSEQ
 //! ```
 
@@ -73,6 +74,7 @@ impl Runner {
             "quota" | "reclaimable" | "grants" | "annotations" | "all-annotations" => {
                 self.ask_granted(name, args)
             }
+            "arrived" | "unfinished" => self.ask_moves(name, args),
             _ => {
                 let (command, length) = self.change(name, args)?;
                 let stamp = self.machine.stamp();
@@ -162,6 +164,7 @@ impl Runner {
                 self.change_deleted(name, args)?
             }
             "limit" | "annotate" | "grant" | "deny" => self.change_granted(name, args)?,
+            "begin-move" | "end-move" | "import" => self.change_moves(name, args, &mut length)?,
             "as" => {
                 let actor = self.account(text(args)?)?;
                 let name = text(args)?;

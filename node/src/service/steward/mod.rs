@@ -9,15 +9,19 @@
 //! - The leader of each group brings its members to what the directory wants.
 //! - The leader of a partition proposes a `Tick` when something is due to expire, tells the
 //!   partition the cluster's retention when that was set or it has just come to lead, and hands the
-//!   lead back to the replica that shall have it, so that leaders stay spread.
+//!   lead back to the replica that shall have it, so that leaders stay spread. It ends moves into
+//!   other accounts that a session began and did not end.
 //!
-//! Read on: `members` and `wanted` for nodes and replicas, `accounts` for operations, `lead` for
-//! who leads.
+//! Read on: `members` and `wanted` for nodes and replicas, `accounts` for operations, `unfinished`
+//! for moves, `lead` for who leads.
 
 mod accounts;
 mod lead;
 mod members;
+mod unfinished;
 mod wanted;
+
+pub use unfinished::Finisher;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,9 +54,11 @@ pub trait Usher: Send + Sync + 'static {
 
 /// Runs for as long as the node does.
 pub async fn run(service: Service, usher: std::sync::Arc<dyn Usher>) {
-    // Members take long to change where nodes are lost; nothing else waits for that.
+    // Members take long to change where nodes are lost, and moves to be finished; nothing else waits
+    // for that.
     let members = members::run(service.clone(), usher);
-    tokio::join!(members, keep(service));
+    let moves = unfinished::run(service.clone());
+    tokio::join!(members, moves, keep(service));
 }
 
 async fn keep(service: Service) {

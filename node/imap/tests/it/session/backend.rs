@@ -15,7 +15,7 @@ use imap::mime::{self, NeedleGrams};
 use mailbox::limits::ENTRY_BODY_BYTES_MAX;
 use mailbox::{
     AccountId, Answer, Body, BodyAt, BodySource, Command, Deliver, EntryAt, Envelope, Hash16, Lane,
-    MailboxId, Message, ModSeq, NewBody, Outcome, Query, QueryError, Recipient, Stamp, Uid,
+    MailboxId, Message, ModSeq, MoveId, NewBody, Outcome, Query, QueryError, Recipient, Stamp, Uid,
     UidRanges, UploadId,
 };
 use rows::{Memory, Staged};
@@ -27,11 +27,11 @@ pub const PASSWORD: &str = "secret";
 
 /// A partition, shared by all sessions of a test.
 #[derive(Clone, Default)]
-pub struct Partition(Arc<Mutex<State>>);
+pub struct Partition(pub(super) Arc<Mutex<State>>);
 
 #[derive(Default)]
-struct State {
-    rows: Memory,
+pub(super) struct State {
+    pub(super) rows: Memory,
     index: u64,
     bodies: BTreeMap<u64, Bytes>,
     uploads: BTreeMap<UploadId, Bytes>,
@@ -54,6 +54,7 @@ struct State {
     /// Ranges of bodies that were read.
     read: Vec<Range<u64>>,
     proposals: u64,
+    moves: u128,
     /// Milliseconds that have passed since the test began.
     passed: u64,
     /// There is no search index.
@@ -430,6 +431,12 @@ impl Backend for Account {
 
     fn guest(&self) -> Option<&Guest> {
         self.guest.as_ref()
+    }
+
+    fn new_move(&self) -> MoveId {
+        let mut state = self.partition.0.lock().unwrap();
+        state.moves += 1;
+        MoveId(state.moves)
     }
 
     async fn read(&self, query: Query) -> Result<Answer, BackendError> {

@@ -8,6 +8,7 @@ mod ids;
 mod indexed;
 mod messages;
 mod metadata;
+mod moves;
 mod notify;
 mod ordering;
 mod resync;
