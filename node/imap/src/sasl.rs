@@ -197,6 +197,7 @@ impl Scram {
 pub(crate) struct Bearer<'a> {
     /// Whom the client wants to be; who the token says if it does not say.
     pub(crate) user: Option<&'a str>,
+    /// Empty if the client has none.
     pub(crate) token: &'a str,
 }
 
@@ -234,7 +235,8 @@ impl<'a> Bearer<'a> {
     }
 }
 
-/// The token in `key=value^A .. ^A`; the scheme in any case (RFC 7235 section 2.1).
+/// The token in `key=value^A .. ^A`; the scheme in any case (RFC 7235 section 2.1). An empty one is
+/// how a client asks where a token is to be had (RFC 7628 section 4.3).
 fn bearer(pairs: &str, is_key: impl Fn(&str) -> bool) -> Option<&str> {
     let pairs = pairs.strip_suffix("\x01\x01")?;
     let mut token = None;
@@ -243,15 +245,24 @@ fn bearer(pairs: &str, is_key: impl Fn(&str) -> bool) -> Option<&str> {
         if !is_key(key) {
             return None;
         }
-        if key.eq_ignore_ascii_case("auth") {
-            let (scheme, value) = value.split_once(' ')?;
-            let value = value.trim_start_matches(' ');
-            let is_token = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
-            if token.is_some() || !scheme.eq_ignore_ascii_case("Bearer") || !is_token {
-                return None;
-            }
-            token = Some(value);
+        if !key.eq_ignore_ascii_case("auth") {
+            continue;
         }
+        if token.is_some() {
+            return None;
+        }
+        token = Some(match value {
+            "" => "",
+            value => {
+                let (scheme, value) = value.split_once(' ')?;
+                let value = value.trim_start_matches(' ');
+                let is_token = value.bytes().all(|byte| byte.is_ascii_graphic());
+                if value.is_empty() || !is_token || !scheme.eq_ignore_ascii_case("Bearer") {
+                    return None;
+                }
+                value
+            }
+        });
     }
     token
 }

@@ -5,9 +5,10 @@ use std::future::Future;
 use crate::backend::{Auth, Backend, Transport};
 use crate::cmd::login::{Failures, Login, log_out};
 use crate::cmd::progress::Progress;
+use crate::cmd::uid_only::names_numbers;
 use crate::config::Config;
 use crate::connection::{Connection, Request};
-use crate::grammar::{Command, CommandBody, CommandInfo, SequenceSet, Tag, ValidIn};
+use crate::grammar::{AppendVerb, Command, CommandBody, CommandInfo, SequenceSet, Tag, ValidIn};
 use crate::limits;
 use crate::respond::Code;
 use crate::state::{Done, End, Result, Session, Stop};
@@ -122,11 +123,13 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             }
             Request::Append(start) => {
                 let result = Box::pin(self.append(&start)).await;
+                // What is replaced counts as expunged by UID EXPUNGE (RFC 8508 section 4.5).
+                let removes = start.verb != AppendVerb::Append;
                 let rules = Rules {
                     before: false,
                     after: After::Always,
                     expunges: Expunges::Tell,
-                    tells_modseq: false,
+                    tells_modseq: self.qresync && removes,
                 };
                 self.finish(&start.tag, result, &rules).await
             }
@@ -224,7 +227,8 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
     }
 
     /// The rules of RFC 3501 section 7.4.1: no EXPUNGE while FETCH, STORE or SEARCH is answered,
-    /// unless with UID; SORT and THREAD are searches as well (RFC 5256 section 3).
+    /// unless with UID; SORT and THREAD are searches as well (RFC 5256 section 3). Nor while a
+    /// search with UID is that names messages by number (RFC 7162 section 3.2.10.2).
     fn rules(&self, body: &CommandBody) -> Rules {
         let (before, after, by_number) = match body {
             CommandBody::Fetch(fetch) => (
@@ -232,10 +236,22 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
                 After::IfHinted,
                 !fetch.uid,
             ),
-            CommandBody::Search(search) => (true, After::IfHinted, !search.uid),
-            CommandBody::MultiSearch(_) => (true, After::IfHinted, false),
-            CommandBody::Sort(sort) => (true, After::IfHinted, !sort.uid),
-            CommandBody::Thread(thread) => (true, After::IfHinted, !thread.uid),
+            CommandBody::Search(search) => (
+                true,
+                After::IfHinted,
+                !search.uid || names_numbers(&search.key),
+            ),
+            CommandBody::MultiSearch(multi) => {
+                (true, After::IfHinted, names_numbers(&multi.search.key))
+            }
+            CommandBody::Sort(sort) => {
+                (true, After::IfHinted, !sort.uid || names_numbers(&sort.key))
+            }
+            CommandBody::Thread(thread) => (
+                true,
+                After::IfHinted,
+                !thread.uid || names_numbers(&thread.key),
+            ),
             CommandBody::Store(store) => (
                 store.uid && self.is_beyond(&store.set),
                 After::Always,

@@ -246,7 +246,20 @@ impl View {
         Ok(uids)
     }
 
-    /// Adds the UIDs of a range of sequence numbers.
+    /// The messages that a search names by sequence number, or `$`. A number that no message has is
+    /// passed over: a client may search among more messages than there are (RFC 7377 section 2).
+    pub fn among(&self, set: &SequenceSet) -> UidRanges {
+        if set.is_saved() {
+            return self.saved.intersect(&self.uids);
+        }
+        let mut uids = UidRanges::new();
+        for range in set.normalise(self.messages()) {
+            self.insert_numbered(range, &mut uids);
+        }
+        uids
+    }
+
+    /// Adds the UIDs of a range of sequence numbers, as far as it has messages.
     fn insert_numbered(&self, range: IdRange, uids: &mut UidRanges) {
         let start = self
             .runs

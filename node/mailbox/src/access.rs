@@ -13,7 +13,7 @@
 use proto::v1::{MailGrantRow, MailNameRow};
 use rows::{Fault, Rows};
 
-use crate::command::{Command, EndedMove, Home, Import, NewMove, Replaced};
+use crate::command::{Annotate, Command, EndedMove, Home, Import, NewMove, Replaced};
 use crate::keys::{self, AccountKey, Key};
 use crate::query::{self, Query, rights_of};
 use crate::stored::{decode, read};
@@ -157,7 +157,13 @@ fn on_names(command: &Command) -> Option<Needs<'_>> {
             mailbox: Some(mailbox),
             special_use: None,
             ..
-        } => (account, vec![annotates(*mailbox)]),
+        }
+        | Command::Annotate(Annotate {
+            account,
+            mailbox,
+            special_use: None,
+            ..
+        }) => (account, vec![annotates(*mailbox)]),
         Command::SetGrant {
             account, mailbox, ..
         } => (account, vec![at(*mailbox, Rights::ADMINISTER)]),

@@ -1,6 +1,6 @@
 //! Which commands add what is kept.
 
-use crate::command::Command;
+use crate::command::{Command, NewMetadata};
 use crate::types::{BodySource, NewBody};
 
 impl Command {
@@ -10,6 +10,7 @@ impl Command {
     #[must_use]
     pub fn adds(&self) -> bool {
         let is_new = |body: &NewBody| body.source == BodySource::Inline;
+        let is_set = |entry: &NewMetadata| entry.value.is_some();
         match self {
             Self::Chunk { .. }
             | Self::Copy { .. }
@@ -17,7 +18,8 @@ impl Command {
             | Self::Undelete { .. } => true,
             Self::Deliver(deliver) => is_new(&deliver.body),
             Self::Append { body, .. } => is_new(body),
-            Self::SetMetadata { entries, .. } => entries.iter().any(|entry| entry.value.is_some()),
+            Self::SetMetadata { entries, .. } => entries.iter().any(is_set),
+            Self::Annotate(annotate) => annotate.entries.iter().any(is_set),
             Self::AppendMany { messages, .. } => messages.iter().any(|new| is_new(&new.body)),
             Self::Import(import) => import.messages.iter().any(|new| is_new(&new.body)),
             Self::OnBehalf { command, .. } => command.adds(),

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::limits;
+pub use crate::metadata::{Annotate, NewMetadata};
 pub use crate::moved::{EndedMove, Home, Import, NewMove, OpenMove};
 use crate::types::{
     AccountId, Flags, MailboxId, Millis, ModSeq, NewBody, Rights, SpecialUse, Stamp, Uid,
@@ -224,7 +225,7 @@ pub enum Command {
         /// Messages in all its mailboxes; `None` for no limit.
         messages: Option<u64>,
     },
-    /// SETMETADATA (RFC 5464 section 4.3): all or nothing.
+    /// SETMETADATA (RFC 5464 section 4.3): all or nothing, and no mod-sequence rises.
     SetMetadata {
         /// Whose.
         account: AccountId,
@@ -237,6 +238,9 @@ pub enum Command {
         /// What the mailbox shall be for (RFC 6154 section 4); `None` leaves that as it is.
         special_use: Option<Option<SpecialUse>>,
     },
+    /// SETMETADATA of a mailbox, whose mod-sequence rises if something changes (RFC 7162 section
+    /// 3.2).
+    Annotate(Annotate),
     /// SETACL and DELETEACL (RFC 4314).
     SetGrant {
         /// Whose.
@@ -317,15 +321,6 @@ pub struct NewGrant {
     pub mode: StoreMode,
     /// The rights.
     pub rights: Rights,
-}
-
-/// An annotation that is set or removed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewMetadata {
-    /// Its name as [`crate::metadata::is_valid`] wants it.
-    pub name: String,
-    /// Its value, which may be empty; `None` removes it.
-    pub value: Option<Bytes>,
 }
 
 /// An LMTP transaction's part at one partition: one body for all its recipients there.

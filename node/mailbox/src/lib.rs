@@ -76,9 +76,9 @@ pub mod types;
 
 pub use apply::{Applied, EntryAt, apply, next_due};
 pub use command::{
-    Command, Confirmed, Deliver, Delivered, EndedMove, Envelope, Home, Import, NewFolder, NewGrant,
-    NewMessage, NewMetadata, NewMove, OpenMove, Outcome, Recipient, Rejection, Replaced, Reply,
-    StoreMode,
+    Annotate, Command, Confirmed, Deliver, Delivered, EndedMove, Envelope, Home, Import, NewFolder,
+    NewGrant, NewMessage, NewMetadata, NewMove, OpenMove, Outcome, Recipient, Rejection, Replaced,
+    Reply, StoreMode,
 };
 pub use event::{BodyChange, Event, EventKind};
 pub use query::{

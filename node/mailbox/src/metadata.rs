@@ -5,8 +5,10 @@
 //!   /private/vendor/v/color         of each user his own
 //! ```
 
+use bytes::Bytes;
+
 use crate::limits;
-use crate::types::AccountId;
+use crate::types::{AccountId, MailboxId, SpecialUse};
 
 /// What the name of an entry of one user begins with.
 pub const PRIVATE: &str = "/private/";
@@ -17,6 +19,30 @@ pub const SHARED: &str = "/shared/";
 /// The entry that a mailbox's special use is shown as (RFC 6154 section 4). It is no row: what a
 /// mailbox is for stands in its own.
 pub const SPECIAL_USE: &str = "/private/specialuse";
+
+/// SETMETADATA of a mailbox: all or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotate {
+    /// Whose.
+    pub account: AccountId,
+    /// Of which mailbox.
+    pub mailbox: MailboxId,
+    /// Whose private entries are meant.
+    pub user: AccountId,
+    /// What to set, in this order.
+    pub entries: Vec<NewMetadata>,
+    /// What the mailbox shall be for (RFC 6154 section 4); `None` leaves that as it is.
+    pub special_use: Option<Option<SpecialUse>>,
+}
+
+/// An annotation that is set or removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMetadata {
+    /// Its name as [`is_valid`] wants it.
+    pub name: String,
+    /// Its value, which may be empty; `None` removes it.
+    pub value: Option<Bytes>,
+}
 
 /// Whether an annotation may have this name (RFC 5464 section 3.2). Names do not regard case, so
 /// there is one spelling: lower case.

@@ -29,7 +29,7 @@ pub struct MailboxStamp {
 pub struct MailboxCommand {
     #[prost(
         oneof = "mailbox_command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 31, 32, 33, 34, 35, 36, 37, 38"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 31, 32, 33, 34, 35, 36, 37, 38, 40"
     )]
     pub kind: ::core::option::Option<mailbox_command::Kind>,
 }
@@ -95,6 +95,8 @@ pub mod mailbox_command {
         BeginMove(super::MailboxBeginMove),
         #[prost(message, tag = "38")]
         EndMove(super::MailboxEndMove),
+        #[prost(message, tag = "40")]
+        Annotate(super::MailboxSetMetadata),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -406,7 +408,7 @@ pub struct MailboxSetQuota {
     #[prost(uint64, optional, tag = "3")]
     pub messages: ::core::option::Option<u64>,
 }
-/// Annotations of a mailbox.
+/// Annotations of a mailbox; as `annotate` those of one, whose mod-sequence rises.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MailboxSetMetadata {
     #[prost(uint64, tag = "1")]

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use mailbox::{Annotation, Answer, Command, Folder, MailboxId, NewMetadata, Query, metadata};
+use mailbox::{
+    Annotate, Annotation, Answer, Command, Folder, MailboxId, NewMetadata, Query, metadata,
+};
 
 use crate::backend::{Backend, Transport};
 use crate::cmd::list::{grammar_use, machine_use};
@@ -124,13 +126,22 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 }),
             }
         }
-        let account = self.backend.account();
-        self.change(Command::SetMetadata {
-            account,
-            mailbox: mailbox.map(|folder| folder.id),
-            user: self.home.account(),
-            entries,
-            special_use,
+        let (account, user) = (self.backend.account(), self.home.account());
+        self.change(match mailbox {
+            Some(folder) => Command::Annotate(Annotate {
+                account,
+                mailbox: folder.id,
+                user,
+                entries,
+                special_use,
+            }),
+            None => Command::SetMetadata {
+                account,
+                mailbox: None,
+                user,
+                entries,
+                special_use,
+            },
         })
         .await?;
         Ok(Done::text("SETMETADATA completed"))

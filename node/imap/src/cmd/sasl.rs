@@ -125,6 +125,7 @@ impl<T: Transport, A: Auth> Login<'_, '_, T, A> {
         refused: fn(&TokenService, &str) -> String,
     ) -> Result<A::Account> {
         let result = match message {
+            Some(bearer) if bearer.token.is_empty() => Err(TokenError::Invalid),
             Some(bearer) => self.auth.bearer(bearer.user, bearer.token).await,
             None => {
                 let json = refused(tokens, "invalid_request");

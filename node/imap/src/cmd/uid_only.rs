@@ -89,11 +89,11 @@ fn uses_numbers(body: &CommandBody) -> bool {
     }
 }
 
-/// Whether a key names messages by sequence numbers. At most 100 levels deep, as the parser sees
-/// to.
-fn names_numbers(key: &SearchKey) -> bool {
+/// Whether a key names messages by sequence numbers, which `$` does not (RFC 5182 section 2.1). At
+/// most 100 levels deep, as the parser sees to.
+pub(crate) fn names_numbers(key: &SearchKey) -> bool {
     match key {
-        SearchKey::Set(_) => true,
+        SearchKey::Set(set) => !set.is_saved(),
         SearchKey::And(keys) => keys.iter().any(names_numbers),
         SearchKey::Or(one, other) => names_numbers(one) || names_numbers(other),
         SearchKey::Not(key) | SearchKey::Fuzzy(key) => names_numbers(key),

@@ -293,6 +293,9 @@ pub struct Copy {
 /// The pairs of ID: field name and value, in the client's order.
 pub type Id = Vec<(Bytes, Option<Bytes>)>;
 
+/// What is answered to a command that there is not.
+pub(super) const UNKNOWN: Error = Error::Syntax("unknown command");
+
 /// Parses a whole command: a line without its line end, literals inline.
 ///
 /// # Errors
@@ -412,7 +415,7 @@ fn by_messages(cursor: &mut Cursor, name: &str, uid: bool) -> Result<CommandBody
             cursor.end()?;
             Ok(CommandBody::UidExpunge { set })
         }
-        _ => Err(Error::Syntax("unknown command")),
+        _ => Err(UNKNOWN),
     }
 }
 

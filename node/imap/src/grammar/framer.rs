@@ -5,6 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::append::{self, AppendStart, Appending, LiteralStart, MessageStart, Next};
 use super::command::{self, Command, Tag};
 use super::literal::{ANNOUNCED_BYTES_MAX, Announced, announced};
+use super::table;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
@@ -350,10 +351,16 @@ impl Framer {
     fn argument(&mut self, literal: Announced, end: usize) -> Step {
         let left = self.limits.literal_bytes_max.saturating_sub(self.literals);
         let size = literal.size.and_then(|size| usize::try_from(size).ok());
+        let budget = self.limits.skip_bytes_max;
         let Some(size) = size.filter(|&size| size <= left) else {
-            let budget = self.limits.skip_bytes_max;
             return self.refuse_announced(LITERAL_TOO_BIG, literal, end, budget);
         };
+        // A client that waits need not send what no command takes (RFC 3501 section 7.5).
+        let is_first = self.start == 0;
+        let text = self.buf.get(..end).unwrap_or_default();
+        if is_first && literal.sync && !table::is_known(text) {
+            return self.refuse_announced(command::UNKNOWN, literal, end, budget);
+        }
         self.literals += size;
         self.state = State::Literal {
             end: end + 1 + size,

@@ -97,6 +97,23 @@ impl CommandInfo {
     }
 }
 
+/// Whether a command's text begins with a tag and the name of a command.
+pub(super) fn is_known(text: &[u8]) -> bool {
+    let mut words = text.split(|&byte| byte == b' ').skip(1);
+    let mut next = || words.next().unwrap_or_default();
+    let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    let (name, by_uid) = match next() {
+        uid if is(uid, "UID") => (next(), true),
+        name => (name, false),
+    };
+    COMMANDS
+        .iter()
+        .any(|info| match info.name.strip_prefix("UID ") {
+            Some(command) => by_uid && is(name, command),
+            None => !by_uid && is(name, info.name),
+        })
+}
+
 impl CommandBody {
     /// The command's name as in [`COMMANDS`].
     pub fn name(&self) -> &'static str {

@@ -139,13 +139,15 @@ fn bearers() {
     let bearer = Bearer::parse(message.as_bytes()).unwrap();
     assert_eq!(bearer.user, Some("user@example.com"));
     assert_eq!(bearer.token, "vF9dft4qmT");
+    let none = Bearer::parse(b"n,,\x01auth=\x01\x01").unwrap();
+    assert_eq!((none.user, none.token), (None, ""));
     let bearer = Bearer::parse(b"n,,\x01auth=bearer  t.o.k=\x01\x01").unwrap();
     assert_eq!((bearer.user, bearer.token), (None, "t.o.k="));
     for bad in [
         "",
         "n,,",
         "n,,\x01\x01",
-        "n,,\x01auth=\x01\x01",
+        "n,,\x01auth=\x01auth=\x01\x01",
         "n,,\x01auth=Bearer \x01\x01",
         "n,,\x01auth=Basic abc\x01\x01",
         "n,,\x01auth=Bearer a b\x01\x01",

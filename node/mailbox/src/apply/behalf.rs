@@ -6,7 +6,7 @@ use rows::Rows;
 use super::state::Account;
 use super::{Entry, Stop};
 use crate::access::{self, Verdict};
-use crate::command::{Command, Rejection, Reply};
+use crate::command::{Annotate, Command, Rejection, Reply};
 use crate::types::AccountId;
 
 /// Does it if he may. That there is no such account is not told apart from there being no such
@@ -37,7 +37,11 @@ pub(super) fn run<R: Rows>(
     }
     match command {
         // Private annotations are those of whoever sets them.
-        Command::SetMetadata { user, .. } if *user != actor => Err(Rejection::Invalid.into()),
+        Command::SetMetadata { user, .. } | Command::Annotate(Annotate { user, .. })
+            if *user != actor =>
+        {
+            Err(Rejection::Invalid.into())
+        }
         command => super::run(entry, command),
     }
 }

@@ -9,7 +9,7 @@ use rows::{Fault, Rows};
 use super::state::{Account, Mailbox, add_long, signed};
 use super::{Entry, Stop};
 use crate::codec::use_number;
-use crate::command::{NewMetadata, Rejection, Reply};
+use crate::command::{Annotate, NewMetadata, Rejection, Reply};
 use crate::event::EventKind;
 use crate::keys::{self, AccountKey, Key};
 use crate::layer::Layer;
@@ -18,28 +18,68 @@ use crate::metadata;
 use crate::stored::decode;
 use crate::types::{AccountId, MailboxId, SpecialUse};
 
-/// SETMETADATA.
+/// SETMETADATA; of a mailbox as it was done before [`annotate`].
 pub(super) fn set<R: Rows>(
+    entry: &mut Entry<'_, '_, R>,
+    of: (AccountId, Option<MailboxId>),
+    user: AccountId,
+    entries: &[NewMetadata],
+    special_use: Option<Option<SpecialUse>>,
+) -> Result<Reply, Stop> {
+    let (account, _) = put(entry, of, user, entries, special_use)?;
+    let id = of.1.unwrap_or(MailboxId(0));
+    entry.hint(account.id, id, account.modseq(), EventKind::Folders);
+    Ok(Reply::Nothing)
+}
+
+/// SETMETADATA of a mailbox: a change raises its mod-sequence (RFC 7162 section 3.2), by which a
+/// client learns of it.
+pub(super) fn annotate<R: Rows>(
+    entry: &mut Entry<'_, '_, R>,
+    annotate: &Annotate,
+) -> Result<Reply, Stop> {
+    let Annotate {
+        account,
+        mailbox: id,
+        user,
+        ref entries,
+        special_use,
+    } = *annotate;
+    let (mut account, is_changed) = put(entry, (account, Some(id)), user, entries, special_use)?;
+    if is_changed {
+        let mut mailbox = Mailbox::load(entry, account.id, id)?;
+        mailbox.row.highest_modseq = account.next_modseq().0;
+        mailbox.save(entry.rows);
+        account.save(entry.rows);
+    }
+    entry.hint(account.id, id, account.modseq(), EventKind::Folders);
+    Ok(Reply::Nothing)
+}
+
+/// The account afterwards, and whether anything changed.
+fn put<R: Rows>(
     entry: &mut Entry<'_, '_, R>,
     (account, mailbox): (AccountId, Option<MailboxId>),
     user: AccountId,
     entries: &[NewMetadata],
     special_use: Option<Option<SpecialUse>>,
-) -> Result<Reply, Stop> {
+) -> Result<(Account, bool), Stop> {
     let mut account = Account::load(entry, account)?;
     check(mailbox, user, entries, special_use)?;
     let id = mailbox.unwrap_or(MailboxId(0));
+    let mut change = Change::default();
     if let Some(id) = mailbox {
         let mut mailbox = Mailbox::load(entry, account.id, id)?;
         if let Some(special_use) = special_use {
-            mailbox.row.special_use = use_number(special_use);
+            let number = use_number(special_use);
+            change.is_any |= mailbox.row.special_use != number;
+            mailbox.row.special_use = number;
             mailbox.save(entry.rows);
         }
     }
     let span = keys::metadata(account.id, id);
     let limit = limits::METADATA_ENTRIES_MAX;
     let before = entry.rows.collect(&span, limit + 1)?.len();
-    let mut change = Change::default();
     for one in entries {
         change.put(entry.rows, account.id, id, user, one)?;
     }
@@ -52,9 +92,7 @@ pub(super) fn set<R: Rows>(
         return Err(Rejection::MetadataLimit.into());
     }
     account.save(entry.rows);
-    let modseq = account.modseq();
-    entry.hint(account.id, id, modseq, EventKind::Folders);
-    Ok(Reply::Nothing)
+    Ok((account, change.is_any))
 }
 
 fn check(
@@ -80,11 +118,12 @@ fn check(
     }
 }
 
-/// How the number of annotations and their weight change.
+/// How the number of annotations and their weight change, and whether any value does.
 #[derive(Default)]
 struct Change {
     entries: isize,
     weight: i64,
+    is_any: bool,
 }
 
 impl Change {
@@ -100,6 +139,7 @@ impl Change {
         let key = AccountKey::Metadata(mailbox, owner, new.name.clone());
         let key = Key::Of(account, key).encode();
         let old: Option<MailMetadataRow> = rows.row(&key)?;
+        self.is_any |= old.as_ref().map(|old| &old.value) != new.value.as_ref();
         if let Some(old) = old {
             self.entries -= 1;
             self.weight -= signed(metadata::weight(&new.name, &old.value))?;

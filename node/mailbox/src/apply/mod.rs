@@ -243,9 +243,10 @@ fn run<R: Rows>(entry: &mut Entry<'_, '_, R>, command: &Command) -> Result<Reply
             mailbox,
             from,
         } => undelete::purge(entry, *account, *mailbox, *from),
-        Command::SetQuota { .. } | Command::SetMetadata { .. } | Command::SetGrant { .. } => {
-            run_granted(entry, command)
-        }
+        Command::SetQuota { .. }
+        | Command::SetMetadata { .. }
+        | Command::Annotate(_)
+        | Command::SetGrant { .. } => run_granted(entry, command),
         Command::OnBehalf { actor, command } => behalf::run(entry, *actor, command),
         Command::Import(import) => import::run(entry, import),
         Command::Remove {
@@ -274,6 +275,7 @@ fn run_granted<R: Rows>(entry: &mut Entry<'_, '_, R>, command: &Command) -> Resu
             entries,
             special_use,
         } => metadata::set(entry, (*account, *mailbox), *user, entries, *special_use),
+        Command::Annotate(annotate) => metadata::annotate(entry, annotate),
         Command::SetGrant {
             account,
             mailbox,

@@ -130,9 +130,10 @@ fn kind_out(command: &Command) -> Kind {
         | Command::Undelete { .. }
         | Command::RestoreMailbox { .. }
         | Command::Purge { .. } => retained::kind_out(command),
-        Command::SetQuota { .. } | Command::SetMetadata { .. } | Command::SetGrant { .. } => {
-            granted::kind_out(command)
-        }
+        Command::SetQuota { .. }
+        | Command::SetMetadata { .. }
+        | Command::Annotate(_)
+        | Command::SetGrant { .. } => granted::kind_out(command),
         Command::OnBehalf { .. }
         | Command::Import(_)
         | Command::Remove { .. }
@@ -316,7 +317,9 @@ pub(super) fn command_in(command: wire::MailboxCommand) -> Result<Command, Fault
         | Kind::Undelete(_)
         | Kind::Restore(_)
         | Kind::Purge(_) => retained::command_in(kind)?,
-        Kind::SetQuota(_) | Kind::SetMetadata(_) | Kind::SetGrant(_) => granted::command_in(kind)?,
+        Kind::SetQuota(_) | Kind::SetMetadata(_) | Kind::Annotate(_) | Kind::SetGrant(_) => {
+            granted::command_in(kind)?
+        }
         Kind::OnBehalf(_)
         | Kind::Import(_)
         | Kind::Remove(_)

@@ -5,7 +5,7 @@ use proto::v1::{self as wire};
 use rows::Fault;
 
 use super::{malformed, mode_in, mode_out, use_number, use_of};
-use crate::command::{Command, NewGrant, NewMetadata};
+use crate::command::{Annotate, Command, NewGrant, NewMetadata};
 use crate::query::{Annotation, Grant, Quota};
 use crate::types::{AccountId, MailboxId, Rights};
 
@@ -33,6 +33,13 @@ pub(super) fn kind_out(command: &Command) -> Kind {
             user: user.0,
             entries: entries.iter().map(entry_out).collect(),
             special_use: special_use.map(use_number),
+        }),
+        Command::Annotate(annotate) => Kind::Annotate(wire::MailboxSetMetadata {
+            account: annotate.account.0,
+            mailbox: annotate.mailbox.0,
+            user: annotate.user.0,
+            entries: annotate.entries.iter().map(entry_out).collect(),
+            special_use: annotate.special_use.map(use_number),
         }),
         Command::SetGrant {
             account,
@@ -66,6 +73,13 @@ pub(super) fn command_in(kind: Kind) -> Result<Command, Fault> {
             entries: sent.entries.into_iter().map(entry_in).collect(),
             special_use: sent.special_use.map(use_of).transpose()?,
         },
+        Kind::Annotate(sent) => Command::Annotate(Annotate {
+            account: AccountId(sent.account),
+            mailbox: MailboxId(sent.mailbox),
+            user: AccountId(sent.user),
+            entries: sent.entries.into_iter().map(entry_in).collect(),
+            special_use: sent.special_use.map(use_of).transpose()?,
+        }),
         Kind::SetGrant(sent) => Command::SetGrant {
             account: AccountId(sent.account),
             mailbox: MailboxId(sent.mailbox),

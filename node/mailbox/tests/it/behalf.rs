@@ -111,7 +111,9 @@ fn every_command_needs_its_rights_and_no_others() {
 fn refused_without(case: &Case, at: MailboxId, missing: Rights) {
     // Of several that would do, none.
     let missing = match &case.command {
-        Command::SetMetadata { .. } if missing == Rights::POST => rights("rswip"),
+        Command::SetMetadata { .. } | Command::Annotate(_) if missing == Rights::POST => {
+            rights("rswip")
+        }
         _ => missing,
     };
     for (looks_up, wanted) in [(true, Rejection::NoRight), (false, Rejection::NoMailbox)] {

@@ -1,8 +1,9 @@
 //! Commands in the account of another, with the rights that they need.
 
 use mailbox::{
-    AccountId, Command, EndedMove, Flags, Hash16, Home, Import, MailboxId, MoveId, NewGrant,
-    NewMessage, NewMetadata, NewMove, Replaced, Rights, SpecialUse, StoreMode, SystemFlags, Uid,
+    AccountId, Annotate, Command, EndedMove, Flags, Hash16, Home, Import, MailboxId, MoveId,
+    NewGrant, NewMessage, NewMetadata, NewMove, Replaced, Rights, SpecialUse, StoreMode,
+    SystemFlags, Uid,
 };
 
 use crate::behalf::{A, A_VALIDITY, BELOW, TO, message, uid};
@@ -72,6 +73,20 @@ pub fn annotate(
     }
 }
 
+/// The same of one mailbox, whose mod-sequence rises.
+pub fn annotate_one(user: AccountId, special_use: Option<Option<SpecialUse>>) -> Command {
+    match annotate(Some(A), user, special_use) {
+        Command::SetMetadata { entries, .. } => Command::Annotate(Annotate {
+            account: ACCOUNT,
+            mailbox: A,
+            user,
+            entries,
+            special_use,
+        }),
+        other => other,
+    }
+}
+
 fn on_mailboxes() -> Vec<Case> {
     let grant = NewGrant {
         user: BOB,
@@ -94,6 +109,7 @@ fn on_mailboxes() -> Vec<Case> {
         case(delete, &[(A, "x")]),
         case(rename("a", "to/a"), &[(A, "x"), (BELOW, "x"), (TO, "k")]),
         case(annotate(Some(A), BOB, None), &[(A, "lp")]),
+        case(annotate_one(BOB, None), &[(A, "lp")]),
         case(give, &[(A, "a")]),
     ]
 }

@@ -6,9 +6,9 @@ use mailbox::codec::{
     encode_outcome, encode_query,
 };
 use mailbox::{
-    AccountId, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags, Hash16, Lane,
-    MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMessage, NewMetadata, Outcome,
-    Query, Recipient, Rejection, Replaced, Reply, Rights, SpecialUse, Stamp, StoreMode,
+    AccountId, Annotate, BodySource, Command, Confirmed, Deliver, Delivered, Envelope, Flags,
+    Hash16, Lane, MailboxId, Millis, ModSeq, NewBody, NewFolder, NewGrant, NewMessage, NewMetadata,
+    Outcome, Query, Recipient, Rejection, Replaced, Reply, Rights, SpecialUse, Stamp, StoreMode,
     SystemFlags, Uid, UidRanges, UidValidity, UploadId,
 };
 use proptest::prelude::*;
@@ -282,12 +282,21 @@ fn granted_command() -> impl Strategy<Value = Command> {
             proptest::option::of(special_use())
         )
             .prop_map(|(account, mailbox, user, entries, special_use)| {
-                Command::SetMetadata {
-                    account,
-                    mailbox,
-                    user,
-                    entries,
-                    special_use,
+                match mailbox {
+                    Some(mailbox) if entries.len() == 1 => Command::Annotate(Annotate {
+                        account,
+                        mailbox,
+                        user,
+                        entries,
+                        special_use,
+                    }),
+                    mailbox => Command::SetMetadata {
+                        account,
+                        mailbox,
+                        user,
+                        entries,
+                        special_use,
+                    },
                 }
             }),
     ]

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use mailbox::{
-    AccountId, BodySource, Command, Confirmed, Deliver, Delivered, EndedMove, Envelope, Flags,
-    Hash16, Home, Import, Lane, MailboxId, Millis, ModSeq, MoveId, NewBody, NewFolder, NewGrant,
-    NewMessage, NewMetadata, NewMove, Outcome, Recipient, Rejection, Replaced, Reply, Rights,
-    SpecialUse, Stamp, StoreMode, SystemFlags, Uid, UidRanges, UidValidity, UploadId, limits,
+    AccountId, Annotate, BodySource, Command, Confirmed, Deliver, Delivered, EndedMove, Envelope,
+    Flags, Hash16, Home, Import, Lane, MailboxId, Millis, ModSeq, MoveId, NewBody, NewFolder,
+    NewGrant, NewMessage, NewMetadata, NewMove, Outcome, Recipient, Rejection, Replaced, Reply,
+    Rights, SpecialUse, Stamp, StoreMode, SystemFlags, Uid, UidRanges, UidValidity, UploadId,
+    limits,
 };
 
 use crate::machine::{ALICE, BOB, Machine, START, uploaded};
@@ -244,6 +245,13 @@ fn commands() -> Vec<Command> {
             account,
             mailbox,
             uids: uids(),
+        }),
+        Command::Annotate(Annotate {
+            account,
+            mailbox,
+            user: AccountId(8),
+            entries: annotations(),
+            special_use: Some(special_use),
         }),
     ]
 }

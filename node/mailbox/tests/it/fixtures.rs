@@ -52,7 +52,7 @@ kinds! { commands: Command {
     CreateAccount DeleteAccount CreateMailbox DeleteMailbox RenameMailbox Subscribe Deliver Chunk
     DropUpload Append Store Copy Move Expunge SetRetention SetDefaultRetention Undelete
     RestoreMailbox Purge SetQuota SetMetadata SetGrant
-    Tick AppendMany OnBehalf Import Remove BeginMove EndMove
+    Tick AppendMany OnBehalf Import Remove BeginMove EndMove Annotate
 } }
 kinds! { outcomes: Outcome { Done Rejected Forgotten Moved } }
 kinds! { replies: Reply {

@@ -14,7 +14,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use goldenscript::ArgumentConsumer;
-use mailbox::{AccountId, Answer, Command, Grant, MailboxId, NewGrant, NewMetadata, Query, Rights};
+use mailbox::{
+    AccountId, Annotate, Answer, Command, Grant, MailboxId, NewGrant, NewMetadata, Query, Rights,
+};
 
 use crate::scripts::{Result, Runner, mode, special_use, text};
 
@@ -60,12 +62,22 @@ impl Runner {
             name: name.to_owned(),
             value: None,
         }));
-        Ok(Command::SetMetadata {
-            account,
-            mailbox,
-            user: user.map_or(Ok(account), |user| self.account(user))?,
-            entries,
-            special_use,
+        let user = user.map_or(Ok(account), |user| self.account(user))?;
+        Ok(match mailbox {
+            Some(mailbox) => Command::Annotate(Annotate {
+                account,
+                mailbox,
+                user,
+                entries,
+                special_use,
+            }),
+            None => Command::SetMetadata {
+                account,
+                mailbox,
+                user,
+                entries,
+                special_use,
+            },
         })
     }
 

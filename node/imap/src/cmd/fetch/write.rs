@@ -56,7 +56,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let kept = keep(&source, message);
         written.map_err(Stop::in_response)?;
         if is_seen {
-            row.extra(&mut self.conn, plan, self.condstore);
+            let shows_uid = self.condstore && !self.uid_only;
+            row.extra(&mut self.conn, plan, shows_uid, self.condstore);
         }
         self.conn.out.fetch_end();
         if let Some(kept) = kept {
@@ -182,13 +183,18 @@ impl Row<'_> {
         }
     }
 
-    /// What was not asked for and must be told, since the message was made `\Seen`.
-    fn extra<T>(&self, conn: &mut Connection<'_, T>, plan: &Plan, condstore: bool) {
-        if !plan.items.contains(&FetchItem::Flags) {
-            self.write(conn, &FetchItem::Flags);
-        }
-        if condstore && !plan.items.contains(&FetchItem::ModSeq) {
-            self.write(conn, &FetchItem::ModSeq);
+    /// What was not asked for and must be told, since the message was made `\Seen`: to who knows
+    /// mod-sequences UID and MODSEQ as well (RFC 7162 section 3.2.4).
+    fn extra<T>(&self, conn: &mut Connection<'_, T>, plan: &Plan, uid: bool, condstore: bool) {
+        let extra = [
+            (uid, FetchItem::Uid),
+            (true, FetchItem::Flags),
+            (condstore, FetchItem::ModSeq),
+        ];
+        for (_, item) in extra.into_iter().filter(|(is_told, _)| *is_told) {
+            if !plan.items.contains(&item) {
+                self.write(conn, &item);
+            }
         }
     }
 }

@@ -480,6 +480,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 },
                 _,
             ) => known.note_annotated(*mailbox, entries, *special_use),
+            (Command::Annotate(one), _) => {
+                known.note_annotated(Some(one.mailbox), &one.entries, one.special_use);
+            }
             _ => {}
         }
     }

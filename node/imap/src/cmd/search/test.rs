@@ -108,7 +108,7 @@ impl Test {
             }
             SearchKey::Not(key) => Ok(Test::new(key, view, now)?.negated()),
             SearchKey::Fuzzy(key) => Test::new(&fuzzy::loosened(key), view, now),
-            SearchKey::Set(set) => view.resolve(set, false).map(Test::Uids),
+            SearchKey::Set(set) => Ok(Test::Uids(view.among(set))),
             SearchKey::Uid(set) => view.resolve(set, true).map(Test::Uids),
             // RFC 5032 section 3: the second itself is both.
             SearchKey::Older(seconds) => {

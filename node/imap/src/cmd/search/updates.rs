@@ -203,7 +203,7 @@ fn frozen(key: &SearchKey, view: &View) -> crate::Result<SearchKey> {
         }
         SearchKey::Not(key) => SearchKey::Not(Box::new(frozen(key, view)?)),
         SearchKey::Fuzzy(key) => SearchKey::Fuzzy(Box::new(frozen(key, view)?)),
-        SearchKey::Set(set) => these(&view.resolve(set, false)?),
+        SearchKey::Set(set) => these(&view.among(set)),
         SearchKey::Uid(set) if set.is_saved() => these(&view.resolve(set, true)?),
         key => key.clone(),
     })

@@ -12,6 +12,7 @@ mod moves;
 mod notify;
 mod ordering;
 mod resync;
+mod rfcs;
 mod scripts;
 mod states;
 mod streaming;
