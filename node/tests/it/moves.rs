@@ -105,12 +105,19 @@ impl Cluster {
     /// Makes an account; the first ones are all in different partitions.
     async fn user(&self, name: &str) -> Account {
         let begun = Instant::now();
-        self.direct(directory::Command::CreateAccount {
+        let create = directory::Command::CreateAccount {
             name: name.into(),
             verifiers: directory::Verifiers::fake(&[1; 32], name),
             quota_bytes: None,
-        })
-        .await;
+        };
+        // Partitions are placed a moment after there is a cluster.
+        while let directory::Outcome::Rejected(why) =
+            self.service.direct(create.clone(), STEP_WAIT).await.unwrap()
+        {
+            assert_eq!(why, directory::Rejection::NotPlaced);
+            assert!(begun.elapsed() < START_WAIT, "no partition is placed");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         loop {
             if let Some(account) = self.service.account(name, STEP_WAIT) {
                 return account;

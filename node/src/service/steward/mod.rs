@@ -54,8 +54,8 @@ pub trait Usher: Send + Sync + 'static {
 
 /// Runs for as long as the node does.
 pub async fn run(service: Service, usher: std::sync::Arc<dyn Usher>) {
-    // Members take long to change where nodes are lost, and moves to be finished; nothing else waits
-    // for that.
+    // Members take long to change where nodes are lost, and moves to be finished; nothing else
+    // waits for that.
     let members = members::run(service.clone(), usher);
     let moves = unfinished::run(service.clone());
     tokio::join!(members, moves, keep(service));
