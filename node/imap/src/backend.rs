@@ -232,6 +232,11 @@ pub trait Backend: Clone + Send + Sync {
     /// The mail of all others who may have given the user rights, or anyone.
     fn sharing(&self) -> impl Future<Output = Result<Vec<Self>, BackendError>> + Send;
 
+    /// Who they are, and their names as others write them.
+    fn sharing_users(
+        &self,
+    ) -> impl Future<Output = Result<Vec<(AccountId, String)>, BackendError>> + Send;
+
     /// Lets the account be among the [`Backend::sharing`] of a user, or of anyone (0). To be called
     /// before he is given rights.
     fn share_with(&self, user: AccountId) -> impl Future<Output = Result<(), BackendError>> + Send;
@@ -286,6 +291,13 @@ pub trait Backend: Clone + Send + Sync {
 
     /// Remembers it, for as long as there is room.
     fn keep_derived(&self, key: DerivedKey, value: Bytes);
+
+    /// Waits until there is room for work that nobody waits for, of about a message; the room is
+    /// held until what is returned is dropped. By default there always is.
+    fn spare(&self) -> impl Future<Output = Box<dyn Send + Sync>> + Send {
+        let room: Box<dyn Send + Sync> = Box::new(());
+        std::future::ready(room)
+    }
 
     /// For each of some texts, messages of a mailbox of which it is certain that they lack it, so
     /// that they need not be read: some of them or none. By default there is no index.

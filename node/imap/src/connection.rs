@@ -1,10 +1,11 @@
 //! A transport with the framer behind it and the writer before it.
 
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use futures_util::future::poll_fn;
+use mailbox::AccountId;
 
 use crate::backend::{Backend, Transport};
 use crate::cmd::capability::{self, User};
@@ -30,12 +31,14 @@ pub(crate) enum Request {
     Bad(Bad),
 }
 
-/// What ended a wait in IDLE, or with NOTIFY.
-pub(crate) enum Woken {
+/// What ended a wait, in IDLE or with NOTIFY.
+pub(crate) enum Woken<W> {
     /// The client said something.
     Read(Option<bytes::Bytes>),
-    /// Something in the account may have changed.
-    Changed,
+    /// Something in these accounts may have changed.
+    Changed(Vec<AccountId>),
+    /// What was worked on meanwhile is done.
+    Worked(W),
     /// The time is over.
     Timer,
 }
@@ -162,20 +165,35 @@ impl<'a, T: Transport> Connection<'a, T> {
         Ok(())
     }
 
-    /// Waits for the client, for a change, or for the timer, whatever comes first.
-    pub(crate) async fn wait<B: Backend>(
+    /// Waits for the client, for a change in one of these accounts, for some work to be done, or
+    /// for the timer, whatever comes first, in this order.
+    pub(crate) async fn wait<B: Backend, W: Future>(
         &mut self,
-        backend: &B,
-        mut timer: std::pin::Pin<&mut T::Sleep>,
-    ) -> Result<Woken, Stop> {
+        accounts: &[&B],
+        work: W,
+        mut timer: Pin<&mut T::Sleep>,
+    ) -> Result<Woken<W::Output>, Stop> {
         let mut read = pin!(self.transport.read_command());
-        let mut changed = pin!(backend.changed());
+        let mut work = pin!(work);
+        let accounts = accounts.iter();
+        let mut changes: Vec<_> = accounts
+            .map(|backend| (backend.account(), Box::pin(backend.changed())))
+            .collect();
         poll_fn(|context| {
             if let Poll::Ready(read) = read.as_mut().poll(context) {
                 return Poll::Ready(read.map(Woken::Read).map_err(read_failed));
             }
-            if changed.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Ok(Woken::Changed));
+            let mut which = Vec::new();
+            for (account, changed) in &mut changes {
+                if changed.as_mut().poll(context).is_ready() {
+                    which.push(*account);
+                }
+            }
+            if !which.is_empty() {
+                return Poll::Ready(Ok(Woken::Changed(which)));
+            }
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(Ok(Woken::Worked(done)));
             }
             timer.as_mut().poll(context).map(|()| Ok(Woken::Timer))
         })

@@ -142,6 +142,24 @@ pub const AHEAD_MESSAGES: usize = 128;
 /// usual length, not one with a thousand recipients.
 pub const DERIVED_BYTES_MAX: usize = 4096;
 
+/// Items of FETCH that a session keeps in mind as what its client asks for of messages: mail
+/// clients use fewer.
+pub const USUAL_ITEMS_MAX: usize = 8;
+
+/// Bytes of the names of header fields in one of these.
+pub const USUAL_FIELDS_BYTES_MAX: usize = 1024;
+
+/// New messages, the newest ones, of which a session works out beforehand what its client may ask
+/// for. A client that was away for longer asks for more than that, and then it is worked out.
+pub const FRESH_MESSAGES_MAX: u64 = 64;
+
+/// Bytes of a body of which more than the header is read for that: few messages are longer, and
+/// those would keep others waiting.
+pub const FRESH_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Seconds after which one of these messages is given up.
+pub const FRESH_SECONDS_MAX: u64 = 5;
+
 /// Bytes of responses that are gathered before they are sent.
 pub const WRITE_BYTES: usize = 32 * 1024;
 
@@ -220,8 +238,26 @@ pub const NOTIFY_GROUPS_MAX: usize = 64;
 /// Events of one group of NOTIFY: there are eight.
 pub const NOTIFY_EVENTS_MAX: usize = 32;
 
+/// Users whose mail one NOTIFY may be about beside one's own; beyond it the answer is NO with
+/// NOTIFICATIONOVERFLOW. Each is a question to another partition whenever something changes there,
+/// and from time to time without a reason.
+pub const NOTIFY_OTHERS_MAX: usize = 64;
+
+/// Seconds after which accounts that NOTIFY is about are read again without a reason, when another
+/// one is read: a hint may have been lost.
+pub const NOTIFY_READ_AGAIN_SECONDS: u64 = 60;
+
+/// Milliseconds that are waited for the mailboxes of another before anything but what the client
+/// says: his partition may have no leader.
+pub const NOTIFY_OTHER_SHORT_MS: u64 = 500;
+
+/// Milliseconds that are waited for them after that, unless there is something else to be told,
+/// before those of the next one are looked at. It is tried again.
+pub const NOTIFY_OTHER_LONG_MS: u64 = 5_000;
+
 /// Bytes that a session with NOTIFY may need to remember the state of all mailboxes, with their
-/// names; beyond it the answer is NO with NOTIFICATIONOVERFLOW. It is enough for some 5,000.
+/// names, those of others among them; beyond it the answer is NO with NOTIFICATIONOVERFLOW. It is
+/// enough for some 5,000.
 pub const NOTIFY_STATE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Criteria of one SORT: there are fewer, so more are repetitions.

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use crate::backend::{Auth, Backend, Transport};
+use crate::cmd::fetch::beforehand::Usual;
 use crate::cmd::login::{Failures, Login, log_out};
 use crate::cmd::progress::Progress;
 use crate::cmd::uid_only::names_numbers;
@@ -99,6 +100,7 @@ impl<'a, T: Transport, B: Backend> Session<'a, T, B> {
             utf8_accept: false,
             rev2: false,
             notify: None,
+            usual: Usual::default(),
             bad_in_a_row: 0,
             structures,
             progress: Progress::default(),

@@ -211,19 +211,19 @@ impl<'b, B: Backend> Source<'b, B> {
 }
 
 /// Lets the backend read ahead what sources of the next messages will begin with: of those that are
-/// `wanted`, and only where one piece is enough. Says how many messages that concerns, at least
-/// one.
+/// `wanted`, by their places among these, and only where one piece is enough. Says how many
+/// messages that concerns, at least one.
 pub(crate) async fn read_ahead<B: Backend>(
     backend: &B,
     next: &[Message],
     only_header: bool,
-    wanted: impl Fn(&Message) -> bool,
+    wanted: impl Fn(usize, &Message) -> bool,
 ) -> usize {
     let most = first_bytes(only_header);
     let next = next.iter().enumerate();
     let (places, bodies): (Vec<usize>, Vec<(Body, u64)>) = next
         .filter(|(_, message)| only_header || message.body.length <= most)
-        .filter(|(_, message)| wanted(message))
+        .filter(|(at, message)| wanted(*at, message))
         .take(limits::AHEAD_MESSAGES)
         .map(|(at, message)| (at, (message.body, most)))
         .unzip();

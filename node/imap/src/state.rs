@@ -5,10 +5,12 @@ use std::io;
 use std::sync::Arc;
 
 use mailbox::{
-    Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Rights, Uid, UidValidity,
+    Answer, Command, MailboxId, Outcome, Query, Rejection, Reply, Rights, Uid, UidRanges,
+    UidValidity,
 };
 
 use crate::backend::{Backend, BackendError, LoginError, Transport};
+use crate::cmd::fetch::beforehand::Usual;
 use crate::cmd::notify::{Arrivals, Watch};
 use crate::cmd::progress::{Progress, Tally};
 use crate::cmd::search::Updates;
@@ -41,7 +43,9 @@ pub(crate) struct Session<'a, T, B> {
     /// Whether IMAP4rev2 is enabled (RFC 9051).
     pub(crate) rev2: bool,
     /// What the client wants to hear of, once it has used NOTIFY (RFC 5465).
-    pub(crate) notify: Option<Box<Watch>>,
+    pub(crate) notify: Option<Box<Watch<B>>>,
+    /// What it asks for of messages.
+    pub(crate) usual: Usual,
     /// Bad commands since the last good one.
     pub(crate) bad_in_a_row: u32,
     /// Structures of messages that were long to scan, the newest last.
@@ -68,6 +72,8 @@ pub(crate) struct Selected {
     pub(crate) updates: Box<Updates>,
     /// Messages that have arrived, as far as more than their number is to be told of them.
     pub(crate) arrivals: Box<Arrivals>,
+    /// New messages that the client was told of and has not asked for.
+    pub(crate) fresh: UidRanges,
     /// Keywords that the client was told of.
     pub(crate) keywords: Vec<String>,
 }

@@ -30,10 +30,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     async fn take_changes(&mut self, expunges: Expunges, reading: Reading) -> Result<()> {
+        self.backend = self.opened.clone();
         if self.is_hushed() {
             return Box::pin(self.tell(News::default(), expunges)).await;
         }
-        self.backend = self.opened.clone();
         let account = self.backend.account();
         while let Some(selected) = &self.selected {
             let (mailbox, since) = (selected.mailbox, selected.view.since());
@@ -71,6 +71,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             let selected = self.selected()?;
             let news = selected.view.absorb(changes);
             selected.arrivals.note(&news.arrived);
+            self.note_fresh(&news.arrived);
             self.claim_recent(&news.arrived).await?;
             self.tell(news, expunges).await?;
             if !more {

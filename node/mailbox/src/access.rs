@@ -243,7 +243,7 @@ fn on_messages(command: &Command) -> Option<Needs<'_>> {
 
 const EXPUNGES: Rights = Rights::READ.with(Rights::EXPUNGE);
 
-fn annotates(mailbox: MailboxId) -> Need<'static> {
+pub(crate) fn annotates(mailbox: MailboxId) -> Need<'static> {
     Need {
         place: Place::Mailbox(mailbox),
         all: Rights::LOOKUP,

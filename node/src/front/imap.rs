@@ -33,7 +33,6 @@ use super::stream::{Reader, Stream};
 use super::tokens::Tokens;
 use super::upload::{Sent, Upload, Whole};
 use crate::budget::Share;
-use crate::cache::Cache;
 use crate::config::Config;
 use crate::service::login::LoginError as ServiceLoginError;
 use crate::service::penalty::Attempt;
@@ -49,7 +48,7 @@ pub struct ImapDoor {
     wait: Duration,
     tokens: Option<Tokens>,
     compressors: Compressors,
-    derived: Derived,
+    derived: Arc<Derived>,
 }
 
 impl ImapDoor {
@@ -83,7 +82,7 @@ impl ImapDoor {
             wait,
             tokens,
             compressors: Compressors::default(),
-            derived: Arc::new(Cache::new(derived)),
+            derived: Derived::new(derived),
         }
     }
 
@@ -460,6 +459,10 @@ impl Backend for Mail {
             .collect())
     }
 
+    async fn sharing_users(&self) -> Result<Vec<(AccountId, String)>, BackendError> {
+        Ok(self.account.sharing())
+    }
+
     async fn share_with(&self, user: AccountId) -> Result<(), BackendError> {
         self.account.share_with(user).await.map_err(failed)
     }
@@ -517,12 +520,16 @@ impl Backend for Mail {
     }
 
     fn derived(&self, key: &DerivedKey) -> Option<Bytes> {
-        self.derived.get(key)
+        self.derived.cache.get(key)
     }
 
     fn keep_derived(&self, key: DerivedKey, value: Bytes) {
         let bytes = value.len() + DERIVED_OVERHEAD_BYTES;
-        self.derived.put(key, value, bytes as u64);
+        self.derived.cache.put(key, value, bytes as u64);
+    }
+
+    async fn spare(&self) -> Box<dyn Send + Sync> {
+        Box::new(self.derived.spare.take().await)
     }
 
     async fn read_ahead(&self, wanted: &[(Body, u64)]) -> usize {

@@ -9,11 +9,27 @@ use mailbox::{AccountId, Command};
 use parking_lot::Mutex;
 
 use super::limits::OTHERS_KEPT;
+use super::spare::Spare;
+use crate::budget::Share;
 use crate::cache::Cache;
 use crate::service::Account;
 
 /// What FETCH told of messages, for all sessions.
-pub(super) type Derived = Arc<Cache<DerivedKey, Bytes>>;
+pub(super) struct Derived {
+    pub(super) cache: Cache<DerivedKey, Bytes>,
+    /// The room for work that makes it before it is asked for.
+    pub(super) spare: Spare,
+}
+
+impl Derived {
+    /// What takes as much memory as the share has.
+    pub(super) fn new(share: Arc<Share>) -> Arc<Derived> {
+        Arc::new(Derived {
+            cache: Cache::new(share),
+            spare: Spare::default(),
+        })
+    }
+}
 
 /// One account's mail, as it is to the user of a session. Clones are the same.
 #[derive(Clone)]
@@ -21,7 +37,7 @@ pub(super) struct Mail {
     pub(super) account: Arc<Account>,
     /// Who the user is in the account of another.
     pub(super) guest: Option<Arc<Guest>>,
-    pub(super) derived: Derived,
+    pub(super) derived: Arc<Derived>,
     /// Whether the user sets quotas.
     pub(super) is_administrator: bool,
     /// Accounts of others that the session has used.
@@ -30,7 +46,7 @@ pub(super) struct Mail {
 
 impl Mail {
     /// One's own.
-    pub(super) fn own(account: Account, derived: Derived, is_administrator: bool) -> Mail {
+    pub(super) fn own(account: Account, derived: Arc<Derived>, is_administrator: bool) -> Mail {
         Mail {
             account: Arc::new(account),
             guest: None,

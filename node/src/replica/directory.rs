@@ -50,6 +50,7 @@ impl Machine for Directory {
                 mailbox: 0,
                 modseq: at.index,
             });
+            hints.extend(events.iter().filter_map(|event| to_guest(event, at.index)));
         }
         Ok(Applied {
             outcome: directory::codec::encode_outcome(&outcome),
@@ -66,5 +67,17 @@ impl Machine for Directory {
     /// Nothing in the directory expires by itself.
     fn next_due(&self, _rows: &Layers) -> Option<u64> {
         None
+    }
+}
+
+/// A user may have been given rights: whoever listens for him looks for whose mail there is.
+fn to_guest(event: &directory::Event, index: u64) -> Option<Hint> {
+    match event {
+        directory::Event::Shared { user, .. } if user.0 != 0 => Some(Hint {
+            account: user.0,
+            mailbox: 0,
+            modseq: index,
+        }),
+        _ => None,
     }
 }

@@ -111,8 +111,11 @@ impl Cluster {
             quota_bytes: None,
         };
         // Partitions are placed a moment after there is a cluster.
-        while let directory::Outcome::Rejected(why) =
-            self.service.direct(create.clone(), STEP_WAIT).await.unwrap()
+        while let directory::Outcome::Rejected(why) = self
+            .service
+            .direct(create.clone(), STEP_WAIT)
+            .await
+            .unwrap()
         {
             assert_eq!(why, directory::Rejection::NotPlaced);
             assert!(begun.elapsed() < START_WAIT, "no partition is placed");

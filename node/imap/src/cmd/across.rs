@@ -21,7 +21,7 @@ use std::time::Duration;
 use futures_util::future::poll_fn;
 use mailbox::{
     Command, EndedMove, Folder, Home, Import, MailboxId, Message, NewMessage, NewMove, Outcome,
-    Reply, Rights, Uid, UidRanges,
+    Reply, Rights, Uid, UidRanges, UidValidity,
 };
 
 use crate::backend::{Backend, BackendError, Transport};
@@ -84,6 +84,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             else {
                 return Err(BackendError::Broken.into());
             };
+            self.note_added(to.id, uid, u32::try_from(count).unwrap_or(u32::MAX));
             let last = u64::from(uid.0) + count - 1;
             let last = Uid(u32::try_from(last).unwrap_or(u32::MAX));
             code = copy_uid(uid_validity, &carried.uids, &UidRanges::range(uid, last));
@@ -131,10 +132,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         carried: Carried<B>,
     ) -> Result<()> {
         let late = self.conn.transport.sleep(Duration::from_secs(MOVE_SECONDS));
+        let uids = carried.uids.clone();
         let moved = transfer(from, &self.backend, to.id, carried);
-        let code = in_time(late, moved).await??;
+        let (uid_validity, arrived) = in_time(late, moved).await??;
+        self.note_all_added(to.id, &arrived);
+        self.note_gone(&uids);
         // Before the EXPUNGEs, which are told with the changes.
-        if let Some(code) = code {
+        if let Some(code) = copy_uid(uid_validity, &uids, &arrived) {
             self.conn.out.untagged_ok(Some(&code), "Moved");
         }
         Ok(())
@@ -220,13 +224,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 }
 
 /// Moves a batch that was carried. What it leaves undone others finish later, so it says "no" only
-/// when that was heard where the messages come from. Tells COPYUID.
+/// when that was heard where the messages come from. Says what came of them.
 async fn transfer<B: Backend>(
     from: &Origin<B>,
     to: &B,
     to_mailbox: MailboxId,
     carried: Carried<B>,
-) -> Result<Option<Code>> {
+) -> Result<(UidValidity, UidRanges)> {
     let (id, home, uids) = (to.new_move(), from.home, carried.uids);
     let begin = Command::BeginMove(NewMove {
         id,
@@ -246,13 +250,13 @@ async fn transfer<B: Backend>(
     let (gone, result) = match to.append(import, carried.arrived).await {
         Ok(Outcome::Done(Reply::Copied {
             uid_validity, to, ..
-        })) => {
-            let code = copy_uid(uid_validity, &uids, &to);
-            (uids, Ok(code))
-        }
+        })) => (uids, Ok((uid_validity, to))),
         Ok(Outcome::Done(_) | Outcome::Forgotten)
         | Err(BackendError::Unknown | BackendError::Broken) => return Err(unknown),
-        Ok(refused) => (UidRanges::new(), reply(refused).map(|_| None)),
+        Ok(refused) => {
+            let refusal = reply(refused).and(Err(BackendError::Broken.into()));
+            (UidRanges::new(), refusal)
+        }
         Err(error) => (UidRanges::new(), Err(error.into())),
     };
     let end = Command::EndMove(EndedMove {

@@ -23,12 +23,17 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             }
             let has_news = !self.conn.out.is_empty();
             self.conn.flush().await?;
+            if self.has_more_to_tell() {
+                self.tell_all(Expunges::Tell).await?;
+                continue;
+            }
             if has_news {
                 timer.set(self.conn.transport.sleep(self.patience()));
             }
-            match self.conn.wait(&self.opened, timer.as_mut()).await? {
+            match self.wait(timer.as_mut()).await? {
                 Woken::Read(bytes) => self.conn.push(bytes)?,
-                Woken::Changed => {
+                Woken::Worked(()) => {}
+                Woken::Changed(_) => {
                     self.tell_all(Expunges::Tell).await?;
                     if self.is_behind() {
                         timer.set(self.conn.transport.sleep(self.patience()));

@@ -54,7 +54,7 @@ mod places;
 
 mod copy;
 mod expunge;
-mod fetch;
+pub(crate) mod fetch;
 mod message_limit;
 pub(crate) mod search;
 pub(crate) mod store;

@@ -158,19 +158,24 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     async fn folders_of(&mut self, other: &B) -> Result<Vec<Place<B>>> {
-        let account = other.account();
-        let folders = match other.read(Query::Folders { account }).await {
-            Ok(Answer::Folders(folders)) => folders,
-            Ok(_) => return Err(BackendError::Broken.into()),
-            // The account is gone by now.
-            Err(BackendError::NoMailbox | BackendError::NoRight) => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
         let place = |folder| Place {
             backend: other.clone(),
             folder,
         };
-        Ok(folders.into_iter().map(place).collect())
+        Ok(visible(other).await?.into_iter().map(place).collect())
+    }
+}
+
+/// The mailboxes of another that the user may look up; none if the account is gone by now.
+pub(crate) async fn visible<B: Backend>(
+    other: &B,
+) -> std::result::Result<Vec<Folder>, BackendError> {
+    let account = other.account();
+    match other.read(Query::Folders { account }).await {
+        Ok(Answer::Folders(folders)) => Ok(folders),
+        Ok(_) => Err(BackendError::Broken),
+        Err(BackendError::NoMailbox | BackendError::NoRight | BackendError::Gone) => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 

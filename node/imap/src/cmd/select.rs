@@ -1,6 +1,6 @@
 //! SELECT, EXAMINE, CLOSE and UNSELECT (RFC 3501 sections 6.3.1, 6.3.2, 6.4.2; RFC 3691).
 
-use mailbox::{Answer, Opened, Query, Rights, Uid};
+use mailbox::{Answer, Opened, Query, Rights, Uid, UidRanges};
 
 use crate::backend::{Backend, Transport};
 use crate::cmd::others::{is_refusal, only_reads};
@@ -62,6 +62,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             is_stale: false,
             updates: Box::default(),
             arrivals: Box::default(),
+            fresh: UidRanges::new(),
             keywords,
         });
         self.watch_selected(&opened.folder);

@@ -2,7 +2,7 @@
 
 use rows::{Fault, Rows};
 
-use super::{Answer, Folder, Query, QueryError, folders};
+use super::{Annotation, Answer, Folder, Query, QueryError, folders, metadata};
 use crate::access::{self, KNOWN_BY, Verdict};
 use crate::keys::{self, AccountKey, Key};
 use crate::types::{AccountId, MailboxId, Rights};
@@ -18,6 +18,11 @@ pub(super) fn answer(
         Query::Folders { account } => visible(rows, *account, actor).map(Answer::Folders),
         Query::Folder { account, name } => known(rows, *account, name, actor).map(Answer::Folder),
         Query::Quota { account } if reads_any(rows, *account, actor)? => super::query(rows, query),
+        Query::Metadata {
+            account,
+            mailbox: None,
+            user,
+        } if *user == actor => annotations(rows, *account, actor).map(Answer::Metadata),
         query => about_one(rows, actor, query),
     };
     result.map_err(|error| match error {
@@ -88,6 +93,32 @@ fn known(
     }
     as_guest(&mut folder, rights);
     Ok(Some(folder))
+}
+
+/// The annotations of all mailboxes of which he may see them (RFC 5464 section 3.3).
+fn annotations(
+    rows: &impl Rows,
+    account: AccountId,
+    actor: AccountId,
+) -> Result<Vec<Annotation>, QueryError> {
+    let mut found = Vec::new();
+    let mut last = None;
+    for one in metadata::all(rows, account, None, actor)? {
+        let may = match last {
+            Some((mailbox, may)) if mailbox == one.mailbox => may,
+            _ => {
+                let need = access::annotates(one.mailbox);
+                let may = is_there(rows, account, one.mailbox)?
+                    && access::judge(rows, account, actor, &need)? == Verdict::Yes;
+                last = Some((one.mailbox, may));
+                may
+            }
+        };
+        if may {
+            found.push(one);
+        }
+    }
+    Ok(found)
 }
 
 /// What a mailbox is for, and whether it is subscribed to, are its owner's matters.

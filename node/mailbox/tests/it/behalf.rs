@@ -2,9 +2,9 @@
 
 use mailbox::codec::{decode_command, decode_query, encode_command, encode_query};
 use mailbox::{
-    AccountId, Answer, Command, Flags, Hash16, Import, MailboxId, NewGrant, NewMessage, Outcome,
-    Query, QueryError, Rejection, Reply, Rights, StoreMode, SystemFlags, Uid, UidRanges,
-    UidValidity,
+    AccountId, Answer, Command, Flags, Hash16, Import, MailboxId, NewGrant, NewMessage,
+    NewMetadata, Outcome, Query, QueryError, Rejection, Reply, Rights, StoreMode, SystemFlags, Uid,
+    UidRanges, UidValidity,
 };
 
 use crate::behalf_cases::{Case, annotate, cases, owners};
@@ -165,7 +165,7 @@ fn the_rest_is_the_owners() {
         Query::Metadata {
             account,
             mailbox: None,
-            user: BOB,
+            user: ALICE,
         },
         Query::DeletedFolders {
             account,
@@ -344,6 +344,44 @@ fn every_query_needs_its_rights() {
         panic!("it is opened");
     };
     assert_eq!(opened.folder.guest, Some(rights("lrs")));
+}
+
+/// Of all annotations there are those of mailboxes where he may see them.
+#[test]
+fn annotations_of_all_mailboxes() {
+    let everything = Query::Metadata {
+        account: ALICE,
+        mailbox: None,
+        user: BOB,
+    };
+    for (letters, count) in [("", 0), ("l", 0), ("s", 0), ("ls", 1), ("lr", 1), ("lt", 0)] {
+        let mut machine = machine();
+        for mailbox in [None, Some(A), Some(TO)] {
+            let entry = NewMetadata {
+                name: "/shared/comment".into(),
+                value: Some("x".into()),
+            };
+            machine.done(Command::SetMetadata {
+                account: ALICE,
+                mailbox,
+                user: ALICE,
+                entries: vec![entry],
+                special_use: None,
+            });
+        }
+        give(&mut machine, BOB, A, false, rights(letters));
+        let Ok(Answer::Metadata(found)) = ask(&machine, everything.clone()) else {
+            panic!("annotations");
+        };
+        assert_eq!(found.len(), count, "{letters}");
+        assert!(found.iter().all(|one| one.mailbox == A), "{letters}");
+        machine.done(Command::DeleteMailbox {
+            account: ALICE,
+            name: "a".into(),
+        });
+        let found = ask(&machine, everything.clone());
+        assert_eq!(found, Ok(Answer::Metadata(Vec::new())), "{letters}");
+    }
 }
 
 /// `l` shows a mailbox among all; any right but `s`, `w`, `t`, `e` and `p` lets it be named.

@@ -13,6 +13,16 @@ fn done(wire: &mut Wire, command: &str) {
     );
 }
 
+/// Lines are told up to one that begins so.
+fn hears(wire: &mut Wire, start: &str) {
+    let heard = wire.until(start);
+    let last = heard.last();
+    assert!(
+        last.is_some_and(|line| line.starts_with(start)),
+        "{heard:?}"
+    );
+}
+
 /// An account that no other test has.
 fn account(cluster: &Cluster, user: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -68,4 +78,36 @@ fn one_node_tells_what_another_did() {
     done(&mut here, "RENAME Renamed Notified");
     let said = there.ask("n", "n NOOP\r\n");
     assert_eq!(said, ["n OK NOOP completed"]);
+}
+
+/// The mailboxes of another, whose account may be in another partition, are told of from when he
+/// lets the client look them up until he does so no more.
+#[test]
+fn mailboxes_of_others() {
+    let (cluster, _use) = cluster();
+    for user in ["sharer", "watcher"] {
+        account(cluster, user);
+    }
+    let mut owner = cluster.in_inbox(1, "sharer");
+    let mut guest = cluster.in_inbox(3, "watcher");
+    done(&mut owner, "CREATE Common");
+    done(
+        &mut guest,
+        "NOTIFY SET (subtree user (MessageNew MessageExpunge MailboxName))",
+    );
+    let name = format!("user/sharer@{DOMAIN}/Common");
+    done(&mut owner, &format!("SETACL Common watcher@{DOMAIN} lr"));
+    hears(
+        &mut guest,
+        &format!("* LIST (\\HasNoChildren) \"/\" {name}"),
+    );
+    let said = cluster.deliver(2, &["sharer+Common"], b"Subject: x\r\n\r\ntext");
+    assert!(said.iter().all(|line| line.starts_with("250 ")), "{said:?}");
+    hears(
+        &mut guest,
+        &format!("* STATUS {name} (MESSAGES 1 UIDNEXT 2)"),
+    );
+    done(&mut owner, &format!("DELETEACL Common watcher@{DOMAIN}"));
+    let gone = format!("* LIST (\\NonExistent \\Noselect \\HasNoChildren) \"/\" {name}");
+    hears(&mut guest, &gone);
 }

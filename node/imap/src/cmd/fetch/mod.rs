@@ -5,11 +5,13 @@
 //! ```
 //!
 //! `items` works out what each item of one message is, `binary` and `preview` those that need a
-//! file of their own, `derived` remembers it; `chunks` are the bytes of a section, `write` sends it
+//! file of their own, `derived` remembers it, `beforehand` works it out before it is asked for;
+//! `chunks` are the bytes of a section, `write` sends it
 //! all. All that is likely
 //! to fail is done before a message's line begins. After that a failure ends the connection,
 //! because a literal that was announced cannot be taken back.
 
+pub(crate) mod beforehand;
 mod binary;
 pub(crate) mod chunks;
 mod derived;
@@ -30,6 +32,8 @@ use crate::limits;
 use crate::respond::Code;
 use crate::source::read_ahead;
 use crate::state::{Done, Reading, Result, Session, Stop};
+
+use items::Value;
 
 /// What is told of every message.
 struct Plan {
@@ -81,14 +85,20 @@ impl Plan {
     }
 }
 
+/// What is remembered of a message, item by item.
+type Recalled = Vec<Option<Value>>;
+
 impl Plan {
-    /// Whether nothing of a message has to be read.
-    fn is_remembered<B: Backend>(&self, backend: &B, message: &Message) -> bool {
-        let mut items = self.items.iter().zip(&self.remembered);
-        items.all(|(item, remembered)| match remembered {
-            Some(item) => derived::recall(backend, item, message).is_some(),
-            None => !items::reads_beginning(item),
-        })
+    fn recall<B: Backend>(&self, backend: &B, message: &Message) -> Recalled {
+        let items = self.remembered.iter();
+        let recalled = items.map(|item| derived::recall(backend, item.as_ref()?, message));
+        recalled.collect()
+    }
+
+    /// Whether a message has to be read from its beginning.
+    fn reads(&self, recalled: &Recalled) -> bool {
+        let mut items = self.items.iter().zip(recalled);
+        items.any(|(item, value)| value.is_none() && items::reads_beginning(item))
     }
 }
 
@@ -117,6 +127,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let mut plan = Plan::new(fetch, selected.read_only || !may_see, uid_only);
         let (uids, limit) = self.limited(uids);
         plan.is_down = limit.is_some();
+        self.usual.note(plan.remembered.iter().flatten());
+        self.forget_fresh(&uids);
         let fetched = self.fetch_all(&plan, &uids, fetch.changed_since).await?;
         if !fetched.is_whole {
             self.tell_partly(limit);
@@ -217,16 +229,22 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if plan.is_down {
             page.reverse();
         }
-        let mut ahead = 0;
-        for (at, message) in page.iter().enumerate() {
-            if plan.reads_bodies && at >= ahead {
-                let next = page.get(at..).unwrap_or_default();
-                let reads = |message: &Message| !plan.is_remembered(&self.backend, message);
-                let read = read_ahead(&self.backend, next, plan.only_header, reads);
-                ahead = at.saturating_add(read.await);
+        for messages in page.chunks(limits::AHEAD_MESSAGES) {
+            let recalled = messages.iter();
+            let recalled = recalled.map(|message| plan.recall(&self.backend, message));
+            let mut recalled: Vec<Recalled> = recalled.collect();
+            let mut ahead = 0;
+            for (at, message) in messages.iter().enumerate() {
+                if plan.reads_bodies && at >= ahead {
+                    let (next, known) = (&messages[at..], &recalled[at..]);
+                    let reads = |place: usize, _: &Message| plan.reads(&known[place]);
+                    let read = read_ahead(&self.backend, next, plan.only_header, reads);
+                    ahead = at.saturating_add(read.await);
+                }
+                let is_seen = seen.contains(message.uid);
+                let recalled = std::mem::take(&mut recalled[at]);
+                is_whole &= self.fetch_message(plan, message, recalled, is_seen).await?;
             }
-            let is_seen = seen.contains(message.uid);
-            is_whole &= self.fetch_message(plan, message, is_seen).await?;
         }
         Ok(is_whole)
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mailbox::{Message, Millis};
 
-use super::Plan;
 use super::chunks::Chunks;
 use super::derived;
 use super::items::{self, Value};
+use super::{Plan, Recalled};
 use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::uid_only::Line;
 use crate::connection::Connection;
@@ -19,12 +19,13 @@ use crate::source::Source;
 use crate::state::{KeptStructure, Result, Session, Stop};
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
-    /// Tells one message. `is_seen` says that it was made `\Seen` just now. What cannot be decoded
-    /// is left out; whether all could be told.
+    /// Tells one message, of which this is remembered. `is_seen` says that it was made `\Seen` just
+    /// now. What cannot be decoded is left out; whether all could be told.
     pub(super) async fn fetch_message(
         &mut self,
         plan: &Plan,
         message: &Message,
+        recalled: Recalled,
         is_seen: bool,
     ) -> Result<bool> {
         let tells_flags = is_seen || plan.items.contains(&FetchItem::Flags);
@@ -45,7 +46,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if let Some(kept) = self.structures.iter().find(|kept| kept.uid == message.uid) {
             source.set_structure(Arc::clone(&kept.structure));
         }
-        let values = values(&mut source, plan, message).await?;
+        let values = values(&mut source, plan, message, recalled).await?;
         let is_undecodable = |value: &Value| matches!(value, Value::Undecodable);
         let is_whole = !values.iter().any(is_undecodable);
         if !is_seen && values.iter().all(is_undecodable) {
@@ -83,21 +84,19 @@ async fn values<B: Backend>(
     source: &mut Source<'_, B>,
     plan: &Plan,
     message: &Message,
+    recalled: Recalled,
 ) -> Result<Vec<Value>> {
     let mut values = Vec::with_capacity(plan.items.len());
-    for (item, remembered) in plan.items.iter().zip(&plan.remembered) {
-        let Some(kept) = remembered else {
-            values.push(items::value(source, item).await?);
+    let items = plan.items.iter().zip(&plan.remembered);
+    for ((item, remembered), recalled) in items.zip(recalled) {
+        if let Some(value) = recalled {
+            values.push(value);
             continue;
-        };
-        let value = match derived::recall(source.backend(), kept, message) {
-            Some(value) => value,
-            None => {
-                let value = items::value(source, item).await?;
-                derived::remember(source.backend(), kept, message, &value);
-                value
-            }
-        };
+        }
+        let value = items::value(source, item).await?;
+        if let Some(kept) = remembered {
+            derived::remember(source.backend(), kept, message, &value);
+        }
         values.push(value);
     }
     let first = values.iter().find_map(|value| match value {

@@ -7,18 +7,23 @@
 //!
 //! Only states are compared, so no event can be lost: a hint that was lost, a leader that died and
 //! a client that was slow cost a delay. What happened and was undone in between is not told.
+//!
+//! Of the mailboxes of another there are those that the user may look up (`l`), so that giving and
+//! taking that right is as making and deleting them. Their messages he hears of if he may read them
+//! (`r`); of those that he may not read he knows nothing, and so hears all once he may. The same
+//! holds of annotations, for which one of several rights is needed (RFC 5464 section 3.3).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::size_of;
 
 use bytes::Bytes;
 use mailbox::{Annotation, Folder, Hash16, MailboxId, ModSeq, SpecialUse, Uid, UidValidity};
-use mailbox::{NewMetadata, metadata};
+use mailbox::{NewMetadata, Rights, metadata};
 
 use crate::grammar::StatusItem;
 use crate::names;
 
-/// The state of all mailboxes of an account.
+/// The state of all mailboxes of an account that the user may look up.
 #[derive(Default)]
 pub(super) struct Known {
     folders: BTreeMap<MailboxId, State>,
@@ -31,6 +36,25 @@ pub(super) struct Known {
     selected: Option<(MailboxId, State)>,
 }
 
+/// Rights of which one is needed for annotations (RFC 5464 section 3.3).
+const ANNOTATES: [Rights; 5] = [
+    Rights::READ,
+    Rights::SEEN,
+    Rights::WRITE,
+    Rights::INSERT,
+    Rights::POST,
+];
+
+/// Whether the user may hear of the messages.
+pub(super) fn may_read(folder: &Folder) -> bool {
+    folder.guest.is_none_or(|has| has.has(Rights::READ))
+}
+
+fn may_see_annotations(folder: &Folder) -> bool {
+    let has_one = |has: Rights| ANNOTATES.iter().any(|right| has.has(*right));
+    folder.guest.is_none_or(has_one)
+}
+
 /// What is known of a mailbox.
 struct State {
     name: String,
@@ -41,28 +65,40 @@ struct State {
     /// 0 of a mailbox that the client has made.
     modseq: ModSeq,
     special_use: Option<SpecialUse>,
+    /// Whether the user may see its annotations.
+    is_annotated: bool,
 }
 
 impl State {
     fn of(folder: &Folder) -> State {
+        if !may_read(folder) {
+            // Not like any other, so that all is told once the user may.
+            return State {
+                uid_validity: UidValidity(0),
+                uid_next: Uid(0),
+                unseen: u32::MAX,
+                ..State::of_new(folder)
+            };
+        }
         State {
-            name: folder.name.clone(),
-            uid_validity: folder.uid_validity,
             uid_next: folder.uid_next,
             messages: folder.messages,
             unseen: folder.unseen,
-            modseq: folder.highest_modseq,
-            special_use: folder.special_use,
+            ..State::of_new(folder)
         }
     }
 
-    /// That of a mailbox that nothing was known of.
+    /// That of a mailbox of whose messages nothing is known.
     fn of_new(folder: &Folder) -> State {
         State {
+            name: folder.name.clone(),
+            uid_validity: folder.uid_validity,
             uid_next: Uid(1),
             messages: 0,
             unseen: 0,
-            ..State::of(folder)
+            modseq: folder.highest_modseq,
+            special_use: folder.special_use,
+            is_annotated: may_see_annotations(folder),
         }
     }
 
@@ -307,7 +343,8 @@ impl Known {
             had = states.map(|state| (state.name.as_str(), state)).collect();
         }
         let is_other = |folder: &&Folder| folder.exists && Some(folder.id) != terms.selected;
-        for folder in folders.iter().filter(is_other) {
+        let folders = folders.iter().filter(|folder| may_read(folder));
+        for folder in folders.filter(is_other) {
             let wanted = (terms.wanted)(&folder.name, folder.subscribed);
             let Some(state) = now.folders.get(&folder.id).filter(|_| wanted.messages) else {
                 continue;
@@ -336,6 +373,7 @@ impl Known {
                 let entries = news.metadata.entry(String::new()).or_default();
                 entries.extend(terms.server_metadata.then(|| entry.to_owned()));
             } else if let Some(state) = now.folders.get(&id)
+                && state.is_annotated
                 && self.wanted(now, terms, &state.name).metadata
             {
                 let entries = news.metadata.entry(state.name.clone()).or_default();
@@ -437,6 +475,26 @@ impl Known {
         } else {
             self.subscribed.remove(name);
         }
+    }
+
+    /// Takes out the names that begin so of those that are subscribed.
+    pub(super) fn take_subscribed(&mut self, prefix: &str) -> BTreeSet<String> {
+        let mut names = self.subscribed.split_off(prefix);
+        let is_after = |name: &&String| !name.starts_with(prefix);
+        if let Some(after) = names.iter().find(is_after).cloned() {
+            self.subscribed.append(&mut names.split_off(&after));
+        }
+        names
+    }
+
+    /// The client knows that these names are subscribed.
+    pub(super) fn add_subscribed(&mut self, mut names: BTreeSet<String>) {
+        self.subscribed.append(&mut names);
+    }
+
+    /// Names of mailboxes.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.folders.values().map(|state| state.name.as_str())
     }
 
     /// The client has set annotations.

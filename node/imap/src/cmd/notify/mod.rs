@@ -8,8 +8,9 @@
 //! ```
 //!
 //! What is wanted of the selected mailbox is decided here and told in [`crate::sync`] and
-//! `arrivals`; all other events come out of a comparison of states (`known`). The state lives in
-//! the session: whatever leader dies, it is compared with what the next one knows.
+//! `arrivals`; all other events come out of a comparison of states: `watch` says whose mail is
+//! watched, `others` reads it, `known` compares, and `own` notes what the client does itself. The
+//! state lives in the session: whatever leader dies, it is compared with what the next one knows.
 //!
 //! Without SELECTED the view of the selected mailbox stands still (RFC 5465 section 5): nothing
 //! that others do is taken in, and only what the client itself removes is told. NOTIFY SET tells
@@ -17,142 +18,27 @@
 
 mod arrivals;
 mod known;
+mod others;
+mod own;
+mod watch;
 
-use std::collections::BTreeSet;
+use std::future::pending;
 use std::pin::Pin;
 
-use mailbox::{Annotation, Command, Folder, MailboxId, Reply, Uid, UidRanges};
+use mailbox::Folder;
 
 use crate::backend::{Backend, Transport};
-use crate::cmd::list;
 use crate::connection::{Request, Woken};
-use crate::grammar::{Events, FetchItem, Notify, NotifyMailboxes, NotifySet};
-use crate::limits;
-use crate::names;
-use crate::respond::{Code, ListAttribute};
+use crate::grammar::{FetchItem, Notify};
+use crate::respond::Code;
 use crate::state::{Done, Result, Session, Stop};
 use crate::sync::Expunges;
 
-use known::{Known, News, Terms, Wanted, first_items};
+use known::{Known, first_items, may_read};
+use others::Seen;
 
 pub(crate) use arrivals::Arrivals;
-
-/// What a client that has used NOTIFY wants to hear of. By default that is nothing.
-#[derive(Default)]
-pub(crate) struct Watch {
-    /// Of the selected mailbox; `None` if nothing.
-    selected: Option<OfSelected>,
-    /// Of all others, and of names.
-    groups: Vec<Group>,
-    known: Known,
-    /// Whether states are to be compared.
-    is_due: bool,
-    /// Whether the last comparison failed.
-    is_stale: bool,
-}
-
-/// What is wanted of the selected mailbox: new and expunged messages, and perhaps more.
-struct OfSelected {
-    /// Whether EXPUNGE waits for a command that allows it (RFC 5465 section 6.1.2).
-    is_delayed: bool,
-    /// Whether changes of flags are.
-    flags: bool,
-    /// What is told of new messages.
-    fetch: Vec<FetchItem>,
-}
-
-struct Group {
-    mailboxes: Mailboxes,
-    events: Events,
-}
-
-/// Names in UTF-8.
-enum Mailboxes {
-    All,
-    Subscribed,
-    Subtree(BTreeSet<String>),
-    Named(BTreeSet<String>),
-}
-
-impl Mailboxes {
-    /// What is no name can be no mailbox's (RFC 5465 section 3.1). Mail may be delivered into any
-    /// mailbox, so all of the user's are inboxes (section 6.3).
-    fn of(mailboxes: &NotifyMailboxes, utf8: bool) -> Mailboxes {
-        let decoded = |raw: &[bytes::Bytes]| {
-            let names = raw.iter().filter_map(|raw| names::decode(raw, utf8).ok());
-            names.collect()
-        };
-        match mailboxes {
-            NotifyMailboxes::Subscribed => Mailboxes::Subscribed,
-            NotifyMailboxes::Subtree(raw) => Mailboxes::Subtree(decoded(raw)),
-            NotifyMailboxes::Mailboxes(raw) => Mailboxes::Named(decoded(raw)),
-            _ => Mailboxes::All,
-        }
-    }
-
-    fn has(&self, name: &str, is_subscribed: bool) -> bool {
-        match self {
-            Mailboxes::All => true,
-            Mailboxes::Subscribed => is_subscribed,
-            Mailboxes::Subtree(roots) => {
-                roots.contains(name) || names::parents(name).any(|above| roots.contains(above))
-            }
-            Mailboxes::Named(names) => names.contains(name),
-        }
-    }
-}
-
-impl Watch {
-    fn new(set: &NotifySet, utf8: bool) -> Watch {
-        let mut watch = Watch::default();
-        for group in &set.groups {
-            let events = group.events.clone();
-            match &group.mailboxes {
-                NotifyMailboxes::Selected | NotifyMailboxes::SelectedDelayed => {
-                    let is_delayed = group.mailboxes == NotifyMailboxes::SelectedDelayed;
-                    watch.selected = events.messages.then_some(OfSelected {
-                        is_delayed,
-                        flags: events.flags,
-                        fetch: events.fetch,
-                    });
-                }
-                mailboxes if events != Events::default() => watch.groups.push(Group {
-                    mailboxes: Mailboxes::of(mailboxes, utf8),
-                    events,
-                }),
-                _ => {}
-            }
-        }
-        watch
-    }
-
-    /// What all groups together want of a name.
-    fn wanted(&self, name: &str, is_subscribed: bool) -> Wanted {
-        let mut wanted = Wanted::default();
-        let groups = self.groups.iter();
-        for group in groups.filter(|group| group.mailboxes.has(name, is_subscribed)) {
-            wanted.messages |= group.events.messages;
-            wanted.flags |= group.events.flags;
-            wanted.names |= group.events.names;
-            wanted.subscriptions |= group.events.subscriptions;
-            wanted.metadata |= group.events.metadata;
-        }
-        wanted
-    }
-
-    fn wants_server_metadata(&self) -> bool {
-        self.groups.iter().any(|group| group.events.server_metadata)
-    }
-
-    fn wants_annotations(&self) -> bool {
-        let wants = |group: &Group| group.events.metadata || group.events.server_metadata;
-        self.groups.iter().any(wants)
-    }
-
-    fn is_listening(&self) -> bool {
-        self.selected.is_some() || !self.groups.is_empty()
-    }
-}
+pub(crate) use watch::Watch;
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     pub(crate) async fn notify(&mut self, notify: &Notify) -> Result<Done> {
@@ -165,20 +51,17 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             return Err(Stop::no(Code::BadEvent, "There is no such event here"));
         }
         let mut watch = Watch::new(set, self.conn.out.is_utf8());
-        let (folders, annotations) = self.states(&watch).await?;
-        watch.known = Known::of(&folders, annotations.as_deref());
-        if watch.known.bytes() > limits::NOTIFY_STATE_BYTES_MAX {
-            let text = "There are too many mailboxes to be watched";
-            return Err(Stop::no(Code::NotificationOverflow, text));
-        }
+        let all = Box::pin(self.begin_watching(&mut watch)).await?;
         let fetched = watch.selected.iter().flat_map(|of| &of.fetch);
         if { fetched }.any(|item| *item == FetchItem::ModSeq) {
             self.enable_condstore();
         }
         let flushed = self.flush_selected().await?;
-        watch.known.hear(flushed.known);
+        if let Some(account) = watch.account(self.opened.account()) {
+            account.known.hear(flushed);
+        }
         if set.status {
-            self.tell_first_status(&watch, &folders).await?;
+            self.tell_first_status(&watch, &all).await?;
         }
         self.watch(watch);
         Ok(done)
@@ -186,41 +69,40 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Tells all that has gathered in the selected mailbox, as NOOP would if there were no NOTIFY.
     /// Returns what the client has heard.
-    async fn flush_selected(&mut self) -> Result<Watch> {
+    async fn flush_selected(&mut self) -> Result<Known> {
         let before = self.notify.take();
-        let all = OfSelected {
-            is_delayed: false,
-            flags: true,
-            fetch: Vec::new(),
-        };
-        self.watch(Watch {
-            selected: Some(all),
-            ..Watch::default()
-        });
+        self.watch(Watch::of_selected(self.opened.clone()));
         let result = self.refresh(Expunges::Tell).await;
-        let flushed = self.notify.take().map(|flushed| *flushed);
+        let flushed = self.notify.take();
         if let (Err(_), Some(before)) = (&result, before) {
             self.watch(*before);
         }
-        result.map(|()| flushed.unwrap_or_default())
+        let heard = flushed.and_then(|flushed| flushed.accounts.into_iter().next());
+        result.map(|()| heard.map(|account| account.known).unwrap_or_default())
     }
 
-    async fn tell_first_status(&mut self, watch: &Watch, folders: &[Folder]) -> Result<()> {
-        let selected = self.selected.as_ref().map(|selected| selected.mailbox);
-        let is_other = |folder: &&Folder| folder.exists && Some(folder.id) != selected;
-        for folder in folders.iter().filter(is_other) {
-            let wanted = watch.wanted(&folder.name, folder.subscribed);
-            if wanted.messages {
-                let items = first_items(wanted.flags, self.condstore);
-                self.tell_status(folder, &items).await?;
-                self.conn.relieve().await?;
+    async fn tell_first_status(&mut self, watch: &Watch<B>, all: &[Seen]) -> Result<()> {
+        let opened = self.opened.account();
+        for (account, seen) in watch.accounts.iter().zip(all) {
+            let is_opened = account.backend.account() == opened;
+            let selected = self.selected.as_ref().filter(|_| is_opened);
+            let selected = selected.map(|selected| selected.mailbox);
+            let is_own = account.backend.guest().is_none();
+            let is_other = |folder: &&Folder| folder.exists && Some(folder.id) != selected;
+            for folder in seen.folders.iter().filter(is_other) {
+                let wanted = watch.wanted(&folder.name, folder.subscribed, is_own);
+                if wanted.messages && may_read(folder) {
+                    let items = first_items(wanted.flags, self.condstore);
+                    self.tell_status(folder, &items).await?;
+                    self.conn.relieve().await?;
+                }
             }
         }
         Ok(())
     }
 
     /// From now on this is what the client wants.
-    fn watch(&mut self, watch: Watch) {
+    fn watch(&mut self, watch: Watch<B>) {
         let is_hushed = watch.selected.as_ref().is_some_and(|of| !of.flags);
         self.notify = Some(Box::new(watch));
         if let Some(selected) = &mut self.selected {
@@ -233,8 +115,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let Some(watch) = &mut self.notify else {
             return;
         };
-        watch.known.forget_other(folder);
-        watch.known.note_messages(folder);
+        if let Some(account) = watch.account(self.opened.account()) {
+            account.known.forget_other(folder);
+            account.known.note_messages(folder);
+        }
         let is_hushed = watch.selected.as_ref().is_some_and(|of| !of.flags);
         if let Some(selected) = &mut self.selected {
             selected.view.hush_flags(is_hushed);
@@ -248,20 +132,32 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         };
         // What was not told of it may have to be told now.
         watch.is_due = true;
-        if !selected.view.gone().is_empty() {
-            watch.known.forget_messages(selected.mailbox);
+        if let Some(account) = watch.account(self.opened.account()) {
+            account.is_due = true;
+            if !selected.view.gone().is_empty() {
+                account.known.forget_messages(selected.mailbox);
+            }
         }
     }
 
     /// The client is about to hear of this state of the selected mailbox.
     pub(crate) fn watch_told(&mut self, folder: Option<&Folder>) {
-        if let (Some(watch), Some(folder)) = (&mut self.notify, folder) {
-            watch.known.note_messages(folder);
+        if let (Some(watch), Some(folder)) = (&mut self.notify, folder)
+            && let Some(account) = watch.account(self.opened.account())
+        {
+            account.known.note_messages(folder);
         }
     }
 
-    /// Notes a hint that was heard elsewhere.
+    /// Notes a hint that was heard elsewhere, of the account whose mailbox is selected.
     pub(crate) fn watch_hinted(&mut self) {
+        if let Some(watch) = &mut self.notify {
+            watch.hint(&[self.opened.account()]);
+        }
+    }
+
+    /// What is to be told was not told to its end.
+    fn watch_interrupted(&mut self) {
         if let Some(watch) = &mut self.notify {
             watch.is_due = true;
         }
@@ -273,6 +169,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         watch.is_some_and(|watch| watch.selected.is_none())
     }
 
+    /// Whether there is something to be told that nothing more has to happen for.
+    pub(crate) fn has_more_to_tell(&self) -> bool {
+        self.notify.as_ref().is_some_and(|watch| watch.is_due)
+    }
+
     /// Whether reading what is to be told has failed.
     pub(crate) fn is_behind(&self) -> bool {
         let selected = self.selected.as_ref();
@@ -280,16 +181,24 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             || self.notify.as_ref().is_some_and(|watch| watch.is_stale)
     }
 
-    /// The next command. Until it comes, what NOTIFY asks for is told.
+    /// The next command. Until it comes, what NOTIFY asks for is told, and what the client may ask
+    /// for is worked out.
     pub(crate) async fn next_request(&mut self) -> Result<Request> {
         let watch = self.notify.as_ref();
         if watch.is_some_and(|watch| watch.is_listening()) {
             return Box::pin(self.listen()).await;
         }
+        if self.has_fresh() {
+            Box::pin(self.work_out_fresh()).await?;
+        }
         self.conn.request().await
     }
 
     async fn listen(&mut self) -> Result<Request> {
+        // Whoever has said something already does not wait for what is to be read elsewhere.
+        if let Some(request) = self.conn.begun()? {
+            return Ok(request);
+        }
         let mut timer = Box::pin(self.conn.transport.sleep(self.patience()));
         loop {
             self.tell_between().await?;
@@ -298,6 +207,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             }
             let has_news = !self.conn.out.is_empty();
             self.conn.flush().await?;
+            if self.has_more_to_tell() {
+                continue;
+            }
             if has_news || self.is_behind() {
                 timer.set(self.conn.transport.sleep(self.patience()));
             }
@@ -307,14 +219,38 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Waits for something to do.
     async fn hear(&mut self, mut timer: Pin<&mut T::Sleep>) -> Result<()> {
-        match self.conn.wait(&self.backend, timer.as_mut()).await? {
+        match self.wait(timer.as_mut()).await? {
             Woken::Read(bytes) => return self.conn.push(bytes),
-            Woken::Changed => self.watch_hinted(),
-            Woken::Timer if self.is_behind() => self.watch_hinted(),
+            Woken::Worked(()) => return Ok(()),
+            Woken::Changed(_) => {}
+            Woken::Timer if self.is_behind() => self.watch_interrupted(),
             Woken::Timer => self.conn.out.untagged_ok(None, "Still here"),
         }
         timer.set(self.conn.transport.sleep(self.patience()));
         Ok(())
+    }
+
+    /// Waits for the client, for the timer, or for a change that may have to be told. Meanwhile
+    /// what the client may ask for next is worked out.
+    pub(crate) async fn wait(&mut self, timer: Pin<&mut T::Sleep>) -> Result<Woken<()>> {
+        let accounts = match &self.notify {
+            Some(watch) => watch.waited_for(&self.opened),
+            None => vec![&self.opened],
+        };
+        let waiting = match self.next_fresh() {
+            Some(next) => {
+                let work = Box::pin(next.work(&self.opened));
+                self.conn.wait(&accounts, work, timer).await
+            }
+            None => self.conn.wait(&accounts, pending(), timer).await,
+        };
+        let woken = waiting?;
+        match (&woken, &mut self.notify) {
+            (Woken::Changed(which), Some(watch)) => watch.hint(which),
+            (Woken::Worked(()), _) => self.done_fresh(),
+            _ => {}
+        }
+        Ok(woken)
     }
 
     /// Tells what is due between two commands.
@@ -333,6 +269,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         // A command may have kept some back.
         let gone = self.selected.as_ref().map(|selected| selected.view.gone());
         if expunges == Expunges::Tell && gone.is_some_and(|gone| !gone.is_empty()) {
+            self.backend = self.opened.clone();
             self.tell(crate::view::News::default(), expunges).await?;
         }
         Ok(())
@@ -346,184 +283,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         };
         watch.is_due = false;
         watch.is_stale = false;
-        if watch.groups.is_empty() {
-            return Ok(());
-        }
-        match Box::pin(self.tell_others()).await {
-            Err(Stop::No(..) | Stop::Bad(_) | Stop::BadCode(..)) => {
-                if let Some(watch) = &mut self.notify {
-                    watch.is_stale = true;
-                }
-                Ok(())
-            }
-            result => result,
-        }
-    }
-
-    /// All mailboxes and subscribed names, and annotations if they are watched.
-    async fn states(&mut self, watch: &Watch) -> Result<(Vec<Folder>, Option<Vec<Annotation>>)> {
-        let folders = self.folders().await?;
-        let annotations = match watch.wants_annotations() {
-            true => Some(self.annotations(None).await?),
-            false => None,
-        };
-        Ok((folders, annotations))
-    }
-
-    /// Compares all mailboxes with what the client knows of them, and tells the difference.
-    async fn tell_others(&mut self) -> Result<()> {
-        let Some(mut watch) = self.notify.take() else {
-            return Ok(());
-        };
-        let states = self.states(&watch).await;
-        let (folders, annotations) = match states {
-            Ok(states) => states,
-            Err(stop) => {
-                self.notify = Some(watch);
-                return Err(stop);
-            }
-        };
-        let mut known = std::mem::take(&mut watch.known);
-        let news = known.update(
-            &folders,
-            &Terms {
-                wanted: |name: &str, is_subscribed| watch.wanted(name, is_subscribed),
-                server_metadata: watch.wants_server_metadata(),
-                selected: self.selected.as_ref().map(|selected| selected.mailbox),
-                condstore: self.condstore,
-                annotations: annotations.as_deref(),
-            },
-        );
-        if known.bytes() > limits::NOTIFY_STATE_BYTES_MAX {
-            // RFC 5465 section 5.8: as if NOTIFY NONE were received.
-            let text = "There are too many mailboxes to be watched";
-            let code = Code::NotificationOverflow;
-            self.conn.out.untagged_ok(Some(&code), text);
-            self.watch(Watch::default());
-            return Ok(());
-        }
-        watch.known = known;
-        self.notify = Some(watch);
-        self.tell_news(folders, news).await
-    }
-
-    async fn tell_news(&mut self, folders: Vec<Folder>, news: News) -> Result<()> {
-        let has_names = !(news.gone.is_empty() && news.renamed.is_empty() && news.names.is_empty());
-        if has_names {
-            let gone = news.gone.len();
-            let renamed = news.renamed.into_iter();
-            let renamed = renamed.map(|(name, old)| (name, Some(old)));
-            let plain = |names: BTreeSet<String>| names.into_iter().map(|name| (name, None));
-            let told: Vec<_> = plain(news.gone)
-                .chain(renamed)
-                .chain(plain(news.names))
-                .collect();
-            let names: Vec<String> = told.iter().map(|(name, _)| name.clone()).collect();
-            let described = list::described(folders, names).into_iter().zip(told);
-            for (at, ((name, mut attributes), (_, old))) in described.enumerate() {
-                if at < gone && !attributes.contains(&ListAttribute::NonExistent) {
-                    // Another mailbox has the name by now: it is told again.
-                    attributes = vec![ListAttribute::NonExistent, ListAttribute::NoSelect];
-                }
-                match old {
-                    Some(old) => self.conn.out.list_renamed(&attributes, &name, &old),
-                    None => self.conn.out.list(&attributes, &name, &[]),
-                }
-                self.conn.relieve().await?;
-            }
-        }
-        for (folder, items) in &news.status {
-            self.tell_status(folder, items).await?;
-            self.conn.relieve().await?;
-        }
-        for (name, entries) in &news.metadata {
-            self.conn.out.metadata_changed(name, entries);
-            self.conn.relieve().await?;
-        }
-        Ok(())
-    }
-
-    /// Notes what the client itself has done, so that it need not hear of it (RFC 5465 section 5).
-    /// What others did at the same time is told all the same.
-    pub(crate) fn watch_own(&mut self, command: &Command, reply: &Reply) {
-        self.note_own_messages(command, reply);
-        let Some(watch) = &mut self.notify else {
-            return;
-        };
-        let known = &mut watch.known;
-        match (command, reply) {
-            (
-                Command::CreateMailbox {
-                    name, special_use, ..
-                },
-                Reply::Created {
-                    mailbox,
-                    uid_validity,
-                },
-            ) => known.note_created(*mailbox, name, *uid_validity, *special_use),
-            (Command::DeleteMailbox { name, .. }, _) => known.note_deleted(name),
-            (
-                Command::RenameMailbox { from, to, .. },
-                Reply::Created {
-                    mailbox,
-                    uid_validity,
-                },
-            ) if from == names::INBOX => known.note_created(*mailbox, to, *uid_validity, None),
-            (Command::RenameMailbox { from, to, .. }, _) => known.note_renamed(from, to),
-            (Command::Subscribe { name, on, .. }, _) => known.note_subscribed(name, *on),
-            (
-                Command::SetMetadata {
-                    mailbox,
-                    entries,
-                    special_use,
-                    ..
-                },
-                _,
-            ) => known.note_annotated(*mailbox, entries, *special_use),
-            (Command::Annotate(one), _) => {
-                known.note_annotated(Some(one.mailbox), &one.entries, one.special_use);
-            }
-            _ => {}
-        }
-    }
-
-    fn note_own_messages(&mut self, command: &Command, reply: &Reply) {
-        match (command, reply) {
-            (Command::Copy { to: mailbox, .. }, Reply::Copied { to, .. })
-            | (Command::Move { to: mailbox, .. }, Reply::Moved { to, .. }) => {
-                for (first, last) in to.ranges() {
-                    self.note_added(*mailbox, first, last.0 - first.0 + 1);
-                }
-            }
-            _ => {}
-        }
-        match reply {
-            Reply::Moved { from: gone, .. } | Reply::Expunged { uids: gone, .. } => {
-                self.note_gone(gone);
-            }
-            _ => {}
-        }
-    }
-
-    /// The client has removed messages from the selected mailbox. It hears of them with the
-    /// changes, if it hears of any.
-    pub(crate) fn note_gone(&mut self, gone: &UidRanges) {
-        let is_hushed = self.is_hushed();
-        if let Some(selected) = self.selected.as_mut().filter(|_| is_hushed) {
-            selected.view.lose(gone);
-        }
-    }
-
-    /// The client has added messages to a mailbox.
-    pub(crate) fn note_added(&mut self, mailbox: MailboxId, first: Uid, count: u32) {
-        if let Some(watch) = &mut self.notify {
-            watch.known.note_added(mailbox, first, count);
-        }
-        if let Some(selected) = &mut self.selected
-            && selected.mailbox == mailbox
-            && let Some(more) = count.checked_sub(1)
-        {
-            selected.arrivals.note_own(first, Uid(first.0 + more));
+        match watch.has_groups() {
+            true => Box::pin(self.tell_others()).await,
+            false => Ok(()),
         }
     }
 }

@@ -219,7 +219,8 @@ where
         loop {
             if self.ahead == 0 {
                 let (backend, next) = (self.searcher.backend, self.page.as_slice());
-                self.ahead = read_ahead(backend, next, self.only_header, &self.read).await;
+                let read = |_: usize, message: &Message| (self.read)(message);
+                self.ahead = read_ahead(backend, next, self.only_header, read).await;
             }
             if let Some(message) = self.page.next() {
                 self.ahead -= 1;

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use imap::backend::{
-    Auth, Backend, BackendError, DerivedKey, LoginError, ScramVerifier, TokenError,
-};
+use imap::backend::{Backend, BackendError, DerivedKey, LoginError};
 use imap::guest::Guest;
 use imap::mime::{self, NeedleGrams};
 use mailbox::limits::ENTRY_BODY_BYTES_MAX;
@@ -49,6 +47,8 @@ pub(super) struct State {
     read_failures: Vec<Option<BackendError>>,
     /// Proposals and reads of bodies wait.
     is_stalled: bool,
+    /// What others ask of this account waits.
+    stalled_for_others: Option<AccountId>,
     /// What FETCH told.
     derived: HashMap<DerivedKey, Bytes>,
     /// Ranges of bodies that were read.
@@ -195,6 +195,13 @@ impl Partition {
         self.0.lock().unwrap().apply(command, Bytes::new())
     }
 
+    /// Deletes an account with all its mail.
+    pub fn delete_user(&self, name: &str) {
+        let mut state = self.0.lock().unwrap();
+        let account = state.users.remove(name).unwrap();
+        state.apply(Command::DeleteAccount { account }, Bytes::new());
+    }
+
     /// The messages of an INBOX.
     pub fn uids(&self, user: &str) -> UidRanges {
         let state = self.0.lock().unwrap();
@@ -246,6 +253,13 @@ impl Partition {
         state.wakers.drain(..).for_each(Waker::wake);
     }
 
+    /// Lets others wait for what they ask of an account, or of none.
+    pub fn stall_others(&self, user: Option<&str>) {
+        let mut state = self.0.lock().unwrap();
+        state.stalled_for_others = user.map(|user| state.users[user]);
+        state.wakers.drain(..).for_each(Waker::wake);
+    }
+
     /// Ranges of bodies that were read since the last time.
     pub fn take_read(&self) -> Vec<Range<u64>> {
         std::mem::take(&mut self.0.lock().unwrap().read)
@@ -261,7 +275,7 @@ impl Partition {
         self.0.lock().unwrap().proposals
     }
 
-    fn open(&self, user: &str) -> Result<Account, LoginError> {
+    pub fn open(&self, user: &str) -> Result<Account, LoginError> {
         let id = *self
             .0
             .lock()
@@ -278,51 +292,6 @@ impl Partition {
     }
 }
 
-/// Everybody's password is the same; SCRAM is offered to the first user.
-pub struct Users(pub Partition);
-
-impl Auth for Users {
-    type Account = Account;
-
-    async fn login(&self, user: &str, password: &str) -> Result<Account, LoginError> {
-        match password {
-            PASSWORD => self.0.open(user),
-            "locked" => Err(LoginError::Locked),
-            "again" => Err(LoginError::Penalty),
-            _ => Err(LoginError::Denied),
-        }
-    }
-
-    async fn scram_verifier(&self, user: &str) -> Result<Option<ScramVerifier>, LoginError> {
-        Ok(self.0.open(user).is_ok().then(super::bad_input::verifier))
-    }
-
-    async fn account(&self, user: &str) -> Result<Account, LoginError> {
-        self.0.open(user)
-    }
-
-    /// Tokens are `ALLOWED`, `NARROW` or wrong, and each is `bob`'s.
-    async fn bearer(&self, user: Option<&str>, token: &str) -> Result<Account, TokenError> {
-        match token {
-            "ALLOWED" if user.is_some_and(|user| user != "bob") => Err(TokenError::OtherUser),
-            "ALLOWED" => Ok(self.0.open("bob")?),
-            "NARROW" => Err(TokenError::Scope),
-            "BUSY" => Err(LoginError::Unavailable.into()),
-            _ => Err(TokenError::Invalid),
-        }
-    }
-
-    async fn scram_failed(&self, _user: &str) {}
-
-    fn nonce(&self) -> [u8; 24] {
-        [7; 24]
-    }
-
-    fn salt_secret(&self) -> [u8; 32] {
-        [9; 32]
-    }
-}
-
 /// One account as a session uses it.
 #[derive(Clone)]
 pub struct Account {
@@ -335,9 +304,13 @@ pub struct Account {
 impl Account {
     /// Waits while the partition is stalled.
     async fn wait(&self) {
+        self.wait_while(|state| state.is_stalled).await;
+    }
+
+    async fn wait_while(&self, is_stalled: impl Fn(&State) -> bool) {
         poll_fn(|context| {
             let mut state = self.partition.0.lock().unwrap();
-            if !state.is_stalled {
+            if !is_stalled(&state) {
                 return Poll::Ready(());
             }
             state.wakers.push(context.waker().clone());
@@ -411,16 +384,18 @@ impl Backend for Account {
     }
 
     async fn sharing(&self) -> Result<Vec<Account>, BackendError> {
+        let users = self.sharing_users().await?.into_iter();
+        Ok(users.map(|(id, name)| self.other(id, &name)).collect())
+    }
+
+    async fn sharing_users(&self) -> Result<Vec<(AccountId, String)>, BackendError> {
         let state = self.partition.0.lock().unwrap();
-        let is_given = |id: AccountId| {
-            let to = [self.id, AccountId(0)].into_iter();
-            id != self.id
-                && to
-                    .into_iter()
-                    .any(|user| state.shares.contains(&(user, id)))
-        };
-        let owners = state.users.iter().filter(|(_, id)| is_given(**id));
-        Ok(owners.map(|(name, id)| self.other(*id, name)).collect())
+        let given = |to: u64, id: &AccountId| state.shares.contains(&(AccountId(to), *id));
+        let owners = state.users.iter().map(|(name, id)| (*id, name.clone()));
+        let others = owners.filter(|(id, _)| *id != self.id);
+        Ok(others
+            .filter(|(id, _)| given(self.id.0, id) || given(0, id))
+            .collect())
     }
 
     async fn share_with(&self, user: AccountId) -> Result<(), BackendError> {
@@ -440,6 +415,9 @@ impl Backend for Account {
     }
 
     async fn read(&self, query: Query) -> Result<Answer, BackendError> {
+        let is_other = self.guest.is_some();
+        self.wait_while(|state| is_other && state.stalled_for_others == Some(self.id))
+            .await;
         let mut state = self.partition.0.lock().unwrap();
         if let Some(Some(error)) = state.read_failures.pop() {
             return Err(error);

@@ -3,6 +3,7 @@
 mod acl;
 mod backend;
 mod bad_input;
+mod beforehand;
 mod executor;
 mod ids;
 mod indexed;
@@ -17,4 +18,5 @@ mod scripts;
 mod states;
 mod streaming;
 mod transport;
+mod users;
 mod view;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use imap::backend::BackendError;
-use imap::limits::NOTIFY_STATE_BYTES_MAX;
+use imap::limits::{NOTIFY_OTHERS_MAX, NOTIFY_STATE_BYTES_MAX};
 use mailbox::{Command, Flags, MailboxId, StoreMode, SystemFlags, UidRanges};
 use proptest::prelude::*;
 
@@ -16,6 +16,8 @@ type State = BTreeMap<String, u64>;
 /// Mailboxes by their names, as a client keeps them that hears of all.
 #[derive(Default)]
 struct Client {
+    /// What the names begin with, if they are alice's and the client is bob.
+    prefix: &'static str,
     mailboxes: BTreeMap<String, State>,
     /// While SELECT is answered.
     selecting: Option<String>,
@@ -104,6 +106,8 @@ enum Step {
     Delete(usize),
     Rename(usize, usize),
     Subscribe(usize),
+    /// Alice gives bob rights.
+    Give(usize, &'static str),
     /// The client selects a mailbox, or none.
     Select(Option<usize>),
     /// The next read fails.
@@ -124,6 +128,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => name().prop_map(Step::Delete),
         4 => (name(), name()).prop_map(|(from, to)| Step::Rename(from, to)),
         1 => name().prop_map(Step::Subscribe),
+        2 => (name(), prop::sample::select(vec!["", "l", "r", "lr", "lrs"]))
+            .prop_map(|(at, rights)| Step::Give(at, rights)),
         1 => prop::option::of(name()).prop_map(Step::Select),
         1 => Just(Step::Fail),
         5 => Just(Step::Tell),
@@ -170,11 +176,20 @@ fn take(dialogue: &mut Dialogue, client: &mut Client, step: &Step) {
                 },
             });
         }
-        Step::Create(at) => drop(dialogue.partition.apply(Command::CreateMailbox {
-            account,
-            name: name(at),
-            special_use: None,
-        })),
+        Step::Create(at) => {
+            dialogue.partition.apply(Command::CreateMailbox {
+                account,
+                name: name(at),
+                special_use: None,
+            });
+            if !client.prefix.is_empty() {
+                take(dialogue, client, &Step::Give(*at, "lr"));
+            }
+        }
+        Step::Give(at, rights) => {
+            let line = format!("g SETACL {} bob \"{rights}\"\r\n", NAMES[*at]);
+            dialogue.say("c2", line.as_bytes());
+        }
         Step::Delete(at) => drop(dialogue.partition.apply(Command::DeleteMailbox {
             account,
             name: name(at),
@@ -191,11 +206,12 @@ fn take(dialogue: &mut Dialogue, client: &mut Client, step: &Step) {
         })),
         Step::Select(Some(at)) => {
             take(dialogue, client, &Step::Tell);
-            if !client.mailboxes.contains_key(NAMES[*at]) {
+            let name = format!("{}{}", client.prefix, NAMES[*at]);
+            if !client.mailboxes.contains_key(&name) {
                 return;
             }
-            let line = format!("s EXAMINE {}\r\n", NAMES[*at]);
-            client.selecting = Some(NAMES[*at].to_owned());
+            let line = format!("s EXAMINE {name}\r\n");
+            client.selecting = Some(name);
             client.hear(&dialogue.say("c1", line.as_bytes()));
         }
         Step::Select(None) => client.hear(&dialogue.say("c1", b"s UNSELECT\r\n")),
@@ -208,55 +224,75 @@ fn take(dialogue: &mut Dialogue, client: &mut Client, step: &Step) {
     }
 }
 
+/// What a client has heard in the end, whose mailboxes these are or who is let in, is what there
+/// is.
+fn add_up(steps: &[Step], is_guest: bool) -> Result<(), TestCaseError> {
+    let mut dialogue = Dialogue::new();
+    let (user, prefix, which) = match is_guest {
+        true => ("bob", "user/alice/", "subtree user/alice"),
+        false => ("alice", "", "personal"),
+    };
+    dialogue.log_in("c1", user);
+    dialogue.log_in("c2", "alice");
+    dialogue.log_in("c3", user);
+    dialogue.say("c1", b"e ENABLE CONDSTORE\r\n");
+    let mut client = Client {
+        prefix,
+        ..Client::default()
+    };
+    let list = format!("l LIST \"\" {prefix}*");
+    client.hear(&dialogue.say("c1", format!("{list}\r\n").as_bytes()));
+    let events = "MessageNew MessageExpunge FlagChange MailboxName";
+    let set = format!("n NOTIFY SET STATUS ({which} ({events}))\r\n");
+    client.hear(&dialogue.say("c1", set.as_bytes()));
+    for step in steps {
+        take(&mut dialogue, &mut client, step);
+        if dialogue.ended("c1").is_some() {
+            // The mailbox that it had selected was deleted.
+            return Ok(());
+        }
+    }
+    // Each time one read may still fail.
+    let failures = steps.iter().filter(|step| matches!(step, Step::Fail));
+    for _ in 0..failures.count() + 2 {
+        dialogue.client("c1").advance(Duration::from_secs(5));
+        client.hear(&dialogue.say("c1", b"u UNSELECT\r\n"));
+        take(&mut dialogue, &mut client, &Step::Deliver(0));
+        take(&mut dialogue, &mut client, &Step::Tell);
+    }
+    prop_assume!(dialogue.ended("c1").is_none());
+    let mut actual = Client::default();
+    let status = "(STATUS (MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ))";
+    let line = format!("{list} RETURN {status}\r\n");
+    actual.hear(&dialogue.say("c3", line.as_bytes()));
+    let names = |client: &Client| client.mailboxes.keys().cloned().collect::<Vec<_>>();
+    prop_assert_eq!(names(&client), names(&actual));
+    for (name, state) in &actual.mailboxes {
+        let known = &client.mailboxes[name];
+        for (item, value) in state {
+            let empty = match item.as_str() {
+                "MESSAGES" => Some(0),
+                "UIDNEXT" => Some(1),
+                _ => None,
+            };
+            if let Some(known) = known.get(item).copied().or(empty) {
+                prop_assert_eq!(known, *value, "{} {}", name, item);
+            }
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn events_add_up(steps in prop::collection::vec(step(), 0..60)) {
-        let mut dialogue = Dialogue::new();
-        dialogue.log_in("c1", "alice");
-        dialogue.log_in("c2", "alice");
-        dialogue.say("c1", b"e ENABLE CONDSTORE\r\n");
-        let mut client = Client::default();
-        client.hear(&dialogue.say("c1", b"l LIST \"\" *\r\n"));
-        let events = "MessageNew MessageExpunge FlagChange MailboxName";
-        let set = format!("n NOTIFY SET STATUS (personal ({events}))\r\n");
-        client.hear(&dialogue.say("c1", set.as_bytes()));
-        for step in &steps {
-            take(&mut dialogue, &mut client, step);
-            if dialogue.ended("c1").is_some() {
-                // The mailbox that it had selected was deleted.
-                return Ok(());
-            }
-        }
-        // Each time one read may still fail.
-        let failures = steps.iter().filter(|step| matches!(step, Step::Fail));
-        for _ in 0..failures.count() + 2 {
-            dialogue.client("c1").advance(Duration::from_secs(5));
-            client.hear(&dialogue.say("c1", b"u UNSELECT\r\n"));
-            take(&mut dialogue, &mut client, &Step::Deliver(0));
-            take(&mut dialogue, &mut client, &Step::Tell);
-        }
-        prop_assume!(dialogue.ended("c1").is_none());
-        let mut actual = Client::default();
-        actual.hear(&dialogue.say(
-            "c2",
-            b"l LIST \"\" * RETURN (STATUS (MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ))\r\n",
-        ));
-        let names = |client: &Client| client.mailboxes.keys().cloned().collect::<Vec<_>>();
-        prop_assert_eq!(names(&client), names(&actual));
-        for (name, state) in &actual.mailboxes {
-            let known = &client.mailboxes[name];
-            for (item, value) in state {
-                let empty = match item.as_str() {
-                    "MESSAGES" => Some(0),
-                    "UIDNEXT" => Some(1),
-                    _ => None,
-                };
-                if let Some(known) = known.get(item).copied().or(empty) {
-                    prop_assert_eq!(known, *value, "{} {}", name, item);
-                }
-            }
-        }
+        add_up(&steps, false)?;
+    }
+
+    #[test]
+    fn events_of_another_add_up(steps in prop::collection::vec(step(), 0..60)) {
+        add_up(&steps, true)?;
     }
 }
 
@@ -299,4 +335,61 @@ fn too_many_mailboxes_are_not_watched() {
     // They are too many from the start.
     let said = String::from_utf8(dialogue.say("c1", set)).unwrap();
     assert!(said.starts_with("a NO [NOTIFICATIONOVERFLOW] "), "{said}");
+}
+
+/// So many users are watched and no more, whether or not there are such: nobody learns who is one.
+#[test]
+fn so_many_others_are_watched() {
+    let mut dialogue = Dialogue::new();
+    dialogue.log_in("c1", "alice");
+    for number in 0..NOTIFY_OTHERS_MAX + 1 {
+        let name = format!("u{number}");
+        dialogue.partition.user(&name);
+        dialogue.log_in(&name, &name);
+        let share = match number % 2 {
+            0 => &b"s SETACL INBOX anyone lr\r\n"[..],
+            _ => &b"s SETACL INBOX alice lr\r\n"[..],
+        };
+        dialogue.say(&name, share);
+    }
+    let ask = |dialogue: &mut Dialogue, which: &str| {
+        let line = format!("a NOTIFY SET ({which} (MessageNew MessageExpunge))\r\n");
+        String::from_utf8(dialogue.say("c1", line.as_bytes())).unwrap()
+    };
+    let overflow = "a NO [NOTIFICATIONOVERFLOW] ";
+    let said = ask(&mut dialogue, "subtree user");
+    assert!(said.starts_with(overflow), "{said}");
+    assert_eq!(ask(&mut dialogue, "personal"), "a OK NOTIFY completed\r\n");
+    for names in ["u", "nobody"] {
+        let named = |count: usize| {
+            let names = (0..count).map(|number| format!("user/{names}{number}/INBOX"));
+            format!("mailboxes ({})", names.collect::<Vec<_>>().join(" "))
+        };
+        let said = ask(&mut dialogue, &named(NOTIFY_OTHERS_MAX));
+        assert_eq!(said, "a OK NOTIFY completed\r\n");
+        let said = ask(&mut dialogue, &named(NOTIFY_OTHERS_MAX + 1));
+        assert!(said.starts_with(overflow), "{said}");
+    }
+}
+
+/// Those who share their mail become too many.
+#[test]
+fn others_become_too_many() {
+    let mut dialogue = Dialogue::new();
+    dialogue.log_in("c1", "alice");
+    let said = dialogue.say("c1", b"a NOTIFY SET (subtree user (MailboxName))\r\n");
+    assert_eq!(said, b"a OK NOTIFY completed\r\n");
+    for number in 0..NOTIFY_OTHERS_MAX + 1 {
+        let name = format!("u{number}");
+        dialogue.partition.user(&name);
+        dialogue.log_in(&name, &name);
+        dialogue.say(&name, b"s SETACL INBOX alice lr\r\n");
+        dialogue.run();
+        let said = String::from_utf8(dialogue.client("c1").take()).unwrap();
+        let told = match number < NOTIFY_OTHERS_MAX {
+            true => format!("\"/\" user/{name}/INBOX\r\n"),
+            false => "* OK [NOTIFICATIONOVERFLOW] ".to_owned(),
+        };
+        assert!(said.contains(&told), "{said}");
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   user alice                  makes an account; `alice` and `bob` exist from the start
+//!   delete-user alice           deletes it with all its mail
 //!   c1: login alice             connects and logs in without a word
 //!   c1: connect [tls=no]        connects and shows the greeting; `tls=no` forbids plain logins
 //!   c1:> a1 SELECT INBOX        sends a line and shows all that every client receives
@@ -12,6 +13,7 @@
 //!   c1: certify bob             its certificate names bob;  c1: bind  its channel can be bound
 //!   c1: tick 20                 so many seconds pass whenever the session looks at its clock
 //!   stall, go                   proposals and reads of bodies wait, or go on
+//!   stall-reads alice           what others ask of her account waits
 //!   deliver alice "text" [folder=F] [n=3]
 //!   message alice NAME          delivers `tests/messages/NAME`, line ends made CRLF
 //!   forget                      so much time passes that expunges until now are not remembered
@@ -30,9 +32,10 @@ use std::time::Duration;
 use imap::backend::BackendError;
 use imap::{Config, TokenService};
 
-use super::backend::{PASSWORD, Partition, Users};
+use super::backend::{PASSWORD, Partition};
 use super::executor::{self, Task};
 use super::transport::Client;
+use super::users::Users;
 
 #[test]
 fn sessions() {
@@ -164,6 +167,10 @@ impl Dialogue {
                 self.partition.administrator(user);
             }
             "user" => drop(self.partition.user(args.next_pos().ok_or("whose?")?)),
+            "delete-user" => {
+                let user = args.next_pos().ok_or("whose?")?;
+                self.partition.delete_user(user);
+            }
             "deliver" => {
                 let user = args.next_pos().ok_or("to whom?")?.to_owned();
                 let text = args.next_pos().ok_or("what?")?.to_owned();
@@ -187,7 +194,14 @@ impl Dialogue {
                 clients.for_each(|(client, _)| client.shut_down());
             }
             "stall" => self.partition.stall(true),
-            "go" => self.partition.stall(false),
+            "stall-reads" => {
+                let user = args.next_pos().ok_or("of whom?")?;
+                self.partition.stall_others(Some(user));
+            }
+            "go" => {
+                self.partition.stall_others(None);
+                self.partition.stall(false);
+            }
             "messages-max" => {
                 let limit = args.next_pos().ok_or("how many?")?.parse()?;
                 Arc::make_mut(&mut self.config).message_limit = Some(limit);

@@ -4,9 +4,10 @@ use imap::Config;
 use imap::limits::{PIECE_BYTES, READ_BYTES};
 use mailbox::{Command, Flags, StoreMode, SystemFlags, UidRanges};
 
-use super::backend::{Partition, Users};
+use super::backend::Partition;
 use super::scripts::Dialogue;
 use super::transport::Client;
+use super::users::Users;
 
 /// A multipart message with an attachment of about so many bytes.
 fn large(bytes: usize) -> Vec<u8> {
