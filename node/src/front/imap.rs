@@ -516,7 +516,7 @@ impl Backend for Mail {
 
     async fn administered(&self, user: &str) -> Result<Option<Mail>, BackendError> {
         let found = self.of(user).await?;
-        Ok(found.map(Mail::as_to_its_owner))
+        Ok(found.map(Mail::for_its_owner))
     }
 
     fn derived(&self, key: &DerivedKey) -> Option<Bytes> {

@@ -77,7 +77,7 @@ impl Mail {
     }
 
     /// The same mail without regard to what the user of the session may do there.
-    pub(super) fn as_to_its_owner(self) -> Mail {
+    pub(super) fn for_its_owner(self) -> Mail {
         Mail {
             guest: None,
             ..self

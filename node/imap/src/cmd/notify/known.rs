@@ -20,13 +20,14 @@ use bytes::Bytes;
 use mailbox::{Annotation, Folder, Hash16, MailboxId, ModSeq, SpecialUse, Uid, UidValidity};
 use mailbox::{NewMetadata, Rights, metadata};
 
+use super::renames::is_known_as;
 use crate::grammar::StatusItem;
 use crate::names;
 
 /// The state of all mailboxes of an account that the user may look up.
 #[derive(Default)]
 pub(super) struct Known {
-    folders: BTreeMap<MailboxId, State>,
+    pub(super) folders: BTreeMap<MailboxId, State>,
     /// Names that are subscribed, with a mailbox or not.
     subscribed: BTreeSet<String>,
     /// Annotations with the hashes of their values; mailbox 0 is the server. Empty unless they are
@@ -34,6 +35,9 @@ pub(super) struct Known {
     annotations: BTreeMap<(MailboxId, String), Hash16>,
     /// What the client has heard last of the messages of the mailbox that it has selected.
     selected: Option<(MailboxId, State)>,
+    /// The selected mailbox if it has another name by now, of which the client cannot know that it
+    /// is the same.
+    lost: Option<MailboxId>,
 }
 
 /// Rights of which one is needed for annotations (RFC 5464 section 3.3).
@@ -56,8 +60,8 @@ fn may_see_annotations(folder: &Folder) -> bool {
 }
 
 /// What is known of a mailbox.
-struct State {
-    name: String,
+pub(super) struct State {
+    pub(super) name: String,
     uid_validity: UidValidity,
     uid_next: Uid,
     messages: u32,
@@ -155,6 +159,7 @@ impl Known {
     /// was renamed or deleted since, that is told as if it had never been: a name that moved would
     /// take along what the client has just heard.
     pub(super) fn forget_other(&mut self, found: &Folder) {
+        self.lost = None;
         let others = |id: &MailboxId, state: &State| *id != found.id && state.name == found.name;
         self.folders.retain(|id, state| !others(id, state));
     }
@@ -168,6 +173,7 @@ impl Known {
             subscribed: subscribed.map(|folder| folder.name.clone()).collect(),
             annotations: annotations.map(hashes).unwrap_or_default(),
             selected: None,
+            lost: None,
         }
     }
 
@@ -188,125 +194,51 @@ impl Known {
         F: Fn(&str, bool) -> Wanted,
     {
         let mut now = Known::of(folders, terms.annotations);
-        let mut news = News::default();
-        let renamed = self.renamed(&now, terms);
-        self.compare_names(&now, &renamed, terms, &mut news);
+        let mut renamed = self.renamed(&now, terms);
+        let mut news = self.news_of_names(&now, &renamed, terms);
+        if !renamed.is_empty() && !self.are_understood(&now, &renamed, &news, terms) {
+            // Then all are told as if they were made and deleted.
+            renamed.clear();
+            news = self.news_of_names(&now, &renamed, terms);
+        }
         self.compare_subscriptions(&now, terms, &mut news);
         self.compare_messages(&now, folders, &renamed, terms, &mut news);
-        news.renamed = told_in_order(&renamed);
         if terms.annotations.is_some() {
             self.compare_annotations(&now, terms, &mut news);
         }
         // What the client hears of the selected mailbox is noted where it is told.
+        let is_lost = terms.selected.is_some_and(|id| {
+            let (old, new) = (self.folders.get(&id), now.folders.get(&id));
+            old.zip(new)
+                .is_some_and(|(old, new)| !is_known_as(&new.name, &old.name, &renamed))
+        });
         let heard = self
             .selected
             .take()
             .filter(|(id, _)| Some(*id) == terms.selected);
+        now.lost = self.lost.filter(|id| Some(*id) == terms.selected);
         if let Some(id) = terms.selected
             && let Some(new) = now.folders.get_mut(&id)
             && let Some(old) = heard.as_ref().map(|(_, old)| old).or(self.folders.get(&id))
         {
             new.take_messages(old);
+            if is_lost || now.lost.is_some() {
+                // What the client has heard it has heard of another name.
+                new.uid_next = Uid(0);
+                now.lost = Some(id);
+            }
         }
-        now.selected = heard;
+        now.selected = heard.filter(|_| now.lost.is_none());
         *self = now;
         news
     }
 
-    fn wanted<F>(&self, now: &Known, terms: &Terms<'_, F>, name: &str) -> Wanted
+    pub(super) fn wanted<F>(&self, now: &Known, terms: &Terms<'_, F>, name: &str) -> Wanted
     where
         F: Fn(&str, bool) -> Wanted,
     {
         let is_subscribed = self.subscribed.contains(name) || now.subscribed.contains(name);
         (terms.wanted)(name, is_subscribed)
-    }
-
-    /// New and old names of mailboxes that are told to be renamed, with all below them. Others that
-    /// were are told as if they were made and deleted: where somebody else had the new name, and
-    /// where the client could take it to be renamed along with another.
-    fn renamed<'k, F>(&'k self, now: &'k Known, terms: &Terms<'_, F>) -> BTreeMap<&'k str, &'k str>
-    where
-        F: Fn(&str, bool) -> Wanted,
-    {
-        let mut all: BTreeMap<&str, &str> = BTreeMap::new();
-        for (id, state) in &now.folders {
-            if let Some(old) = self.folders.get(id).filter(|old| old.name != state.name) {
-                all.insert(&state.name, &old.name);
-            }
-        }
-        if all.is_empty() {
-            return all;
-        }
-        let had: BTreeSet<&str> = self.folders.values().map(|old| old.name.as_str()).collect();
-        let left: BTreeSet<&str> = all.values().copied().collect();
-        let wants = |name: &str| self.wanted(now, terms, name).names;
-        all.retain(|name, old| {
-            let is_free = !had.contains(name) && !names::parents(name).any(|up| left.contains(up));
-            is_free && (wants(name) || wants(old))
-        });
-        let above = all.clone();
-        all.retain(|name, old| !follows(name, old, &above));
-        all
-    }
-
-    /// MailboxName (RFC 5465 section 5.4).
-    fn compare_names<F>(
-        &self,
-        now: &Known,
-        renamed: &BTreeMap<&str, &str>,
-        terms: &Terms<'_, F>,
-        news: &mut News,
-    ) where
-        F: Fn(&str, bool) -> Wanted,
-    {
-        let is_told =
-            |name: &str, old: &str| renamed.get(name) == Some(&old) || follows(name, old, renamed);
-        let left: BTreeSet<&str> = renamed.values().copied().collect();
-        // Old names of mailboxes that are told to be renamed, or are taken to be.
-        let mut moved = BTreeSet::new();
-        // Names with whether their parents are affected as well.
-        let mut affected: Vec<(&str, bool)> = Vec::new();
-        // Names that the client would take to be renamed along with others.
-        let mut stays = |old: &str| {
-            let is_below = names::parents(old).any(|up| left.contains(up));
-            if is_below && self.wanted(now, terms, old).names {
-                news.gone.insert(old.to_owned());
-            }
-        };
-        for (id, state) in &now.folders {
-            match self.folders.get(id) {
-                None => affected.push((&state.name, true)),
-                Some(old) if old.name != state.name && !is_told(&state.name, &old.name) => {
-                    affected.extend([(state.name.as_str(), false), (old.name.as_str(), false)]);
-                    stays(&old.name);
-                }
-                Some(old) if old.name != state.name => drop(moved.insert(old.name.as_str())),
-                Some(_) => {}
-            }
-        }
-        for (id, old) in &self.folders {
-            if !now.folders.contains_key(id) {
-                affected.push((&old.name, true));
-                stays(&old.name);
-            }
-        }
-        if affected.is_empty() {
-            return;
-        }
-        let exist: BTreeSet<&str> = now.folders.values().map(|now| now.name.as_str()).collect();
-        for (name, with_parent) in affected {
-            let parent = names::parent(name).filter(|_| with_parent);
-            for name in [name].into_iter().chain(parent) {
-                if !self.wanted(now, terms, name).names || renamed.contains_key(name) {
-                    continue;
-                }
-                if exist.contains(name) {
-                    news.names.insert(name.to_owned());
-                } else if !moved.contains(name) {
-                    news.gone.insert(name.to_owned());
-                }
-            }
-        }
     }
 
     /// SubscriptionChange (RFC 5465 section 5.5).
@@ -350,10 +282,8 @@ impl Known {
                 continue;
             };
             let name = folder.name.as_str();
-            let same = self.folders.get(&folder.id).filter(|old| {
-                let old = old.name.as_str();
-                old == name || renamed.get(name) == Some(&old) || follows(name, old, renamed)
-            });
+            let old = self.folders.get(&folder.id);
+            let same = old.filter(|old| is_known_as(name, &old.name, renamed));
             let old = same.or_else(|| had.get(name).copied());
             let new = State::of_new(folder);
             let items = changed_items(old.unwrap_or(&new), state, wanted.flags, terms.condstore);
@@ -401,6 +331,9 @@ impl Known {
 
     /// The client has heard of the messages of the mailbox that it has selected.
     pub(super) fn note_messages(&mut self, folder: &Folder) {
+        if self.lost == Some(folder.id) {
+            return;
+        }
         let heard = State::of(folder);
         if let Some(state) = self.folders.get_mut(&folder.id) {
             state.take_messages(&heard);
@@ -544,34 +477,6 @@ pub(super) fn first_items(flags: bool, condstore: bool) -> Vec<StatusItem> {
     ];
     items.extend((flags || condstore).then_some(StatusItem::HighestModSeq));
     items
-}
-
-/// Whether a mailbox got its name because one above it did. At most 64 levels deep, as all names.
-fn follows(name: &str, old: &str, renamed: &BTreeMap<&str, &str>) -> bool {
-    let (mut name, mut old) = (name, old);
-    while let (Some((above, last)), Some((old_above, old_last))) = (
-        name.rsplit_once(names::SEPARATOR),
-        old.rsplit_once(names::SEPARATOR),
-    ) {
-        if last != old_last {
-            return false;
-        }
-        if renamed.get(above) == Some(&old_above) {
-            return true;
-        }
-        (name, old) = (above, old_above);
-    }
-    false
-}
-
-/// A client renames what is below as well: what was taken from there comes before that.
-fn told_in_order(renamed: &BTreeMap<&str, &str>) -> Vec<(String, String)> {
-    let pairs = renamed.iter();
-    let mut pairs: Vec<_> = pairs
-        .map(|(name, old)| ((*name).to_owned(), (*old).to_owned()))
-        .collect();
-    pairs.sort_by_cached_key(|(_, old)| std::cmp::Reverse(names::parents(old).count()));
-    pairs
 }
 
 fn hashes(annotations: &[Annotation]) -> BTreeMap<(MailboxId, String), Hash16> {

@@ -20,6 +20,7 @@ mod arrivals;
 mod known;
 mod others;
 mod own;
+mod renames;
 mod watch;
 
 use std::future::pending;

@@ -296,6 +296,32 @@ proptest! {
     }
 }
 
+/// Renames that once were told so that a client came to know something else.
+#[test]
+fn entangled_renames_add_up() {
+    use Step::{Create, Deliver, Rename, Select, Tell};
+    let steps = [Create(6), Tell, Rename(4, 3), Rename(5, 6)];
+    add_up(&steps, false).unwrap();
+    let steps = [
+        Create(3),
+        Deliver(3),
+        Select(Some(3)),
+        Rename(0, 4),
+        Rename(4, 3),
+        Tell,
+    ];
+    add_up(&steps, true).unwrap();
+    let steps = [
+        Create(7),
+        Deliver(2),
+        Select(Some(2)),
+        Rename(2, 5),
+        Rename(0, 2),
+        Tell,
+    ];
+    add_up(&steps, false).unwrap();
+}
+
 /// Makes mailboxes with long names.
 fn make(dialogue: &Dialogue, numbers: std::ops::Range<usize>) {
     let account = dialogue.partition.account("alice");
