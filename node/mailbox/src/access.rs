@@ -29,15 +29,6 @@ pub(crate) const KNOWN_BY: [Rights; 6] = [
     Rights::ADMINISTER,
 ];
 
-/// Rights of which one is needed beside `l` for annotations (RFC 5464 section 3.3).
-const ANNOTATES: [Rights; 5] = [
-    Rights::READ,
-    Rights::SEEN,
-    Rights::WRITE,
-    Rights::INSERT,
-    Rights::POST,
-];
-
 /// Which flags may be changed: `s` is `\Seen`, `t` is `\Deleted`, `w` are all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FlagRights {
@@ -247,7 +238,7 @@ pub(crate) fn annotates(mailbox: MailboxId) -> Need<'static> {
     Need {
         place: Place::Mailbox(mailbox),
         all: Rights::LOOKUP,
-        one_of: &ANNOTATES,
+        one_of: &Rights::ANNOTATE,
     }
 }
 

@@ -34,6 +34,15 @@ impl Rights {
     /// All there are.
     pub const ALL: Rights = Rights((1 << 11) - 1);
 
+    /// Of these one is needed, beside `l`, for annotations (RFC 5464 section 3.3).
+    pub const ANNOTATE: [Rights; 5] = [
+        Rights::READ,
+        Rights::SEEN,
+        Rights::WRITE,
+        Rights::INSERT,
+        Rights::POST,
+    ];
+
     /// Each right with its letter, in the order in which they are written.
     pub const LETTERS: [(Rights, char); 11] = [
         (Rights::LOOKUP, 'l'),

@@ -101,7 +101,7 @@ fn mailboxes_of_others() {
         &mut guest,
         &format!("* LIST (\\HasNoChildren) \"/\" {name}"),
     );
-    let said = cluster.deliver(2, &["sharer+Common"], b"Subject: x\r\n\r\ntext");
+    let said = cluster.deliver(1, &["sharer+Common"], b"Subject: x\r\n\r\ntext");
     assert!(said.iter().all(|line| line.starts_with("250 ")), "{said:?}");
     hears(
         &mut guest,

@@ -40,22 +40,13 @@ pub(super) struct Known {
     lost: Option<MailboxId>,
 }
 
-/// Rights of which one is needed for annotations (RFC 5464 section 3.3).
-const ANNOTATES: [Rights; 5] = [
-    Rights::READ,
-    Rights::SEEN,
-    Rights::WRITE,
-    Rights::INSERT,
-    Rights::POST,
-];
-
 /// Whether the user may hear of the messages.
 pub(super) fn may_read(folder: &Folder) -> bool {
     folder.guest.is_none_or(|has| has.has(Rights::READ))
 }
 
 fn may_see_annotations(folder: &Folder) -> bool {
-    let has_one = |has: Rights| ANNOTATES.iter().any(|right| has.has(*right));
+    let has_one = |has: Rights| Rights::ANNOTATE.iter().any(|right| has.has(*right));
     folder.guest.is_none_or(has_one)
 }
 
