@@ -216,6 +216,7 @@ impl Known {
             if is_lost || now.lost.is_some() {
                 // What the client has heard it has heard of another name.
                 new.uid_next = Uid(0);
+                new.uid_validity = UidValidity(0);
                 now.lost = Some(id);
             }
         }

@@ -299,7 +299,7 @@ proptest! {
 /// Renames that once were told so that a client came to know something else.
 #[test]
 fn entangled_renames_add_up() {
-    use Step::{Create, Deliver, Rename, Select, Tell};
+    use Step::{Create, Delete, Deliver, Rename, Select, Tell};
     let steps = [Create(6), Tell, Rename(4, 3), Rename(5, 6)];
     add_up(&steps, false).unwrap();
     let steps = [
@@ -320,6 +320,16 @@ fn entangled_renames_add_up() {
         Tell,
     ];
     add_up(&steps, false).unwrap();
+    let made = [
+        Create(6),
+        Deliver(0),
+        Tell,
+        Deliver(6),
+        Create(7),
+        Select(Some(2)),
+    ];
+    let renamed = [Delete(6), Rename(2, 6), Tell];
+    add_up(&[&made[..], &renamed[..]].concat(), false).unwrap();
 }
 
 /// Makes mailboxes with long names.
