@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use rand::Rng;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -179,11 +179,7 @@ impl Scale {
     async fn select(&self) -> anyhow::Result<()> {
         let scene: &Scene = &self.stage.scene;
         let account = &scene.accounts[0];
-        let leaders = self.stage.cluster.leaders().await;
-        let leader = leaders.get(&account.group).context("nobody leads")?;
-        let doors = scene.doors();
-        let door = doors.iter().find(|door| door.node == leader.node);
-        let door = door.context("the leader has no door")?;
+        let door = self.stage.leaders_door(account).await?;
         let mut imap = Imap::connect(door.imap, &account.name, PASSWORD).await?;
         let mut took = Vec::with_capacity(SELECTS);
         let mut there = 0;

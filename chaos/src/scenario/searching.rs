@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use tokio::task::JoinSet;
@@ -48,20 +48,14 @@ const RUNS: usize = 5;
 pub(super) async fn measure(stage: &Stage) -> anyhow::Result<()> {
     let bytes = fill(stage).await?;
     let account = &stage.scene.accounts[0];
-    let leaders = stage.cluster.leaders().await;
-    let leader = leaders
-        .get(&account.group)
-        .context("the group has a leader")?;
-    let doors = stage.scene.doors();
-    let door = doors.iter().find(|door| door.node == leader.node);
-    let door = door.context("the leader has a door")?;
+    let door = stage.leaders_door(account).await?;
     let mut imap = Imap::connect(door.imap, &account.name, PASSWORD).await?;
     imap.select(MAILBOXES[0]).await?;
     let rare = u64::from(MESSAGES / RARE_EVERY);
     // From now on the mailbox is indexed.
     time(&mut imap, &format!("BODY {ABSENT}"), 0, 1).await?;
     let searched = Instant::now();
-    wait_for_index(stage, leader.node).await?;
+    wait_for_index(stage, door.node).await?;
     let indexed = searched.elapsed();
     let absent = time(&mut imap, &format!("BODY {ABSENT}"), 0, RUNS).await?;
     let one_in_hundred = time(&mut imap, &format!("BODY {RARE}"), rare, RUNS).await?;
@@ -75,8 +69,8 @@ pub(super) async fn measure(stage: &Stage) -> anyhow::Result<()> {
         bytes / u64::from(MESSAGES),
         factor(absent),
         factor(one_in_hundred),
-        mib(metric(stage, leader.node, "rookery_search_bytes").await?),
-        leader.node,
+        mib(metric(stage, door.node, "rookery_search_bytes").await?),
+        door.node,
     );
     Ok(())
 }

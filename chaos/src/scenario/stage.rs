@@ -159,6 +159,15 @@ impl Stage {
         Ok(verdict)
     }
 
+    /// Where clients reach the node that leads an account's partition.
+    pub(super) async fn leaders_door(&self, account: &Account) -> anyhow::Result<Door> {
+        let leaders = self.cluster.leaders().await;
+        let leader = leaders.get(&account.group).context("nobody leads")?;
+        let doors = self.scene.doors().into_iter();
+        let mut found = doors.filter(|door| door.node == leader.node);
+        found.next().context("the leader has no door")
+    }
+
     /// Judges, prints the report, and says how the run ended.
     ///
     /// # Errors

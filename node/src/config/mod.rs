@@ -280,7 +280,7 @@ impl Storage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Search {
-    /// Whether this node keeps one of the mailboxes that were searched on it, in about half as many
+    /// Whether this node keeps one of the mailboxes that were searched on it, in up to half as many
     /// bytes as their text. Without it a search reads every message, and finds the same. Default
     /// true.
     pub index: bool,

@@ -117,7 +117,7 @@ async fn finish(service: &Service, source: &Account, open: &OpenMove) -> Result<
     let messages = messages(source, new).await?;
     let target = match messages.is_empty() {
         true => None,
-        false => target(service, new).await?,
+        false => target(service, source, new).await?,
     };
     let Some(target) = target else {
         return end(source, new, UidRanges::new()).await;
@@ -152,19 +152,17 @@ async fn finish(service: &Service, source: &Account, open: &OpenMove) -> Result<
 }
 
 /// The account that messages go to, if it is there.
-async fn target(service: &Service, new: &NewMove) -> Result<Option<Account>, Failure> {
-    let find = || {
-        let view = service.view().read();
-        let account = view.account_by_id(directory::AccountId(new.to_account.0))?;
-        Some(GroupId(account.partition.0))
-    };
-    let mut group = find();
-    if group.is_none() {
-        // This node may not have heard of it yet.
-        service.refresh(STEP_WAIT).await?;
-        group = find();
+async fn target(
+    service: &Service,
+    source: &Account,
+    new: &NewMove,
+) -> Result<Option<Account>, Failure> {
+    if let Some(target) = source.other(new.to_account) {
+        return Ok(Some(target));
     }
-    Ok(group.map(|group| Account::open(service, new.to_account, group, STEP_WAIT)))
+    // This node may not have heard of it yet.
+    service.refresh(STEP_WAIT).await?;
+    Ok(source.other(new.to_account))
 }
 
 /// What of it is still to be moved.
