@@ -135,8 +135,13 @@ pub const PIECE_BYTES: u64 = 256 * 1024;
 /// Bytes of a body that are read at first by a FETCH that looks at headers only: most headers fit.
 pub const HEADER_PIECE_BYTES: u64 = 16 * 1024;
 
-/// Messages whose bodies are read ahead at once, at most.
-pub const AHEAD_MESSAGES: usize = 128;
+/// Messages that the backend is told of whose bodies will be asked for next, at most: enough for
+/// one call, and for the one after it, which it may begin.
+pub const AHEAD_MESSAGES: usize = 256;
+
+/// Messages of which what is remembered is looked up at once by FETCH, at most: few enough to be
+/// held, with items of the largest size.
+pub const RECALLED_MESSAGES: usize = 512;
 
 /// Bytes of what an item of FETCH is of a message, up to which it is remembered: an ENVELOPE of
 /// usual length, not one with a thousand recipients.

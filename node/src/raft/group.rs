@@ -16,10 +16,10 @@ use tokio::time::Instant;
 
 use super::commits::Commits;
 use super::health::Health;
-use super::limits::{PROPOSE_PAUSE, PROPOSE_RETRY, QUEUE_ROOM_BYTES, READ_BATCH_MAX};
+use super::limits::{CONFIRM_WAIT, PROPOSE_PAUSE, PROPOSE_RETRY, QUEUE_ROOM_BYTES, READ_BATCH_MAX};
 use super::log_store::{LogStore, Needs};
 use super::machine::Machine;
-use super::peer::Reading;
+use super::reading::Reading;
 use super::spread::{self, Follower, Spread};
 use super::types::{Body, Proposal, Types, log_id, raft_log_id};
 use crate::replica::{GroupId, LogId, Replica};
@@ -115,7 +115,7 @@ impl GroupStatus {
 
 /// What a group has in common with the connections of its replica, and with the node.
 pub struct Ties {
-    /// Whether somebody waits for a read.
+    /// Who waits for a read, and who follows.
     pub reading: Reading,
     /// What all followers have.
     pub spread: Spread,
@@ -478,21 +478,33 @@ async fn serve_reads(
 ) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, READ_BATCH_MAX).await > 0 {
-        reading.set(true);
-        let confirmed = raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
-        reading.set(!queue.is_empty());
-        let result = match confirmed {
-            Ok(_) => Ok(()),
-            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
-                Err(not_leader(&forward, *raft.node_id()))
-            }
-            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
-                Err(GroupError::Busy)
-            }
-            Err(RaftError::Fatal(fatal)) => Err(GroupError::Stopped(fatal.to_string())),
-        };
+        reading.set_waiting(true);
+        let result = confirm(&raft, &reading).await;
+        reading.set_waiting(!queue.is_empty());
         for reply in batch.drain(..) {
             drop(reply.send(result.clone()));
         }
     }
+}
+
+/// One round: everything that was acknowledged before it is applied here, and a majority has said
+/// since it began that this replica leads.
+async fn confirm(raft: &Raft, reading: &Reading) -> Result<(), GroupError> {
+    let (began, own) = (Instant::now(), *raft.node_id());
+    let term = raft.metrics().borrow_watched().current_term;
+    match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+        Ok(_) => {}
+        Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+            return Err(not_leader(&forward, own));
+        }
+        Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+            return Err(GroupError::Busy);
+        }
+        Err(RaftError::Fatal(fatal)) => return Err(GroupError::Stopped(fatal.to_string())),
+    }
+    let members = Arc::clone(&raft.metrics().borrow_watched().membership_config);
+    let voters = members.membership().get_joint_config();
+    let confirmed = reading.confirmed(own, term, began, voters);
+    let confirmed = tokio::time::timeout(CONFIRM_WAIT, confirmed).await;
+    confirmed.map_err(|_| GroupError::Busy)
 }

@@ -16,7 +16,8 @@ use super::health::Health;
 use super::limits::{FAULT_LOOK, FOLLOWER_LOST, HEAL_PAUSE, HEAL_TRIES, PURGE_EVERY};
 use super::log_store::LogStore;
 use super::machine::Machine;
-use super::peer::{Peers, Reading};
+use super::peer::Peers;
+use super::reading::Reading;
 use super::spread::Spread;
 use crate::replica::{Fetch, GroupId, Replica};
 

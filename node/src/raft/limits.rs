@@ -44,11 +44,19 @@ pub const REPLY_WAIT: Duration = Duration::from_secs(5);
 /// How long heartbeats of several groups wait for each other, to travel in one frame.
 pub const HEARTBEAT_MERGE: Duration = Duration::from_millis(5);
 
+/// How long the word that entries are committed waits for more entries, where these follow each
+/// other as fast: a client that waits for each of its commands sends the next one sooner.
+pub const COMMIT_HOLD: Duration = Duration::from_millis(4);
+
 /// How long a proposal is tried again while this replica leads but may not append yet.
 pub const PROPOSE_RETRY: Duration = Duration::from_millis(500);
 
 /// Pause between two such tries.
 pub const PROPOSE_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a round of reading waits for answers that openraft did not: its heartbeats are out by
+/// then, or the next round sends others.
+pub const CONFIRM_WAIT: Duration = Duration::from_millis(500);
 
 /// Reads that one read index may serve.
 pub const READ_BATCH_MAX: usize = 1024;

@@ -22,7 +22,7 @@
 //! Choices that safety rests on, and where they stand: leaders do not come back in their old term
 //! (`groups::Timing`), votes and entries are synced before they count (`log_store`), a node waits
 //! one lease before its groups start (`Timing::lease`), reads take a quorum round
-//! (`group::Group::read_index`), and the two refusals that openraft mixes up stay apart:
+//! (`group::Group::read_index`, [`reading`]), and the two refusals that openraft mixes up stay apart:
 //! "not appended" may be tried again, "outcome unknown" only by a lane (`group::GroupError`).
 //!
 //! Nodes tell each other once a second how they are ([`health`]): room on the disk, speed of syncs,
@@ -46,10 +46,12 @@ pub mod group;
 pub mod groups;
 pub mod heal;
 pub mod health;
+mod hold;
 pub mod limits;
 pub mod log_store;
 pub mod machine;
 pub mod peer;
+pub mod reading;
 pub mod serve;
 mod snapshot;
 pub mod spread;

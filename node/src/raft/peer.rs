@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::FuturesOrdered;
@@ -26,12 +25,15 @@ use openraft::raft::{
 use parking_lot::Mutex;
 use proto::v1;
 use proto::v1::peer_append_reply::Result as ReplyResult;
+use tokio::time::Instant;
 use tonic::transport::Channel;
 
 use super::appends::{Append, Appends};
 use super::commits::Commits;
 use super::convert::{self, Route};
+use super::hold::Hold;
 use super::limits::{HEARTBEAT_MERGE, PIPELINE_MAX, REPLY_WAIT};
+use super::reading::Reading;
 use super::snapshot;
 use super::spread::Spread;
 use super::throttle::Throttle;
@@ -194,18 +196,6 @@ impl Peers {
     }
 }
 
-/// Whether somebody waits for a read of the group. Such a read is confirmed by heartbeats, which
-/// are then pressing. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Reading(Arc<AtomicBool>);
-
-impl Reading {
-    /// Says whether somebody waits.
-    pub fn set(&self, waiting: bool) {
-        self.0.store(waiting, Ordering::Relaxed);
-    }
-}
-
 /// Makes the connections of one group's replica, for openraft.
 pub struct Factory {
     peers: Peers,
@@ -226,7 +216,8 @@ impl Factory {
                     to: target,
                 },
                 spread: self.spread.clone(),
-                heartbeats: heartbeats.then(|| self.reading.clone()),
+                reading: self.reading.clone(),
+                heartbeats,
             },
         }
     }
@@ -259,8 +250,9 @@ pub struct Network {
 struct Way {
     route: Route,
     spread: Spread,
-    /// Of a connection for heartbeats: whether they are pressing.
-    heartbeats: Option<Reading>,
+    reading: Reading,
+    /// Whether it is one for heartbeats.
+    heartbeats: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -341,24 +333,30 @@ fn send(
     request: AppendEntriesRequest<Types>,
     held: Option<Permit>,
 ) -> ReplyFuture {
-    let prev = request.prev_log_id;
+    let (prev, term) = (request.prev_log_id, request.vote.leader_id.term);
     let last = request.entries.last().map(|entry| entry.log_id).or(prev);
     let append = Append {
         route: way.route,
         spread: way.spread.index(),
         request,
     };
-    let (link, now) = match &way.heartbeats {
-        Some(reading) => (&links.heartbeats, reading.0.load(Ordering::Relaxed)),
-        None => (&links.appends, true),
+    let (link, now) = match way.heartbeats {
+        true => (&links.heartbeats, way.reading.is_waiting()),
+        false => (&links.appends, true),
     };
+    let (reading, replica, sent) = (way.reading.clone(), way.route.to, Instant::now());
     let Ok(reply) = link.send(append, now) else {
         return Box::pin(future::ready(Err(unreachable_peer("queue is full").into())));
     };
     Box::pin(async move {
         let _held = held;
         match tokio::time::timeout(REPLY_WAIT, reply).await {
-            Ok(Ok(Ok(Some(result)))) => result_from_wire(result, prev, last),
+            Ok(Ok(Ok(Some(result)))) => {
+                if matches!(result, ReplyResult::Matched(_) | ReplyResult::Conflict(_)) {
+                    reading.followed(replica, term, sent);
+                }
+                result_from_wire(result, prev, last)
+            }
             Ok(_) => Err(unreachable_peer("connection lost").into()),
             Err(_) => Err(unreachable_peer("no reply in time").into()),
         }
@@ -412,6 +410,7 @@ impl NetStreamAppend<Types> for Network {
                 input,
                 frames,
                 waiting: None,
+                held: Hold::default(),
                 replies: FuturesOrdered::new(),
                 open: true,
             };
@@ -437,6 +436,7 @@ struct Pipeline<S> {
     frames: Arc<Share>,
     /// A request for which there is no room in memory yet.
     waiting: Option<AppendEntriesRequest<Types>>,
+    held: Hold,
     replies: FuturesOrdered<ReplyFuture>,
     /// More requests may come and no reply was an error.
     open: bool,
@@ -451,6 +451,7 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<S> {
         loop {
             if !self.open {
                 self.waiting = None;
+                self.held = Hold::default();
             }
             let has_room = self.open && self.replies.len() < PIPELINE_MAX;
             if !has_room && self.replies.is_empty() {
@@ -471,13 +472,21 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<S> {
                         self.replies.push_back(send(links, way, request, Some(permit)));
                     }
                 }
+                request = self.held.overdue() => {
+                    self.replies.push_back(send(links, way, request, None));
+                }
                 request = self.input.next(), if has_room && wanted.is_none() => match request {
-                    Some(request) if held_bytes(&request) == 0 => {
-                        self.replies.push_back(send(links, way, request, None));
-                    }
-                    request => {
-                        self.open = request.is_some();
-                        self.waiting = request;
+                    Some(request) => match self.held.pass(request, Instant::now()) {
+                        Some(request) if held_bytes(&request) == 0 => {
+                            self.replies.push_back(send(links, way, request, None));
+                        }
+                        request => self.waiting = request,
+                    },
+                    None => {
+                        let held = self.held.take();
+                        let sent = held.map(|request| send(links, way, request, None));
+                        self.replies.extend(sent);
+                        self.open = false;
                     }
                 },
             }

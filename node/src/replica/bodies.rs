@@ -272,7 +272,10 @@ impl Replica {
             }
             BodyAt::Upload(upload) => upload,
         };
-        let locate = Query::Locate { upload };
+        let locate = Query::Locate {
+            upload,
+            length: body.length,
+        };
         match self.read(|rows| mailbox::query(rows, &locate)) {
             Ok(Answer::Chunks(pieces)) if !pieces.is_empty() => Ok(pieces),
             Err(mailbox::QueryError::Fault(fault)) => Err(fault.into()),

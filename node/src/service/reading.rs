@@ -1,7 +1,8 @@
 //! Bodies on their way out: from this node's replica if it has the bytes, else from another.
 //!
 //! A call for one small body costs as much as one for many, so a session says which it will ask for
-//! next ([`Ahead`]). What is read ahead is held until it is asked for, or until more is read.
+//! next ([`Ahead`]). What is read ahead is held until it is asked for, or until more is read; and
+//! while it is sent to the client, what comes after it is read.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mailbox::{Body, BodyAt};
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use super::Service;
 use super::call::{Answer, Call, Failure};
@@ -21,6 +23,28 @@ use crate::replica::GroupId;
 #[derive(Default)]
 pub struct Ahead {
     held: Mutex<VecDeque<(BodyAt, Bytes)>>,
+    coming: Mutex<Option<Coming>>,
+}
+
+type Part = (Body, Range<u64>);
+
+/// What comes after that, being read.
+struct Coming {
+    parts: Vec<Part>,
+    read: JoinHandle<Result<Vec<Bytes>, Failure>>,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.read.abort();
+    }
+}
+
+impl Coming {
+    async fn wait(mut self) -> Result<Vec<Bytes>, Failure> {
+        let read = (&mut self.read).await;
+        read.unwrap_or_else(|error| Err(Failure::Broken(error.to_string())))
+    }
 }
 
 impl Ahead {
@@ -69,8 +93,9 @@ impl Service {
     }
 
     /// Reads the beginnings of bodies, of each so many bytes, in the order in which they will be
-    /// asked for. Says for how many of them that was tried: no more than go into one answer.
-    /// Whatever fails is told when it is asked for.
+    /// asked for. Says for how many of them that was tried: no more than go into one answer. As
+    /// many of the next are read from now on, for the call that begins with them. Whatever fails is
+    /// told when it is asked for.
     pub async fn read_ahead(
         &self,
         group: GroupId,
@@ -78,19 +103,24 @@ impl Service {
         ahead: &Ahead,
         wait: Duration,
     ) -> usize {
-        let mut bytes = 0;
-        let fits = |(_, length): &&(Body, u64)| {
-            bytes += length;
-            bytes <= BODY_READ_MAX
-        };
-        let wanted = wanted.iter().take(AHEAD_PARTS_MAX).take_while(fits);
-        let parts: Vec<(Body, Range<u64>)> = wanted
-            .map(|(body, length)| (*body, 0..body.length.min(*length)))
-            .collect();
+        let parts = one_answer(wanted);
         let tried = parts.len();
-        if tried > 1
-            && let Ok(read) = self.read_parts(group, parts.clone(), wait).await
-        {
+        let coming = ahead.coming.lock().take();
+        let read = match coming.filter(|coming| coming.parts == parts) {
+            Some(coming) => coming.wait().await,
+            None if tried > 1 => self.read_parts(group, parts.clone(), wait).await,
+            None => return tried.max(1),
+        };
+        let next = one_answer(&wanted[tried..]);
+        if next.len() > 1 {
+            let (service, parts) = (self.clone(), next.clone());
+            let read = async move { service.read_parts(group, parts, wait).await };
+            *ahead.coming.lock() = Some(Coming {
+                parts: next,
+                read: tokio::spawn(read),
+            });
+        }
+        if let Ok(read) = read {
             let parts = parts.iter().map(|(body, _)| body.at);
             *ahead.held.lock() = parts.zip(read).collect();
         }
@@ -100,7 +130,7 @@ impl Service {
     async fn read_parts(
         &self,
         group: GroupId,
-        parts: Vec<(Body, Range<u64>)>,
+        parts: Vec<Part>,
         wait: Duration,
     ) -> Result<Vec<Bytes>, Failure> {
         match self.ask_any(group, Call::Bodies(parts), wait).await? {
@@ -108,6 +138,18 @@ impl Service {
             _ => Err(Failure::Invalid("unexpected answer".into())),
         }
     }
+}
+
+/// The first of these beginnings of bodies, as many as go into one answer.
+fn one_answer(wanted: &[(Body, u64)]) -> Vec<Part> {
+    let mut bytes = 0;
+    let parts = wanted.iter().take(AHEAD_PARTS_MAX);
+    let parts = parts.map(|(body, length)| (*body, 0..body.length.min(*length)));
+    let fits = |(_, range): &Part| {
+        bytes += range.end;
+        bytes <= BODY_READ_MAX
+    };
+    parts.take_while(fits).collect()
 }
 
 #[cfg(test)]
@@ -122,6 +164,20 @@ mod tests {
             at: BodyAt::Entry { index, term: 1 },
         };
         (body, Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn an_answer_holds_as_many_bodies_as_fit() {
+        let (small, _) = body(1, "small");
+        let half = Body {
+            length: BODY_READ_MAX / 2,
+            ..small
+        };
+        let parts = |wanted: &[(Body, u64)]| one_answer(wanted).len();
+        assert_eq!(parts(&[(small, BODY_READ_MAX); 1000]), AHEAD_PARTS_MAX);
+        assert_eq!(parts(&[(half, BODY_READ_MAX); 3]), 2);
+        assert_eq!(parts(&[(half, 4); 3]), 3, "no more than is wanted");
+        assert_eq!(parts(&[]), 0);
     }
 
     #[test]

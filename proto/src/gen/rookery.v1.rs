@@ -3609,6 +3609,9 @@ pub struct MailboxQueryUpload {
     /// 16 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub upload: ::prost::bytes::Bytes,
+    /// Bytes of all chunks together.
+    #[prost(uint64, tag = "2")]
+    pub length: u64,
 }
 /// What a user asks of the account of another.
 #[derive(Clone, PartialEq, ::prost::Message)]

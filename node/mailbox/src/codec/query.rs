@@ -54,8 +54,9 @@ fn query_out(query: &Query) -> wire::MailboxQuery {
             limit: *limit,
             include_expunged: *include_expunged,
         }),
-        Query::Locate { upload } => Kind::Locate(wire::MailboxQueryUpload {
+        Query::Locate { upload, length } => Kind::Locate(wire::MailboxQueryUpload {
             upload: upload_bytes(*upload),
+            length: *length,
         }),
         Query::Usage { account } => Kind::Usage(wire::MailboxQueryAccount { account: account.0 }),
         Query::Deleted {
@@ -170,6 +171,7 @@ fn query_in(kind: Kind) -> Result<Query, Fault> {
         },
         Kind::Locate(sent) => Query::Locate {
             upload: upload_of(&sent.upload)?,
+            length: sent.length,
         },
         Kind::Usage(sent) => Query::Usage {
             account: AccountId(sent.account),

@@ -1,5 +1,6 @@
 //! Messages, page by page.
 
+use bytes::Bytes;
 use proto::v1::{MailChunkRow, MailMessageRow};
 use rows::{Fault, Rows};
 
@@ -76,21 +77,33 @@ pub(super) fn page(
     Ok(page)
 }
 
-/// The chunks of an upload.
-pub(super) fn chunks(rows: &impl Rows, upload: UploadId) -> Result<Vec<Piece>, QueryError> {
+/// The chunks of an upload, which have so many bytes together.
+pub(super) fn chunks(
+    rows: &impl Rows,
+    upload: UploadId,
+    length: u64,
+) -> Result<Vec<Piece>, QueryError> {
     let (from, to) = keys::chunks(upload);
-    let mut pieces = Vec::new();
-    for row in rows.scan(&from, &to)? {
-        let (key, value) = row?;
-        let chunk: MailChunkRow = decode(&key, value)?;
-        let length = chunk.length.into();
-        pieces.push(Piece {
+    let piece = |key: &Bytes, value: Bytes| -> Result<Piece, Fault> {
+        let chunk: MailChunkRow = decode(key, value)?;
+        Ok(Piece {
             index: chunk.index,
             term: chunk.term,
-            length,
-        });
+            length: chunk.length.into(),
+        })
+    };
+    // Most have one chunk, and one row is found sooner than several.
+    if let Some(value) = rows.get(&from)? {
+        let first = piece(&from, value)?;
+        if first.length >= length {
+            return Ok(vec![first]);
+        }
     }
-    Ok(pieces)
+    let pieces = rows.scan(&from, &to)?.map(|row| {
+        let (key, value) = row?;
+        piece(&key, value)
+    });
+    Ok(pieces.collect::<Result<_, Fault>>()?)
 }
 
 /// The flags of a message, its keywords by name.

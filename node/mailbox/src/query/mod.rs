@@ -72,7 +72,9 @@ pub fn query(rows: &impl Rows, query: &Query) -> Result<Answer, QueryError> {
             };
             Answer::Messages(messages::page(rows, *account, *mailbox, &wanted)?)
         }
-        Query::Locate { upload } => Answer::Chunks(messages::chunks(rows, *upload)?),
+        Query::Locate { upload, length } => {
+            Answer::Chunks(messages::chunks(rows, *upload, *length)?)
+        }
         Query::Usage { account } => Answer::Usage(folders::usage(rows, *account)?),
         Query::Deleted {
             account,
@@ -193,6 +195,8 @@ pub enum Query {
     Locate {
         /// Which.
         upload: UploadId,
+        /// Its bytes: no more chunks are looked for than have these.
+        length: u64,
     },
     /// How much an account uses.
     Usage {

@@ -490,8 +490,9 @@ fn query() -> impl Strategy<Value = Query> {
                     include_expunged,
                 }
             }),
-        any::<u128>().prop_map(|id| Query::Locate {
-            upload: UploadId(id)
+        (any::<u128>(), any::<u64>()).prop_map(|(id, length)| Query::Locate {
+            upload: UploadId(id),
+            length,
         }),
         account().prop_map(|account| Query::Usage { account }),
         (account(), mailbox(), any::<u32>(), any::<u32>()).prop_map(

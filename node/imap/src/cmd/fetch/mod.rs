@@ -229,7 +229,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if plan.is_down {
             page.reverse();
         }
-        for messages in page.chunks(limits::AHEAD_MESSAGES) {
+        for messages in page.chunks(limits::RECALLED_MESSAGES) {
             let recalled = messages.iter();
             let recalled = recalled.map(|message| plan.recall(&self.backend, message));
             let mut recalled: Vec<Recalled> = recalled.collect();
