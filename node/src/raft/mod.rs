@@ -22,8 +22,9 @@
 //! Choices that safety rests on, and where they stand: leaders do not come back in their old term
 //! (`groups::Timing`), votes and entries are synced before they count (`log_store`), a node waits
 //! one lease before its groups start (`Timing::lease`), reads take a quorum round
-//! (`group::Group::read_index`, [`reading`]), and the two refusals that openraft mixes up stay apart:
-//! "not appended" may be tried again, "outcome unknown" only by a lane (`group::GroupError`).
+//! (`group::Group::read_index`, [`reading`]), and the two refusals that openraft mixes up stay
+//! apart: "not appended" may be tried again, "outcome unknown" only by a lane
+//! (`group::GroupError`).
 //!
 //! Nodes tell each other once a second how they are ([`health`]): room on the disk, speed of syncs,
 //! clock. A node without room takes no entries.
