@@ -400,6 +400,32 @@ impl Cluster {
         Ok(at)
     }
 
+    /// Lets a node sleep (SIGSTOP); `led` is what it led, for the record.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub async fn pause(&self, node: u64, led: Vec<u64>) -> anyhow::Result<()> {
+        self.check_processes().await?;
+        let mut member = self.member(node)?.lock().await;
+        let process = member.process.as_mut();
+        process.context("the node is down")?.pause()?;
+        self.recorder.fault(Fault::Pause { node, led });
+        Ok(())
+    }
+
+    /// Wakes a node that sleeps (SIGCONT).
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub async fn resume(&self, node: u64) -> anyhow::Result<()> {
+        let mut member = self.member(node)?.lock().await;
+        let process = member.process.as_mut();
+        self.recorder.fault(Fault::Resume { node });
+        Ok(process.context("the node is down")?.resume()?)
+    }
+
     /// Fails if a node that should run does not.
     ///
     /// # Errors

@@ -30,13 +30,17 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Mail and kills: leaders, followers, two at a time, once the whole cluster.
+    /// Mail and kills: leaders, followers, two at a time, once the whole cluster; and leaders that
+    /// sleep until others lead.
     Run {
         #[command(flatten)]
         place: Place,
         /// How many nodes are killed.
         #[arg(long, default_value_t = 30)]
         kills: u32,
+        /// How many leaders are put to sleep (SIGSTOP) for a while.
+        #[arg(long, default_value_t = 10)]
+        pauses: u32,
         /// How many clients there are.
         #[arg(long, default_value_t = 18, value_parser = value_parser!(u32).range(3..=300))]
         clients: u32,
@@ -270,6 +274,7 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
         Command::Run {
             place,
             kills,
+            pauses,
             clients,
         } => {
             let setting = place.setting(clients)?;
@@ -277,6 +282,7 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
             let options = run::Options {
                 setting: setting.clone(),
                 kills,
+                pauses,
                 crowd,
             };
             kept(&place, &setting, || runtime.block_on(run::run(&options)))

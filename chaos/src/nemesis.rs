@@ -43,6 +43,12 @@ pub enum Strike {
     },
     /// Kills all nodes at once.
     All,
+    /// Lets the node that leads this group sleep, mostly for longer than it takes the others to
+    /// elect another: when it wakes, it believes for a moment that it leads.
+    Pause {
+        /// 0 is the directory.
+        group: u64,
+    },
 }
 
 impl Strike {
@@ -53,7 +59,7 @@ impl Strike {
         match self {
             Self::Leader { .. } | Self::Follower { .. } => 1,
             Self::Two { .. } => 2,
-            Self::All => 0,
+            Self::All | Self::Pause { .. } => 0,
         }
     }
 }
@@ -67,7 +73,7 @@ pub struct Step {
     pub pause: Duration,
     /// What happens.
     pub strike: Strike,
-    /// How long what was killed stays down.
+    /// How long what was killed stays down, or sleeps.
     pub down: Duration,
 }
 
@@ -77,10 +83,10 @@ const KILLS_FOR_ALL: u32 = 4;
 /// Operations between two steps.
 const OPERATIONS: std::ops::Range<u64> = 60..180;
 
-/// The plan of a seed: so many kills, one full-cluster kill if there are some, `groups` with the
-/// directory.
+/// The plan of a seed: so many kills, one full-cluster kill if there are some, so many pauses in
+/// between, `groups` with the directory.
 #[must_use]
-pub fn plan(seed: u64, kills: u32, groups: u64) -> Vec<Step> {
+pub fn plan(seed: u64, kills: u32, pauses: u32, groups: u64) -> Vec<Step> {
     let mut rng = seed::generator(seed, "plan", 0);
     let mut strikes = Vec::new();
     let mut left = kills;
@@ -100,6 +106,11 @@ pub fn plan(seed: u64, kills: u32, groups: u64) -> Vec<Step> {
     if kills >= KILLS_FOR_ALL {
         let middle = rng.random_range(1..strikes.len());
         strikes.insert(middle, Strike::All);
+    }
+    for _ in 0..pauses {
+        let at = rng.random_range(0..=strikes.len());
+        let group = rng.random_range(0..groups);
+        strikes.insert(at, Strike::Pause { group });
     }
     let step = |strike| Step {
         after_operations: rng.random_range(OPERATIONS),
@@ -121,6 +132,8 @@ pub struct Campaign {
     pub kills: u32,
     /// Full-cluster kills.
     pub full: u32,
+    /// Nodes that slept.
+    pub pauses: u32,
     /// From each kill of one node, for each group that it led, until that took mail again.
     pub failovers: Vec<Failover>,
     /// From each start after a full-cluster kill until everything was level again.
@@ -197,6 +210,13 @@ async fn blow(
 
     let mut victims = BTreeSet::new();
     match step.strike {
+        Strike::Pause { group } => {
+            let node = leader_of(group);
+            cluster.pause(node, led(node)).await?;
+            sleep(step.down).await;
+            cluster.resume(node).await?;
+            campaign.pauses += 1;
+        }
         Strike::Leader { group } => drop(victims.insert(leader_of(group))),
         Strike::Follower { group } => victims.extend(other_than(leader_of(group))),
         Strike::Two { group, gap } => {
@@ -245,15 +265,15 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_plan() {
-        assert_eq!(plan(7, 30, 17), plan(7, 30, 17));
-        assert_ne!(plan(7, 30, 17), plan(8, 30, 17));
+        assert_eq!(plan(7, 30, 5, 17), plan(7, 30, 5, 17));
+        assert_ne!(plan(7, 30, 5, 17), plan(8, 30, 5, 17));
     }
 
     #[test]
     fn a_plan_has_as_many_kills_as_asked_for() {
         for seed in 0..200 {
             for kills in [1, 2, 3, 4, 30] {
-                let steps = plan(seed, kills, 17);
+                let steps = plan(seed, kills, 3, 17);
                 let sum: u32 = steps.iter().map(|step| step.strike.kills()).sum();
                 assert_eq!(sum, kills);
                 let full = steps
@@ -261,9 +281,13 @@ mod tests {
                     .filter(|step| step.strike == Strike::All)
                     .count();
                 assert_eq!(full, usize::from(kills >= KILLS_FOR_ALL));
+                let pauses = steps
+                    .iter()
+                    .filter(|step| matches!(step.strike, Strike::Pause { .. }));
+                assert_eq!(pauses.count(), 3);
             }
         }
-        let steps = plan(7, 30, 17);
+        let steps = plan(7, 30, 0, 17);
         let leaders = steps
             .iter()
             .filter(|step| matches!(step.strike, Strike::Leader { .. }));

@@ -38,6 +38,8 @@ pub struct Demands {
     pub kills: u32,
     /// Full-cluster kills.
     pub full: u32,
+    /// Nodes to let sleep.
+    pub pauses: u32,
     /// Operations that had to be acknowledged.
     pub operations: u64,
 }
@@ -72,6 +74,10 @@ pub fn shortfalls(demands: &Demands, campaign: &Campaign, counts: &Counts) -> Ve
     unless(
         full >= demands.full,
         format!("{full} of {} full-cluster kills", demands.full),
+    );
+    unless(
+        campaign.pauses >= demands.pauses,
+        format!("{} of {} pauses", campaign.pauses, demands.pauses),
     );
     let enough = counts.ok * 100 >= demands.operations * OPERATIONS_PERCENT_MIN;
     unless(
@@ -120,8 +126,8 @@ pub fn report(demands: &Demands, campaign: &Campaign, verdict: &Verdict) -> (Str
         counts.messages, counts.reads
     ));
     line(format!(
-        "kills        {} of {} nodes, {} of {} of the whole cluster",
-        campaign.kills, demands.kills, campaign.full, demands.full
+        "kills        {} of {} nodes, {} of {} of the whole cluster; {} of {} pauses",
+        campaign.kills, demands.kills, campaign.full, demands.full, campaign.pauses, demands.pauses
     ));
     let mut times: Vec<Duration> = campaign.failovers.iter().map(|it| it.took).collect();
     times.sort_unstable();
@@ -180,6 +186,7 @@ mod tests {
         let demands = Demands {
             kills: 2,
             full: 0,
+            pauses: 0,
             operations: 100,
         };
         let took = |ms| Failover {

@@ -304,6 +304,18 @@ pub enum Fault {
         /// The node.
         node: u64,
     },
+    /// A node sleeps from now on; it led these groups.
+    Pause {
+        /// The node.
+        node: u64,
+        /// The groups.
+        led: Vec<u64>,
+    },
+    /// A node that slept goes on.
+    Resume {
+        /// The node.
+        node: u64,
+    },
     /// All nodes serve again.
     Healed,
 }

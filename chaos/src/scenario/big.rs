@@ -68,8 +68,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     }
     let demands = Demands {
         kills: 2,
-        full: 0,
         operations: 2,
+        ..Demands::default()
     };
     big.stage.conclude(&demands, &campaign).await
 }

@@ -113,8 +113,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     println!("all bodies are as their rows say, on all replicas");
     let demands = Demands {
         kills: rounds,
-        full: 0,
         operations: u64::from(rounds) * options.operations,
+        ..Demands::default()
     };
     stage.conclude(&demands, &campaign).await
 }

@@ -78,8 +78,8 @@ pub async fn run(options: &Rounds) -> anyhow::Result<Ending> {
     load.stop().await?;
     let demands = Demands {
         kills: options.rounds,
-        full: 0,
         operations: u64::from(options.rounds) * OPERATIONS.start,
+        ..Demands::default()
     };
     stage.conclude(&demands, &campaign).await
 }

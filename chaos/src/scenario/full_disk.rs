@@ -142,9 +142,8 @@ pub async fn run(options: &Rounds) -> anyhow::Result<Ending> {
     wait_for_load(cluster, recorder, OPERATIONS).await?;
     load.stop().await?;
     let demands = Demands {
-        kills: 0,
-        full: 0,
         operations: u64::from(options.rounds) * OPERATIONS,
+        ..Demands::default()
     };
     stage.conclude(&demands, &Campaign::default()).await
 }

@@ -85,6 +85,7 @@ pub async fn run(options: &Rounds) -> anyhow::Result<Ending> {
         kills: options.rounds - full,
         full,
         operations: u64::from(options.rounds) * OPERATIONS.start,
+        ..Demands::default()
     };
     stage.conclude(&demands, &campaign).await
 }

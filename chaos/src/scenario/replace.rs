@@ -96,8 +96,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     load.stop().await?;
     let demands = Demands {
         kills: options.rounds,
-        full: 0,
         operations: u64::from(options.rounds + 3) * options.operations,
+        ..Demands::default()
     };
     stage.conclude(&demands, &campaign).await
 }

@@ -14,6 +14,8 @@ pub struct Options {
     pub setting: Setting,
     /// How many nodes are killed, one or two at a time.
     pub kills: u32,
+    /// How many leaders are put to sleep for a while.
+    pub pauses: u32,
     /// How many clients there are.
     pub crowd: Crowd,
 }
@@ -27,7 +29,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let began = Instant::now();
     let stage = Stage::set(&options.setting).await?;
     let groups = u64::from(options.setting.partitions) + 1;
-    let steps = nemesis::plan(options.setting.seed, options.kills, groups);
+    let steps = nemesis::plan(options.setting.seed, options.kills, options.pauses, groups);
     println!(
         "cluster of {} nodes, {} groups, {} accounts after {}",
         stage.scene.doors().len(),
@@ -59,6 +61,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
             .iter()
             .map(|step| u32::from(step.strike == Strike::All))
             .sum(),
+        pauses: options.pauses,
         operations: steps.iter().map(|step| step.after_operations).sum(),
     };
     stage.conclude(&demands, &campaign).await

@@ -68,9 +68,8 @@ pub async fn run(options: &Rounds) -> anyhow::Result<Ending> {
     }
     load.stop().await?;
     let demands = Demands {
-        kills: 0,
-        full: 0,
         operations: u64::from(options.rounds) * OPERATIONS,
+        ..Demands::default()
     };
     stage.conclude(&demands, &Campaign::default()).await
 }

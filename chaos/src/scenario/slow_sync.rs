@@ -78,8 +78,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let operations = u64::from(options.rounds) * OPERATIONS;
     let demands = Demands {
         kills: options.rounds,
-        full: 0,
         operations,
+        ..Demands::default()
     };
     stage.conclude(&demands, &campaign).await
 }

@@ -59,6 +59,7 @@ fn two_kills_under_load() {
         let options = run::Options {
             setting: setting(&dir, 7).await,
             kills: 2,
+            pauses: 1,
             crowd: Crowd::of(6),
         };
         let ending = run::run(&options).await;

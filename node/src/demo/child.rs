@@ -99,10 +99,32 @@ impl NodeProcess {
     ///
     /// When the kernel refuses.
     pub fn terminate(&mut self) -> std::io::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Takes the processor away from it (SIGSTOP).
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn pause(&mut self) -> std::io::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn resume(&mut self) -> std::io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&mut self, signal: Signal) -> std::io::Result<()> {
         if self.ended()?.is_none() {
             let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
             if let Some(pid) = pid {
-                kill_process(pid, Signal::TERM)?;
+                kill_process(pid, signal)?;
             }
         }
         Ok(())
