@@ -4,9 +4,14 @@
 //!   rows ─► each body, piece by piece ─► uploads there ─► ONE command that appends a batch
 //!
 //!   MOVE:   a command here that says what is about to be moved
+//!           the rows again: what is still there, with its flags as of now
 //!           the one that appends there
 //!           one here that removes what has arrived, and says that it is over
 //! ```
+//!
+//! Bodies may be long under way, and meanwhile others may expunge a message, move it elsewhere or
+//! change its flags. From the first command on it is moved nowhere else, so what the rows say after
+//! that command is what is moved.
 //!
 //! No message is held. COPY is all or nothing, so it is one batch. MOVE moves each message whole
 //! (RFC 6851 section 3.3): it is in one of the two mailboxes at every moment, and in both only
@@ -39,6 +44,8 @@ use crate::state::{Done, Result, Session, Stop, reply};
 
 /// Messages that one command appends.
 const BATCH: u64 = mailbox::limits::APPEND_MESSAGES_MAX as u64;
+// So the rows of a batch are one page, and as of one moment.
+const _: () = assert!(mailbox::limits::APPEND_MESSAGES_MAX <= limits::PAGE_MESSAGES as usize);
 
 /// The mailbox that messages come from.
 struct Origin<B> {
@@ -53,6 +60,17 @@ struct Carried<B: Backend> {
     arrived: Vec<B::Arrived>,
     /// Whether they are all that there are.
     is_whole: bool,
+}
+
+/// Messages that have been moved.
+#[derive(Default)]
+struct Moved {
+    /// Which.
+    uids: UidRanges,
+    /// Of the mailbox that they are in now.
+    uid_validity: UidValidity,
+    /// Which they are there; none if that is not known of all.
+    arrived: UidRanges,
 }
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
@@ -132,13 +150,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         carried: Carried<B>,
     ) -> Result<()> {
         let late = self.conn.transport.sleep(Duration::from_secs(MOVE_SECONDS));
-        let uids = carried.uids.clone();
         let moved = transfer(from, &self.backend, to.id, carried);
-        let (uid_validity, arrived) = in_time(late, moved).await??;
-        self.note_all_added(to.id, &arrived);
-        self.note_gone(&uids);
+        let moved = in_time(late, moved).await??;
+        self.note_all_added(to.id, &moved.arrived);
+        self.note_gone(&moved.uids);
         // Before the EXPUNGEs, which are told with the changes.
-        if let Some(code) = copy_uid(uid_validity, &uids, &arrived) {
+        if let Some(code) = copy_uid(moved.uid_validity, &moved.uids, &moved.arrived) {
             self.conn.out.untagged_ok(Some(&code), "Moved");
         }
         Ok(())
@@ -223,52 +240,101 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 }
 
-/// Moves a batch that was carried. What it leaves undone others finish later, so it says "no" only
-/// when that was heard where the messages come from. Says what came of them.
+impl<B: Backend> Carried<B> {
+    /// Those that are still there, as they are now. The others are given up.
+    async fn left(self, from: &Origin<B>) -> Result<Carried<B>> {
+        let now = messages(&from.backend, from.home.mailbox, &self.uids).await?;
+        let mut now = now.into_iter().peekable();
+        let mut left = Carried {
+            uids: UidRanges::new(),
+            messages: Vec::with_capacity(self.messages.len()),
+            arrived: Vec::with_capacity(self.arrived.len()),
+            is_whole: self.is_whole,
+        };
+        let carried = self.uids.iter().zip(self.messages).zip(self.arrived);
+        for ((uid, message), arrived) in carried {
+            if let Some(row) = now.next_if(|row| row.uid == uid) {
+                left.uids.insert(uid);
+                left.messages.push(NewMessage {
+                    flags: row.flags,
+                    ..message
+                });
+                left.arrived.push(arrived);
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// Moves a batch that was carried, as far as it is still there. What it leaves undone others finish
+/// later, so it says "no" only when that was heard where the messages come from. Says what came of
+/// them.
 async fn transfer<B: Backend>(
     from: &Origin<B>,
     to: &B,
     to_mailbox: MailboxId,
     carried: Carried<B>,
-) -> Result<(UidValidity, UidRanges)> {
-    let (id, home, uids) = (to.new_move(), from.home, carried.uids);
+) -> Result<Moved> {
+    let (id, home) = (to.new_move(), from.home);
     let begin = Command::BeginMove(NewMove {
         id,
         from: home,
-        uids: uids.clone(),
+        uids: carried.uids.clone(),
         to_account: to.account(),
         to_mailbox,
     });
     reply(from.backend.propose(begin).await?)?;
+    let unknown = || Stop::from(BackendError::Unknown);
+    let moved = match carried.left(from).await {
+        Ok(carried) if carried.uids.is_empty() => Ok(Moved::default()),
+        Ok(carried) => import(home, to, to_mailbox, carried)
+            .await
+            .ok_or_else(unknown)?,
+        Err(stop) => Err(stop),
+    };
+    let end = Command::EndMove(EndedMove {
+        id,
+        account: home.account,
+        mailbox: home.mailbox,
+        uids: match &moved {
+            Ok(moved) => moved.uids.clone(),
+            Err(_) => UidRanges::new(),
+        },
+    });
+    match from.backend.propose(end).await {
+        Ok(Outcome::Done(_)) => moved,
+        _ => Err(unknown()),
+    }
+}
+
+/// Appends a batch; `None` if it is not known whether that was done.
+async fn import<B: Backend>(
+    home: Home,
+    to: &B,
+    to_mailbox: MailboxId,
+    carried: Carried<B>,
+) -> Option<Result<Moved>> {
+    let uids = carried.uids;
     let import = Command::Import(Import {
         account: to.account(),
         mailbox: to_mailbox,
         messages: carried.messages,
         origins: uids.iter().map(|uid| home.origin(uid)).collect(),
     });
-    let unknown = Stop::from(BackendError::Unknown);
-    let (gone, result) = match to.append(import, carried.arrived).await {
+    let moved = match to.append(import, carried.arrived).await {
         Ok(Outcome::Done(Reply::Copied {
             uid_validity, to, ..
-        })) => (uids, Ok((uid_validity, to))),
+        })) => Ok(Moved {
+            uids,
+            uid_validity,
+            arrived: to,
+        }),
         Ok(Outcome::Done(_) | Outcome::Forgotten)
-        | Err(BackendError::Unknown | BackendError::Broken) => return Err(unknown),
-        Ok(refused) => {
-            let refusal = reply(refused).and(Err(BackendError::Broken.into()));
-            (UidRanges::new(), refusal)
-        }
-        Err(error) => (UidRanges::new(), Err(error.into())),
+        | Err(BackendError::Unknown | BackendError::Broken) => return None,
+        Ok(refused) => reply(refused).and(Err(BackendError::Broken.into())),
+        Err(error) => Err(error.into()),
     };
-    let end = Command::EndMove(EndedMove {
-        id,
-        account: home.account,
-        mailbox: home.mailbox,
-        uids: gone,
-    });
-    match from.backend.propose(end).await {
-        Ok(Outcome::Done(_)) => result.map_err(try_create),
-        _ => Err(unknown),
-    }
+    Some(moved.map_err(try_create))
 }
 
 /// What takes longer has an outcome that is not known.

@@ -47,6 +47,8 @@ pub(super) struct State {
     read_failures: Vec<Option<BackendError>>,
     /// Proposals and reads of bodies wait.
     is_stalled: bool,
+    /// Messages that have been uploaded wait.
+    are_uploads_stalled: bool,
     /// What others ask of this account waits.
     stalled_for_others: Option<AccountId>,
     /// What FETCH told.
@@ -250,6 +252,13 @@ impl Partition {
     pub fn stall(&self, is_stalled: bool) {
         let mut state = self.0.lock().unwrap();
         state.is_stalled = is_stalled;
+        state.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Lets messages that have been uploaded wait, or go on.
+    pub fn stall_uploads(&self, are_stalled: bool) {
+        let mut state = self.0.lock().unwrap();
+        state.are_uploads_stalled = are_stalled;
         state.wakers.drain(..).for_each(Waker::wake);
     }
 
@@ -529,6 +538,7 @@ impl Backend for Account {
         upload: BytesMut,
         apart: bool,
     ) -> Result<(NewBody, Bytes), BackendError> {
+        self.wait_while(|state| state.are_uploads_stalled).await;
         let mut state = self.partition.0.lock().unwrap();
         Ok(state.arrive(self.id, upload.freeze(), apart))
     }

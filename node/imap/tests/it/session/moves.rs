@@ -101,6 +101,24 @@ fn giving_up_fails() {
     assert_eq!(state(&dialogue), (0, 1, 1));
 }
 
+/// What is there at the moment cannot be read: nothing is moved.
+#[test]
+fn reading_again_fails() {
+    // The mailbox that they go to, the rows, and the rows again.
+    for after in 0..4 {
+        let mut dialogue = dialogue();
+        dialogue
+            .partition
+            .fail_read(BackendError::Unavailable, after);
+        let said = dialogue.say("b", b"m MOVE 1 user/alice/INBOX\r\n");
+        let said = String::from_utf8(said).unwrap();
+        let is_before = after < 3;
+        assert_eq!(said.starts_with("m NO"), is_before, "{after}: {said}");
+        let state_then = if is_before { (0, 1, 0) } else { (1, 0, 0) };
+        assert_eq!(state(&dialogue), state_then, "{after}");
+    }
+}
+
 /// What may have arrived there is moved nowhere else, until that is known.
 #[test]
 fn what_is_left_goes_the_same_way_only() {

@@ -13,6 +13,7 @@
 //!   c1: certify bob             its certificate names bob;  c1: bind  its channel can be bound
 //!   c1: tick 20                 so many seconds pass whenever the session looks at its clock
 //!   stall, go                   proposals and reads of bodies wait, or go on
+//!   stall-uploads               messages that have been uploaded wait, until `go`
 //!   stall-reads alice           what others ask of her account waits
 //!   deliver alice "text" [folder=F] [n=3]
 //!   message alice NAME          delivers `tests/messages/NAME`, line ends made CRLF
@@ -194,12 +195,14 @@ impl Dialogue {
                 clients.for_each(|(client, _)| client.shut_down());
             }
             "stall" => self.partition.stall(true),
+            "stall-uploads" => self.partition.stall_uploads(true),
             "stall-reads" => {
                 let user = args.next_pos().ok_or("of whom?")?;
                 self.partition.stall_others(Some(user));
             }
             "go" => {
                 self.partition.stall_others(None);
+                self.partition.stall_uploads(false);
                 self.partition.stall(false);
             }
             "messages-max" => {
