@@ -4,12 +4,17 @@
 use super::casemap::fold;
 use super::limits::TOKEN_BYTES_MAX;
 
-/// The words of a text, folded as SEARCH compares; none twice.
-pub fn words(text: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
+/// The first `max` words of a text of which no two are the same as SEARCH compares.
+pub fn words(text: &str, max: usize) -> Vec<String> {
+    let (mut found, mut known) = (Vec::new(), Vec::new());
     let words = text.split(|char: char| !is_part_of_word(char));
     for word in words.filter(|word| !word.is_empty()) {
-        if !found.iter().any(|known| folded(known) == folded(word)) {
+        if found.len() == max {
+            break;
+        }
+        let folded = folded(word);
+        if !known.contains(&folded) {
+            known.push(folded);
             found.push(word.to_owned());
         }
     }
@@ -118,10 +123,21 @@ mod tests {
 
     #[test]
     fn words_of_a_key() {
-        assert_eq!(words("IMAP break"), ["IMAP", "break"]);
-        assert_eq!(words(" a-b, A <c@d> "), ["a", "b", "c", "d"]);
-        assert_eq!(words("gr\u{fc}n GR\u{dc}N"), ["gr\u{fc}n"]);
-        assert_eq!(words("!?"), Vec::<String>::new());
+        let all = |text: &str| words(text, usize::MAX);
+        assert_eq!(all("IMAP break"), ["IMAP", "break"]);
+        assert_eq!(all(" a-b, A <c@d> "), ["a", "b", "c", "d"]);
+        assert_eq!(all("gr\u{fc}n GR\u{dc}N"), ["gr\u{fc}n"]);
+        assert_eq!(all("!?"), Vec::<String>::new());
+    }
+
+    /// Of very many words no more are looked at than are wanted.
+    #[test]
+    fn words_have_a_maximum() {
+        assert_eq!(words("a A b a c d", 3), ["a", "b", "c"]);
+        assert_eq!(words("a b", 0), Vec::<String>::new());
+        let many: Vec<String> = (0..1 << 20).map(|number| number.to_string()).collect();
+        let first: Vec<String> = many.iter().take(16).cloned().collect();
+        assert_eq!(words(&many.join(" "), 16), first);
     }
 
     #[test]

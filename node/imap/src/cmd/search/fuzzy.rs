@@ -50,8 +50,7 @@ fn all(mut keys: Vec<SearchKey>) -> SearchKey {
 
 /// The words of a text that are looked for; if it has none, the text as it is. Never none.
 fn wanted(text: &str) -> Vec<String> {
-    let mut words = words(text);
-    words.truncate(FUZZY_WORDS_MAX);
+    let mut words = words(text, FUZZY_WORDS_MAX);
     if words.is_empty() {
         words.push(text.to_owned());
     }
