@@ -289,7 +289,7 @@ pub trait Backend: Clone + Send + Sync {
     /// What an item of FETCH is of a body, if that is remembered.
     fn derived(&self, key: &DerivedKey) -> Option<Bytes>;
 
-    /// Remembers it, for as long as there is room.
+    /// Remembers it, for as long as there is room. [`DerivedKey::names_bytes`] are to be counted.
     fn keep_derived(&self, key: DerivedKey, value: Bytes);
 
     /// Waits until there is room for work that nobody waits for, of about a message; the room is
@@ -366,6 +366,17 @@ pub struct DerivedKey {
     pub length: u64,
     /// The item. Its value does not depend on what stands before the body.
     pub item: Arc<FetchItem>,
+}
+
+impl DerivedKey {
+    /// About what the names of header fields take that the item holds, in bytes: whoever remembers
+    /// it has to count them.
+    pub fn names_bytes(&self) -> usize {
+        /// What holds a name, and the allocation of its bytes.
+        const EACH: usize = size_of::<Bytes>() + 32;
+        let names = self.item.field_names().iter();
+        names.map(|name| EACH + name.len()).sum()
+    }
 }
 
 /// Why the backend did not do what it was asked to.

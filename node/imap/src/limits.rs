@@ -147,12 +147,16 @@ pub const RECALLED_MESSAGES: usize = 512;
 /// usual length, not one with a thousand recipients.
 pub const DERIVED_BYTES_MAX: usize = 4096;
 
-/// Items of FETCH that a session keeps in mind as what its client asks for of messages: mail
-/// clients use fewer.
-pub const USUAL_ITEMS_MAX: usize = 8;
+/// Names of header fields in an item of FETCH that is remembered: each takes more than its bytes.
+/// Mail clients ask for fewer than 32.
+pub const DERIVED_FIELDS_MAX: usize = 64;
 
-/// Bytes of the names of header fields in one of these.
-pub const USUAL_FIELDS_BYTES_MAX: usize = 1024;
+/// Bytes of these names.
+pub const DERIVED_FIELDS_BYTES_MAX: usize = 1024;
+
+/// Items of FETCH that a session keeps in mind as what its client asks for of messages: mail
+/// clients use fewer. Only what is remembered is among them.
+pub const USUAL_ITEMS_MAX: usize = 8;
 
 /// New messages, the newest ones, of which a session works out beforehand what its client may ask
 /// for. A client that was away for longer asks for more than that, and then it is worked out.

@@ -524,7 +524,7 @@ impl Backend for Mail {
     }
 
     fn keep_derived(&self, key: DerivedKey, value: Bytes) {
-        let bytes = value.len() + DERIVED_OVERHEAD_BYTES;
+        let bytes = value.len() + key.names_bytes() + DERIVED_OVERHEAD_BYTES;
         self.derived.cache.put(key, value, bytes as u64);
     }
 

@@ -93,8 +93,8 @@ pub const PROXY_HEADER_BYTES: usize = 4096;
 /// How long a proxy may take to send its header.
 pub const PROXY_HEADER: Duration = Duration::from_secs(5);
 
-/// What a remembered item of FETCH takes in memory beside its bytes: its key, twice, and where it
-/// stands among the others.
+/// What a remembered item of FETCH takes in memory beside its bytes and the names in its key: that
+/// key, twice, and where it stands among the others.
 pub const DERIVED_OVERHEAD_BYTES: usize = 256;
 
 /// Messages of which sessions work out at the same time what their clients may ask for: it takes

@@ -99,6 +99,17 @@ impl FetchItem {
             _ => false,
         }
     }
+
+    /// The names of header fields in it.
+    pub fn field_names(&self) -> &[Bytes] {
+        match self {
+            FetchItem::Section { section, .. } => match &section.text {
+                Some(SectionText::HeaderFields { names, .. }) => names,
+                _ => &[],
+            },
+            _ => &[],
+        }
+    }
 }
 
 /// What stands between the brackets of `BODY[..]`.

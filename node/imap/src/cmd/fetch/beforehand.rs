@@ -21,7 +21,7 @@ use super::derived;
 use super::items::{needs_header_at_most, value};
 use crate::backend::{Backend, BackendError, Transport};
 use crate::connection::Woken;
-use crate::grammar::{FetchItem, Section, SectionText};
+use crate::grammar::FetchItem;
 use crate::limits;
 use crate::source::Source;
 use crate::state::{Result, Session};
@@ -33,29 +33,13 @@ pub(crate) struct Usual(Vec<Arc<FetchItem>>);
 impl Usual {
     /// The client has asked for these, as far as they are remembered.
     pub(super) fn note<'i>(&mut self, items: impl Iterator<Item = &'i Arc<FetchItem>>) {
-        for item in items.filter(|item| is_short(item)) {
+        for item in items {
             self.0.retain(|known| known != item);
             self.0.push(Arc::clone(item));
         }
         let more = self.0.len().saturating_sub(limits::USUAL_ITEMS_MAX);
         self.0.drain(..more);
     }
-}
-
-/// Whether an item takes little to be kept in mind.
-fn is_short(item: &FetchItem) -> bool {
-    let FetchItem::Section {
-        section:
-            Section {
-                text: Some(SectionText::HeaderFields { names, .. }),
-                ..
-            },
-        ..
-    } = item
-    else {
-        return true;
-    };
-    names.iter().map(bytes::Bytes::len).sum::<usize>() <= limits::USUAL_FIELDS_BYTES_MAX
 }
 
 /// A new message, and what is to be worked out of it.
