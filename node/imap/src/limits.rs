@@ -207,6 +207,10 @@ pub const TURN_BYTES: usize = 256 * 1024;
 /// Messages that SEARCH decides by their rows before others get their turn.
 pub const TURN_MESSAGES: usize = 500;
 
+/// Tests of SEARCH that are tried on rows before others get their turn: about a millisecond. It is
+/// less than [`TURN_MESSAGES`] if there are very many tests.
+pub const TURN_TESTS: usize = 64 * 1024;
+
 /// Bytes of one message's header in which SEARCH looks for a field.
 pub const SEARCHED_HEADER_BYTES: usize = 1024 * 1024;
 
@@ -219,6 +223,14 @@ pub const PROGRESS_SECONDS: u64 = 10;
 
 /// Seconds after which IDLE tries again to read what changed, after a failure.
 pub const IDLE_RETRY_SECONDS: u64 = 5;
+
+/// Keys of one SEARCH, those among them that hold others: each is tried on every message. A line of
+/// 64 KiB could hold 32,768. People write fewer than 10, and programs that look for many messages
+/// name them by one set.
+pub const SEARCH_KEYS_MAX: usize = 1_000;
+
+/// Sets of messages among them: each becomes as many ranges as there are between expunged messages.
+pub const SEARCH_SETS_MAX: usize = 32;
 
 /// Texts, fields and dates of messages that one SEARCH may look for: each is a pass over a header
 /// or a message.
@@ -240,6 +252,10 @@ pub const SEARCH_SOURCES_MAX: usize = 256;
 /// Searches of one session that are followed by updates: each is done again for every message that
 /// changes, and its keys are held. RFC 5267 section 4.3.1 asks for one at least.
 pub const UPDATE_CONTEXTS_MAX: usize = 8;
+
+/// Ranges in the sets of one search that is followed by updates: they are held, and gone through
+/// whenever something changes. All messages of a mailbox with 200,000 UIDs are no more than that.
+pub const UPDATE_RANGES_MAX: usize = 100_000;
 
 /// Groups of one NOTIFY; their names are bounded by [`SEARCH_SOURCES_MAX`].
 pub const NOTIFY_GROUPS_MAX: usize = 64;

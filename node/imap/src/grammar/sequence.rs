@@ -115,6 +115,11 @@ impl SequenceSet {
         self.0.is_empty()
     }
 
+    /// How many ranges were written, a number alone being one.
+    pub fn ranges(&self) -> usize {
+        self.0.len()
+    }
+
     /// The set as sorted, disjoint ranges that do not touch, with `*` as `max`, the largest number
     /// in use (0 if there is no message: then `*` alone names nothing, and `5:*` names 1 to 5).
     ///

@@ -5,6 +5,7 @@ use mailbox::{MailboxId, Message, ModSeq, Uid, UidRanges};
 use super::NOT_SELECTED;
 use super::content::Content;
 use super::fuzzy::Relevancy;
+use super::sets::Sets;
 use super::test::{self, Test};
 use crate::backend::Backend;
 use crate::cmd::messages::messages;
@@ -123,9 +124,9 @@ impl<B: Backend> Searcher<'_, B> {
     }
 
     /// The messages that are looked at for that: those of the sets that must match.
-    pub(super) fn searched(&self, criteria: &Criteria) -> UidRanges {
+    pub(super) async fn searched(&self, criteria: &Criteria) -> UidRanges {
         let all = self.view.uids().subtract(self.view.gone());
-        criteria.test.bound(&all)
+        Sets::new(self.view).bound(&criteria.test, &all).await
     }
 
     /// The messages that match, of these.
@@ -135,7 +136,8 @@ impl<B: Backend> Searcher<'_, B> {
         all: &UidRanges,
     ) -> Result<Found> {
         let test = &criteria.test;
-        if let Some(uids) = test.as_set(all, self.view) {
+        let mut sets = Sets::new(self.view);
+        if let Some(uids) = sets.exact(test, all).await {
             let scores = match criteria.relevancy {
                 Some(_) => uids.iter().map(|_| Relevancy::EXACT).collect(),
                 None => Vec::new(),
@@ -146,11 +148,13 @@ impl<B: Backend> Searcher<'_, B> {
                 ..Found::default()
             });
         }
-        self.ask_index(test, all).await;
+        let bound = sets.bound(test, all).await;
+        self.ask_index(test, bound.len()).await;
+        let bound = sets.bound(test, &bound).await;
         let mut found = Found::default();
-        let bound = test.bound(all);
         let read = |message: &Message| test.by_row(message, self.view).is_none();
         let mut walk = self.walk(&bound, !test.reads_text(), read);
+        walk.try_each(test.count());
         while let Some(message) = walk.next().await? {
             if self.matches(test, &message).await? {
                 found.uids.insert(message.uid);
@@ -183,6 +187,7 @@ impl<B: Backend> Searcher<'_, B> {
             only_header,
             read,
             ahead: 0,
+            turn: PAGE as usize,
             pace: Pace::default(),
         }
     }
@@ -205,6 +210,8 @@ pub(super) struct Walk<'w, B, P, R> {
     read: R,
     /// For so many messages it was read ahead.
     ahead: usize,
+    /// Messages that are looked at before others have their turn, at most.
+    turn: usize,
     pace: Pace,
 }
 
@@ -214,18 +221,25 @@ where
     P: Iterator<Item = UidRanges>,
     R: Fn(&Message) -> bool,
 {
+    /// So many tests are tried on the row of each.
+    fn try_each(&mut self, tests: usize) {
+        self.turn = (limits::TURN_TESTS / tests.max(1)).clamp(1, PAGE as usize);
+    }
+
     /// The next one that is not expunged.
     pub(super) async fn next(&mut self) -> Result<Option<Message>> {
         loop {
             if self.ahead == 0 {
-                let (backend, next) = (self.searcher.backend, self.page.as_slice());
+                let (backend, page) = (self.searcher.backend, self.page.as_slice());
+                let next = page.get(..self.turn).unwrap_or(page);
                 let read = |_: usize, message: &Message| (self.read)(message);
-                self.ahead = read_ahead(backend, next, self.only_header, read).await;
+                let ahead = read_ahead(backend, next, self.only_header, read).await;
+                self.ahead = ahead.min(next.len());
             }
             if let Some(message) = self.page.next() {
                 self.ahead -= 1;
                 self.searcher.tally.count();
-                let cost = limits::TURN_BYTES / limits::TURN_MESSAGES;
+                let cost = limits::TURN_BYTES / limits::TURN_MESSAGES.min(self.turn);
                 self.pace.spend(cost).await;
                 return Ok(Some(message));
             }

@@ -25,12 +25,9 @@ impl Lacking {
             .is_some_and(|lacking| lacking.contains(message))
     }
 
-    /// Those that are left.
-    pub(super) fn others(&self, all: &UidRanges) -> UidRanges {
-        match self.0.get() {
-            Some(lacking) => all.subtract(lacking),
-            None => all.clone(),
-        }
+    /// Those that are left, if an index was asked.
+    pub(super) fn others(&self, all: &UidRanges) -> Option<UidRanges> {
+        self.0.get().map(|lacking| all.subtract(lacking))
     }
 }
 
@@ -38,9 +35,9 @@ impl Lacking {
 type Asked<'t> = (NeedleGrams, &'t Lacking);
 
 impl<B: Backend> Searcher<'_, B> {
-    /// Asks the index who lacks the texts of a test, if that can pay.
-    pub(super) async fn ask_index(&self, test: &Test, all: &UidRanges) {
-        if test.bound(all).len() < limits::INDEX_MESSAGES_MIN {
+    /// Asks the index who lacks the texts of a test, if that can pay with so many messages left.
+    pub(super) async fn ask_index(&self, test: &Test, messages: u64) {
+        if messages < limits::INDEX_MESSAGES_MIN {
             return;
         }
         let mut asked = Vec::new();

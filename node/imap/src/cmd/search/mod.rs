@@ -25,6 +25,7 @@ mod content;
 mod fuzzy;
 mod indexed;
 mod saved;
+mod sets;
 mod test;
 
 mod found;
@@ -64,7 +65,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let criteria = criteria.with_relevancy(wants_relevancy, &search.key);
         let tally = Tally::default();
         let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
-        let (searched, limit) = limited(self.message_limit(), searcher.searched(&criteria));
+        let searched = searcher.searched(&criteria).await;
+        let (searched, limit) = limited(self.message_limit(), searched);
         let matching = searcher.matching_among(&criteria, &searched);
         let found = self
             .progress
@@ -150,6 +152,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     /// Reads what a command looks for in the selected mailbox.
     fn criteria(&mut self, charset: Option<Charset>, key: &SearchKey) -> Result<Criteria> {
+        test::check_number(key)?;
         let now = self.conn.transport.now().seconds();
         let criteria = Criteria::new(charset, key, &self.selected()?.view, now)?;
         if criteria.names_modseq {

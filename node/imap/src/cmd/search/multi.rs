@@ -8,6 +8,7 @@ use mailbox::{AccountId, Answer, Folder, MailboxId, Query, Rights, Uid};
 use super::NOT_SELECTED;
 use super::answer::{Named, Results};
 use super::found::{Criteria, Searcher, check_charset};
+use super::test::check_number;
 use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::others::Place;
 use crate::cmd::progress::Tally;
@@ -53,6 +54,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let search = &multi.search;
         self.check_utf8(search)?;
         check_charset(search.charset)?;
+        check_number(&search.key)?;
         let now = self.conn.transport.now().seconds();
         let tally = Tally::default();
         for Place { backend, folder } in self.sources(&multi.sources).await? {

@@ -22,7 +22,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let criteria = criteria.with_relevancy(sort.wants_relevancy(), &sort.key);
         let tally = Tally::default();
         let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
-        self.check_ordered(&searcher.searched(&criteria))?;
+        let searched = searcher.searched(&criteria).await;
+        self.check_ordered(&searched)?;
         let ordering = async {
             let found = searcher.matching(&criteria).await?;
             let order = sorted(&searcher, &found, &sort.criteria).await?;

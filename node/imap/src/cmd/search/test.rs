@@ -6,7 +6,10 @@ use mailbox::{Message, Millis, SystemFlags, Uid, UidRanges};
 use super::indexed::Lacking;
 use super::{fuzzy, saved};
 use crate::grammar::{Date, DateTime, SavedKey, SearchKey};
+use crate::limits;
 use crate::mime::{Needle, Scope};
+use crate::respond::Code;
+use crate::state::{Result, Stop};
 use crate::view::View;
 
 /// A search key with its sets resolved and its strings folded.
@@ -77,6 +80,34 @@ pub(super) fn names_modseq(key: &SearchKey) -> bool {
         SearchKey::Or(one, other) => names_modseq(one) || names_modseq(other),
         SearchKey::Not(key) | SearchKey::Fuzzy(key) => names_modseq(key),
         _ => false,
+    }
+}
+
+/// Refuses to search by very many keys, or by very many sets (RFC 3501 section 6.4.4 bounds
+/// neither), before anything is made of them. At most 100 levels deep, as the parser sees to.
+pub(super) fn check_number(key: &SearchKey) -> Result<()> {
+    let (mut keys, mut sets) = (0, 0);
+    count(key, &mut keys, &mut sets);
+    if keys > limits::SEARCH_KEYS_MAX {
+        return Err(Stop::no(Code::Limit, "Too many keys to search by"));
+    }
+    if sets > limits::SEARCH_SETS_MAX {
+        return Err(Stop::no(Code::Limit, "Too many sets to search by"));
+    }
+    Ok(())
+}
+
+fn count(key: &SearchKey, keys: &mut usize, sets: &mut usize) {
+    *keys += 1;
+    match key {
+        SearchKey::Set(_) | SearchKey::Uid(_) => *sets += 1,
+        SearchKey::And(several) => several.iter().for_each(|key| count(key, keys, sets)),
+        SearchKey::Or(one, other) => {
+            count(one, keys, sets);
+            count(other, keys, sets);
+        }
+        SearchKey::Not(key) | SearchKey::Fuzzy(key) => count(key, keys, sets),
+        _ => {}
     }
 }
 
@@ -198,6 +229,16 @@ impl Test {
         self.cost() == Cost::Text
     }
 
+    /// How many there are, with those that it is made of.
+    pub(super) fn count(&self) -> usize {
+        1 + match self {
+            Test::And(tests) => tests.iter().map(Test::count).sum(),
+            Test::Or(one, other) => one.count() + other.count(),
+            Test::Not(test) => test.count(),
+            _ => 0,
+        }
+    }
+
     /// How many tests read bytes of the message.
     pub(super) fn contents(&self) -> usize {
         match self {
@@ -206,41 +247,6 @@ impl Test {
             Test::Not(test) => test.contents(),
             Test::Sent(..) | Test::Field { .. } | Test::Text { .. } => 1,
             _ => 0,
-        }
-    }
-
-    /// The messages that match, if that can be told without their rows.
-    pub(super) fn as_set(&self, all: &UidRanges, view: &View) -> Option<UidRanges> {
-        match self {
-            Test::All => Some(all.clone()),
-            Test::And(tests) => tests.iter().try_fold(all.clone(), |set, test| {
-                test.as_set(all, view).map(|other| set.intersect(&other))
-            }),
-            Test::Or(one, other) => Some(one.as_set(all, view)?.union(&other.as_set(all, view)?)),
-            Test::Not(test) => Some(all.subtract(&test.as_set(all, view)?)),
-            Test::Uids(uids) => Some(uids.intersect(all)),
-            Test::Recent => Some(view.recent_uids().intersect(all)),
-            _ => None,
-        }
-    }
-
-    /// Messages among which all that match are.
-    pub(super) fn bound(&self, all: &UidRanges) -> UidRanges {
-        match self {
-            Test::And(tests) => tests
-                .iter()
-                .fold(all.clone(), |set, test| set.intersect(&test.bound(all))),
-            Test::Or(one, other) => one.bound(all).union(&other.bound(all)),
-            Test::Uids(uids) => uids.intersect(all),
-            // RFC 9738 section 3.2: they are ranges of UIDs.
-            Test::Saved(SavedKey::UidAfter(uid)) => {
-                all.subtract(&UidRanges::range(Uid(1), Uid(*uid)))
-            }
-            Test::Saved(SavedKey::UidBefore(uid)) => {
-                all.subtract(&UidRanges::range(Uid(*uid), Uid::MAX))
-            }
-            Test::Field { lacking, .. } | Test::Text { lacking, .. } => lacking.others(all),
-            _ => all.clone(),
         }
     }
 

@@ -70,10 +70,15 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.refuse_updates(tag, "Too many searches are followed");
             return Ok(());
         }
+        let key = frozen(&search.key, &selected.view)?;
+        if ranges_of(&key) > limits::UPDATE_RANGES_MAX {
+            self.refuse_updates(tag, "Its sets are too many to be followed");
+            return Ok(());
+        }
         selected.updates.followed.push(Followed {
             tag: tag.clone(),
             uid: search.uid,
-            key: frozen(&search.key, &selected.view)?,
+            key,
             matching: found.clone(),
             items: search
                 .returns
@@ -207,6 +212,17 @@ fn frozen(key: &SearchKey, view: &View) -> crate::Result<SearchKey> {
         SearchKey::Uid(set) if set.is_saved() => these(&view.resolve(set, true)?),
         key => key.clone(),
     })
+}
+
+/// Ranges of the sets in a key.
+fn ranges_of(key: &SearchKey) -> usize {
+    match key {
+        SearchKey::Set(set) | SearchKey::Uid(set) => set.ranges(),
+        SearchKey::And(keys) => keys.iter().map(ranges_of).sum(),
+        SearchKey::Or(one, other) => ranges_of(one) + ranges_of(other),
+        SearchKey::Not(key) | SearchKey::Fuzzy(key) => ranges_of(key),
+        _ => 0,
+    }
 }
 
 fn these(uids: &UidRanges) -> SearchKey {

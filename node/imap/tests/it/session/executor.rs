@@ -12,6 +12,8 @@ pub struct Task {
     future: Option<Pin<Box<dyn Future<Output = End>>>>,
     flag: Arc<Flag>,
     pub end: Option<End>,
+    /// How often it had its turn.
+    pub turns: u64,
 }
 
 struct Flag(AtomicBool);
@@ -29,6 +31,7 @@ impl Task {
             future: Some(Box::pin(future)),
             flag,
             end: None,
+            turns: 0,
         }
     }
 
@@ -40,6 +43,7 @@ impl Task {
         if !self.flag.0.swap(false, Ordering::SeqCst) {
             return false;
         }
+        self.turns += 1;
         let waker = Waker::from(Arc::clone(&self.flag));
         if let Poll::Ready(end) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             self.end = Some(end);

@@ -18,5 +18,6 @@ mod scripts;
 mod states;
 mod streaming;
 mod transport;
+mod turns;
 mod users;
 mod view;

@@ -112,6 +112,11 @@ impl Dialogue {
         client.take()
     }
 
+    /// How often the session of a client has had its turn.
+    pub fn turns(&self, name: &str) -> u64 {
+        self.clients[name].1.turns
+    }
+
     /// How the session of a client ended, if it did.
     pub fn ended(&self, name: &str) -> Option<String> {
         self.clients[name]

@@ -81,7 +81,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let criteria = self.criteria(Some(thread.charset), &thread.key)?;
         let tally = Tally::default();
         let searcher = Searcher::of(&self.backend, self.selected.as_ref(), &tally)?;
-        self.check_ordered(&searcher.searched(&criteria))?;
+        let searched = searcher.searched(&criteria).await;
+        self.check_ordered(&searched)?;
         let threading = threaded(&searcher, &criteria, thread.algorithm);
         let waiting = &self.progress;
         let threaded = waiting.while_waiting(&mut self.conn, &tally, threading);
