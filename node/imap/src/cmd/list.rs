@@ -2,7 +2,7 @@
 //! RFC 9590).
 //!
 //! All names of the account, and those of others that the user may look up, are read at once and
-//! put into a tree in their order. A name that is only a superior of others has no mailbox: it is
+//! put in their order (`hierarchy`). A name that is only a superior of others has no mailbox: it is
 //! listed with `\NonExistent`.
 
 use std::collections::BTreeMap;
@@ -10,53 +10,26 @@ use std::collections::BTreeMap;
 use mailbox::{Answer, Folder, Query, Rights};
 
 use crate::backend::{Backend, Transport};
+use crate::cmd::hierarchy::{Hierarchy, Node};
 use crate::cmd::others::{is_refusal, may_match, permit};
 use crate::grammar::{List, ListReturn, ListSelection, Lsub, SpecialUse, StatusItem};
-use crate::names::{self, Pattern};
+use crate::names::Pattern;
 use crate::respond::ListAttribute;
 use crate::state::{Done, Result, Session, Stop};
 
-/// What is known of a name.
-#[derive(Default)]
-struct Node {
-    /// `None` for a name that only others continue.
-    folder: Option<Folder>,
-    has_children: bool,
-    has_subscribed_below: bool,
-    /// A name below that all selection options of the LIST select.
-    has_selected_below: bool,
-}
-
-impl Node {
+impl Node<'_> {
     fn exists(&self) -> bool {
-        self.folder.as_ref().is_some_and(|folder| folder.exists)
+        self.folder.is_some_and(|folder| folder.exists)
     }
 
     fn is_subscribed(&self) -> bool {
-        self.folder.as_ref().is_some_and(|folder| folder.subscribed)
+        self.folder.is_some_and(|folder| folder.subscribed)
     }
 
     fn special_use(&self) -> Option<SpecialUse> {
-        let folder = self.folder.as_ref().filter(|folder| folder.exists)?;
+        let folder = self.folder.filter(|folder| folder.exists)?;
         folder.special_use.map(grammar_use)
     }
-}
-
-/// All names of an account with their superiors.
-fn tree(folders: Vec<Folder>, wanted: &Wanted<'_>) -> BTreeMap<String, Node> {
-    let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
-    for folder in folders {
-        let is_selected = wanted.selects(&folder);
-        for parent in names::parents(&folder.name) {
-            let node = nodes.entry(parent.to_owned()).or_default();
-            node.has_children |= folder.exists;
-            node.has_subscribed_below |= folder.subscribed;
-            node.has_selected_below |= is_selected;
-        }
-        let node = nodes.entry(folder.name.clone()).or_default();
-        node.folder = Some(folder);
-    }
-    nodes
 }
 
 /// The options of a LIST, picked apart.
@@ -103,9 +76,9 @@ impl<'l> Wanted<'l> {
     }
 
     /// Whether and why a name is listed.
-    fn lists(&self, node: &Node) -> Option<Listed> {
+    fn lists(&self, node: &Node<'_>) -> Option<Listed> {
         let is_plain = !self.subscribed && !self.special;
-        let itself = match &node.folder {
+        let itself = match node.folder {
             Some(folder) if !is_plain => self.selects(folder),
             _ => is_plain && (node.exists() || node.has_children),
         };
@@ -141,12 +114,10 @@ pub(crate) fn described(
         tell_subscribed: true,
         ..Wanted::default()
     };
-    let nodes = tree(folders, &wanted);
-    let unknown = Node::default();
-    let of = |name: &String| attributes(nodes.get(name).unwrap_or(&unknown), &wanted);
+    let names = Hierarchy::new(folders, |folder| wanted.selects(folder));
     told.into_iter()
         .map(|name| {
-            let attributes = of(&name);
+            let attributes = attributes(&names.find(&name), &wanted);
             (name, attributes)
         })
         .collect()
@@ -187,8 +158,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         };
         let folders = self.all_folders(asked).await?;
         let folders = folders.into_iter().map(|place| place.folder).collect();
-        for (name, node) in tree(folders, &wanted) {
-            if !patterns.iter().any(|pattern| pattern.matches(&name)) {
+        let names = Hierarchy::new(folders, |folder| wanted.selects(folder));
+        for (name, node) in names.nodes() {
+            if !patterns.iter().any(|pattern| pattern.matches(name)) {
                 continue;
             }
             let Some(listed) = wanted.lists(&node) else {
@@ -199,11 +171,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 false => Vec::new(),
             };
             let attributes = attributes(&node, &wanted);
-            self.conn.out.list(&attributes, &name, &child_info);
-            let folder = node.folder.as_ref();
+            self.conn.out.list(&attributes, name, &child_info);
+            let folder = node.folder;
             let folder = folder.filter(|folder| folder.exists && listed.itself);
             if folder.is_some() {
-                self.enter(&name).await?;
+                self.enter(name).await?;
             }
             if let (Some(items), Some(folder)) = (wanted.status, folder) {
                 self.list_status(folder, items).await?;
@@ -252,14 +224,15 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             return Ok(done);
         };
         let is_level = lsub.pattern.ends_with(b"%");
-        for (name, node) in tree(self.folders().await?, &Wanted::default()) {
-            if !pattern.matches(&name) {
+        let names = Hierarchy::new(self.folders().await?, |folder| folder.subscribed);
+        for (name, node) in names.nodes() {
+            if !pattern.matches(name) {
                 continue;
             }
             if node.is_subscribed() {
-                self.conn.out.lsub(&[], &name);
+                self.conn.out.lsub(&[], name);
             } else if is_level && node.has_subscribed_below {
-                self.conn.out.lsub(&[ListAttribute::NoSelect], &name);
+                self.conn.out.lsub(&[ListAttribute::NoSelect], name);
             }
             self.conn.relieve().await?;
         }
@@ -278,7 +251,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 }
 
-fn attributes(node: &Node, wanted: &Wanted<'_>) -> Vec<ListAttribute> {
+fn attributes(node: &Node<'_>, wanted: &Wanted<'_>) -> Vec<ListAttribute> {
     let mut attributes = Vec::new();
     if !node.exists() {
         attributes.push(ListAttribute::NonExistent);

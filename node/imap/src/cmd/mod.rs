@@ -5,6 +5,7 @@
 //!   capability            CAPABILITY ID ENABLE NAMESPACE
 //!   select  resync        SELECT EXAMINE CLOSE UNSELECT; what changed while a client was away
 //!   folder  list  status  CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE; LIST LSUB; STATUS
+//!   hierarchy             names with their superiors
 //!   quota  metadata       GETQUOTA GETQUOTAROOT SETQUOTA; GETMETADATA SETMETADATA
 //!   acl                   SETACL DELETEACL GETACL LISTRIGHTS MYRIGHTS
 //!   others  across        whose mail a command is about; COPY and MOVE from one user to another
@@ -38,6 +39,7 @@ mod across;
 mod append;
 mod compress;
 mod folder;
+mod hierarchy;
 mod idle;
 mod list;
 mod metadata;

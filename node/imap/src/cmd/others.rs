@@ -134,7 +134,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         is_wanted: impl Fn(&str) -> bool + Send,
     ) -> Result<Vec<Place<B>>> {
         self.backend = self.home.clone();
-        let mut own = self.folders().await?;
+        let own = self.folders().await?;
         let mut found = Vec::new();
         if is_wanted(OTHERS) {
             for other in self.home.sharing().await? {
@@ -144,13 +144,17 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 }
             }
         }
+        let mut are_others = vec![false; own.len()];
         for place in &mut found {
             let folder = &mut place.folder;
             if let Ok(at) = own.binary_search_by(|own| own.name.cmp(&folder.name)) {
-                folder.subscribed = own.remove(at).subscribed;
+                folder.subscribed = own[at].subscribed;
+                are_others[at] = true;
             }
         }
-        let own = own.into_iter().map(|folder| Place {
+        let own = own.into_iter().zip(are_others);
+        let own = own.filter(|(_, is_others)| !is_others);
+        let own = own.map(|(folder, _)| Place {
             backend: self.home.clone(),
             folder,
         });
