@@ -119,7 +119,8 @@ pub const NAME_BYTES_MAX: usize = 1000;
 /// Levels of a mailbox name. It bounds what CREATE of one name may make.
 pub const NAME_LEVELS_MAX: usize = 64;
 
-/// Bytes of a LIST pattern with its reference.
+/// Bytes of all patterns of one LIST, each with the reference: what a name costs that is matched
+/// with them.
 pub const PATTERN_BYTES_MAX: usize = 4096;
 
 /// The largest mod-sequence: 2^63-1 (RFC 7162 section 7).

@@ -304,6 +304,12 @@ impl Pattern {
         has_bit(&states, self.accept)
     }
 
+    /// How many words are looked at, at most, to tell whether a name matches; a few more for each
+    /// character, which is looked up.
+    pub fn steps_max(&self, name: &str) -> usize {
+        name.len() * (self.any.len() + 8)
+    }
+
     /// Moves all states over one character.
     fn step(&self, states: &mut [u64], char: char, fold: bool) {
         let of = |char: char| self.steps.get(&char).map_or(&[][..], Vec::as_slice);

@@ -13,9 +13,14 @@ use crate::backend::{Backend, Transport};
 use crate::cmd::hierarchy::{Hierarchy, Node};
 use crate::cmd::others::{is_refusal, may_match, permit};
 use crate::grammar::{List, ListReturn, ListSelection, Lsub, SpecialUse, StatusItem};
+use crate::limits;
 use crate::names::Pattern;
-use crate::respond::ListAttribute;
+use crate::pace::Pace;
+use crate::respond::{Code, ListAttribute};
 use crate::state::{Done, Result, Session, Stop};
+
+/// About what it costs to come to a name, in bytes that are searched.
+const NAME_BYTES: usize = 256;
 
 impl Node<'_> {
     fn exists(&self) -> bool {
@@ -133,6 +138,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             }
             return Ok(done);
         }
+        check_length(list)?;
         let wanted = Wanted::of(list);
         if wanted
             .status
@@ -159,13 +165,15 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let folders = self.all_folders(asked).await?;
         let folders = folders.into_iter().map(|place| place.folder).collect();
         let names = Hierarchy::new(folders, |folder| wanted.selects(folder));
+        let mut pace = Pace::default();
         for (name, node) in names.nodes() {
-            if !patterns.iter().any(|pattern| pattern.matches(name)) {
-                continue;
-            }
+            pace.spend(NAME_BYTES).await;
             let Some(listed) = wanted.lists(&node) else {
                 continue;
             };
+            if !matches(&patterns, name, &mut pace).await {
+                continue;
+            }
             let child_info = match listed.below {
                 true => wanted.child_info(),
                 false => Vec::new(),
@@ -225,8 +233,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         };
         let is_level = lsub.pattern.ends_with(b"%");
         let names = Hierarchy::new(self.folders().await?, |folder| folder.subscribed);
+        let (pattern, mut pace) = ([pattern], Pace::default());
         for (name, node) in names.nodes() {
-            if !pattern.matches(name) {
+            pace.spend(NAME_BYTES).await;
+            if !matches(&pattern, name, &mut pace).await {
                 continue;
             }
             if node.is_subscribed() {
@@ -249,6 +259,23 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         });
         folders.await
     }
+}
+
+/// Refuses patterns that are too long together. One alone that is too long matches nothing.
+fn check_length(list: &List) -> Result<()> {
+    let lengths = list.patterns.iter();
+    let lengths = lengths.map(|pattern| list.reference.len() + pattern.len());
+    if list.patterns.len() > 1 && lengths.sum::<usize>() > limits::PATTERN_BYTES_MAX {
+        return Err(Stop::no(Code::Limit, "The patterns are too long"));
+    }
+    Ok(())
+}
+
+/// Whether a name matches one of these. Others have their turn, whatever comes of it.
+async fn matches(patterns: &[Pattern], name: &str, pace: &mut Pace) -> bool {
+    let steps = patterns.iter().map(|pattern| pattern.steps_max(name));
+    pace.spend(steps.sum()).await;
+    patterns.iter().any(|pattern| pattern.matches(name))
 }
 
 fn attributes(node: &Node<'_>, wanted: &Wanted<'_>) -> Vec<ListAttribute> {

@@ -1,6 +1,6 @@
 //! What takes long lets others have their turn, however many keys, names and messages there are.
 
-use imap::limits::{SEARCH_SETS_MAX, UPDATE_RANGES_MAX};
+use imap::limits::{PATTERN_BYTES_MAX, SEARCH_SETS_MAX, UPDATE_RANGES_MAX};
 use mailbox::{Command, MailboxId, Uid, UidRanges};
 
 use super::scripts::Dialogue;
@@ -70,4 +70,28 @@ fn sets_that_are_followed() {
     assert!(said.contains("* NO [NOUPDATE \"b\"]"), "{said}");
     let count = format!("COUNT {ranges}\r\nb OK");
     assert!(said.contains(&count), "{said}");
+}
+
+#[test]
+fn long_names_and_long_patterns() {
+    const NAMES: usize = 300;
+    let mut dialogue = Dialogue::new();
+    let account = dialogue.partition.account("alice");
+    for number in 0..NAMES {
+        let name = format!("{number:04}{}", "x".repeat(900));
+        dialogue.partition.apply(Command::CreateMailbox {
+            account,
+            name,
+            special_use: None,
+        });
+    }
+    dialogue.log_in("c", "alice");
+    let pattern = format!("*{}", "x".repeat(PATTERN_BYTES_MAX - 1));
+    for command in ["LIST", "LSUB"] {
+        let (said, turns) = say(&mut dialogue, &format!("a {command} \"\" {pattern}"));
+        assert_eq!(said, format!("a OK {command} completed\r\n"));
+        // Each character of a name moves the states of all 64 words.
+        let most = (NAMES * 900 * 64 / imap::limits::TURN_BYTES) as u64;
+        assert!(turns > most / 2, "{command}: {turns}");
+    }
 }
