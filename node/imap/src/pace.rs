@@ -20,6 +20,11 @@ impl Pace {
             turn().await;
         }
     }
+
+    /// What was counted since others had their turn: whoever goes on has to count it as well.
+    pub(crate) fn unspent(&self) -> usize {
+        self.bytes
+    }
 }
 
 /// Lets others run now.

@@ -65,6 +65,11 @@ impl<'b, B: Backend> Source<'b, B> {
         self.prefix.len() as u64 + self.body.length
     }
 
+    /// Bytes that were read since others had their turn.
+    pub(crate) fn unspent(&self) -> usize {
+        self.pace.unspent()
+    }
+
     /// Whether finding the structure takes more than one piece.
     pub(crate) fn is_long(&self) -> bool {
         self.body.length > limits::PIECE_BYTES

@@ -9,6 +9,7 @@ use super::test::Test;
 use crate::backend::{Backend, BackendError};
 use crate::limits;
 use crate::mime::{self, Needle, PieceSearch, PieceTexts, Scope, Text};
+use crate::pace::Pace;
 use crate::source::Source;
 use crate::view::View;
 
@@ -19,6 +20,7 @@ pub(super) struct Content<'m, B> {
     view: &'m View,
     /// The header, once it was read.
     header: Option<Bytes>,
+    pace: Pace,
 }
 
 type Result<T> = std::result::Result<T, BackendError>;
@@ -36,7 +38,13 @@ impl<'m, B: Backend> Content<'m, B> {
             message,
             view,
             header: None,
+            pace: Pace::default(),
         }
+    }
+
+    /// Bytes that were gone through since others had their turn.
+    pub(super) fn unspent(&self) -> usize {
+        self.source.unspent() + self.pace.unspent()
     }
 
     /// Whether the message matches. Recurses as deep as the parser allows.
@@ -75,8 +83,10 @@ impl<'m, B: Backend> Content<'m, B> {
         })
     }
 
+    /// The header, to be gone through once.
     async fn header(&mut self) -> Result<Bytes> {
         if let Some(header) = &self.header {
+            self.pace.spend(header.len()).await;
             return Ok(header.clone());
         }
         let end = self.source.header_size().await?;

@@ -156,7 +156,7 @@ impl<B: Backend> Searcher<'_, B> {
         let mut walk = self.walk(&bound, !test.reads_text(), read);
         walk.try_each(test.count());
         while let Some(message) = walk.next().await? {
-            if self.matches(test, &message).await? {
+            if self.matches(test, &message, &mut walk.pace).await? {
                 found.uids.insert(message.uid);
                 if criteria.names_modseq {
                     found.modseqs.push(message.modseq);
@@ -165,6 +165,7 @@ impl<B: Backend> Searcher<'_, B> {
                     let is_header = !relevancy.reads_text();
                     let mut content = Content::new(self.backend, &message, self.view, is_header);
                     found.scores.push(relevancy.score(&mut content).await?);
+                    walk.pace.spend(content.unspent()).await;
                 }
             }
         }
@@ -192,12 +193,14 @@ impl<B: Backend> Searcher<'_, B> {
         }
     }
 
-    async fn matches(&self, test: &Test, message: &Message) -> Result<bool> {
+    async fn matches(&self, test: &Test, message: &Message, pace: &mut Pace) -> Result<bool> {
         if let Some(is_match) = test.by_row(message, self.view) {
             return Ok(is_match);
         }
         let mut content = Content::new(self.backend, message, self.view, !test.reads_text());
-        Ok(content.matches(test).await?)
+        let is_match = content.matches(test).await?;
+        pace.spend(content.unspent()).await;
+        Ok(is_match)
     }
 }
 
@@ -212,7 +215,8 @@ pub(super) struct Walk<'w, B, P, R> {
     ahead: usize,
     /// Messages that are looked at before others have their turn, at most.
     turn: usize,
-    pace: Pace,
+    /// Counts what is done with the messages as well.
+    pub(super) pace: Pace,
 }
 
 impl<B, P, R> Walk<'_, B, P, R>

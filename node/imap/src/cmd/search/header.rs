@@ -5,6 +5,7 @@ use mailbox::Message;
 use crate::backend::{Backend, BackendError};
 use crate::limits;
 use crate::mime::{self, Address, Envelope};
+use crate::pace::Pace;
 use crate::source::Source;
 
 /// Fields of a message's header. It depends on the message's bytes alone, so it could be kept under
@@ -15,14 +16,17 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads it, at most [`limits::SEARCHED_HEADER_BYTES`] of the header.
+    /// Reads it, at most [`limits::SEARCHED_HEADER_BYTES`] of the header. What is read of one
+    /// message after the other is counted together.
     pub(super) async fn read<B: Backend>(
         backend: &B,
         message: &Message,
+        pace: &mut Pace,
     ) -> Result<Header, BackendError> {
         let mut source = Source::new(backend, message, true);
         let end = source.header_size().await?;
         let header = source.read(0..end, limits::SEARCHED_HEADER_BYTES).await?;
+        pace.spend(source.unspent()).await;
         Ok(Header {
             envelope: mime::envelope(&header),
             references: mime::field_value(&header, b"References"),

@@ -55,7 +55,7 @@ async fn sorted<B: Backend>(
     let mut walk = searcher.walk(&found.uids, true, move |_| needs_header);
     while let Some(message) = walk.next().await? {
         let header = if table.needs_header {
-            Some(Header::read(searcher.backend, &message).await?)
+            Some(Header::read(searcher.backend, &message, &mut walk.pace).await?)
         } else {
             None
         };

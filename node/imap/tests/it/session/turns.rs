@@ -1,9 +1,21 @@
 //! What takes long lets others have their turn, however many keys, names and messages there are.
 
-use imap::limits::{PATTERN_BYTES_MAX, SEARCH_SETS_MAX, UPDATE_RANGES_MAX};
+use imap::limits::{PATTERN_BYTES_MAX, SEARCH_SETS_MAX, SEARCHED_HEADER_BYTES, UPDATE_RANGES_MAX};
 use mailbox::{Command, MailboxId, Uid, UidRanges};
 
 use super::scripts::Dialogue;
+
+/// A client that has selected INBOX with these messages, which no index knows.
+fn selected<'m>(messages: impl IntoIterator<Item = &'m [u8]>) -> Dialogue {
+    let mut dialogue = Dialogue::new();
+    for message in messages {
+        dialogue.partition.deliver("alice", None, message);
+    }
+    dialogue.partition.drop_index();
+    dialogue.log_in("c", "alice");
+    dialogue.say("c", b"s SELECT INBOX\r\n");
+    dialogue
+}
 
 /// What a client hears, and how many turns its session took.
 fn say(dialogue: &mut Dialogue, line: &str) -> (String, u64) {
@@ -29,6 +41,38 @@ fn with_gaps(messages: u32) -> Dialogue {
     dialogue.log_in("c", "alice");
     dialogue.say("c", b"s SELECT INBOX\r\n");
     dialogue
+}
+
+/// Keys that look for fields which are not there.
+fn lacking(keys: usize) -> String {
+    let keys = (0..keys).map(|number| format!(" NOT HEADER X-{number} y"));
+    keys.collect()
+}
+
+#[test]
+fn a_long_header_that_many_keys_look_at() {
+    let header = format!("a: {}\r\n\r\n", "b".repeat(SEARCHED_HEADER_BYTES));
+    let mut dialogue = selected([header.as_bytes()]);
+    let (said, turns) = say(&mut dialogue, &format!("a SEARCH{}", lacking(100)));
+    assert_eq!(said, "* SEARCH 1\r\na OK SEARCH completed\r\n");
+    assert!(turns >= 100, "{turns}");
+}
+
+#[test]
+fn many_short_headers() {
+    const MESSAGES: usize = 50;
+    const BYTES: usize = 8 * 1024;
+    const KEYS: usize = 20;
+    let header = format!("a: {}\r\n\r\n", "b".repeat(BYTES));
+    let mut dialogue = selected([header.as_bytes(); MESSAGES]);
+    let (said, turns) = say(&mut dialogue, &format!("a SEARCH{}", lacking(KEYS)));
+    assert!(said.ends_with(" 50\r\na OK SEARCH completed\r\n"), "{said}");
+    // Each key looks at each header.
+    let most = (MESSAGES * BYTES * KEYS / imap::limits::TURN_BYTES) as u64;
+    assert!(turns > most / 2, "{turns}");
+    let (said, turns) = say(&mut dialogue, "a SORT (SUBJECT) UTF-8 ALL");
+    assert!(said.ends_with(" 50\r\na OK SORT completed\r\n"), "{said}");
+    assert!(turns > most / KEYS as u64, "{turns}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::backend::{Backend, Transport};
 use crate::cmd::progress::Tally;
 use crate::grammar::{Thread, ThreadAlgorithm};
 use crate::mime;
+use crate::pace::Pace;
 use crate::respond::ThreadPart;
 use crate::state::{Done, Result, Session};
 
@@ -116,7 +117,7 @@ async fn threaded<B: Backend>(
     let mut threads = Threads::new(algorithm);
     let mut walk = searcher.walk(&found.uids, true, |_| true);
     while let Some(message) = walk.next().await? {
-        threads.read(searcher, &message).await?;
+        threads.read(searcher, &message, &mut walk.pace).await?;
     }
     Ok(threads.tree().await)
 }
@@ -142,8 +143,9 @@ impl Threads {
         &mut self,
         searcher: &Searcher<'_, B>,
         message: &Message,
+        pace: &mut Pace,
     ) -> Result<()> {
-        let header = Header::read(searcher.backend, message).await?;
+        let header = Header::read(searcher.backend, message, pace).await?;
         let row = Row::new(message, &header);
         match self {
             Threads::BySubject(rows) => rows.push(row),
