@@ -20,7 +20,8 @@ pub const MESSAGE_BYTES_DEFAULT: u64 = 50 * 1024 * 1024;
 pub const RECIPIENTS_DEFAULT: usize = 1000;
 
 /// Protocol errors after which the connection is closed by default. A delivered message starts
-/// the count anew, so that a cached connection is not closed for one odd address a day.
+/// the count anew, so that a cached connection is not closed for one odd command a day. An address
+/// that is refused is none: it would end a transaction that has good ones.
 pub const ERRORS_DEFAULT: u32 = 20;
 
 /// A local part as given, quotes included, in octets (RFC 5321 section 4.5.3.1.1). Only

@@ -328,7 +328,7 @@ impl Session {
             "" => None,
             path => match Address::parse(path, Side::Sender, mail.utf8) {
                 Ok(address) => Some(address),
-                Err(error) => return self.refuse(&reply::bad_address(error, Side::Sender)),
+                Err(error) => return self.reply(&reply::bad_address(error, Side::Sender)),
             },
         };
         self.transaction = Some(Transaction::new(sender, mail.size, mail.utf8));
@@ -342,8 +342,9 @@ impl Session {
         if transaction.begun {
             return self.refuse(&reply::IN_BDAT);
         }
+        // No protocol error, nor is a bad address: the MTA passes on what it was given.
         if path.is_empty() {
-            return self.refuse(&reply::NULL_RECIPIENT);
+            return self.reply(&reply::NULL_RECIPIENT);
         }
         // No protocol error: the MTA cannot know the limit, and sends the rest again.
         if transaction.recipients.len() >= self.config.recipients_max {
@@ -355,7 +356,7 @@ impl Session {
                 self.events.push_back(Event::Recipient(address.clone()));
                 self.phase = Phase::Asking(address);
             }
-            Err(error) => self.refuse(&reply::bad_address(error, Side::Recipient)),
+            Err(error) => self.reply(&reply::bad_address(error, Side::Recipient)),
         }
     }
 
