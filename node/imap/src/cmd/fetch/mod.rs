@@ -250,7 +250,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     /// Sets `\Seen` for those messages that do not have it, and reads them again: somebody else may
-    /// have changed them in between. Returns which they are.
+    /// have changed them in between. Returns which they are. What the client knows is noted with
+    /// each one's line, for one before it may fail.
     async fn see(&mut self, page: &mut [Message]) -> Result<UidRanges> {
         let is_unseen =
             |message: &&Message| !message.expunged && !message.flags.system.has(SystemFlags::SEEN);
@@ -278,10 +279,17 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             Err(stop) => return Err(stop),
         };
         self.selected()?.view.see(modseq);
-        for now in self.messages(Reading::Near, &uids, None).await?.messages {
-            self.selected()?.view.told(now.modseq, [now.uid]);
-            if let Ok(at) = page.binary_search_by_key(&now.uid, |message| message.uid) {
-                page[at] = now;
+        let mut rest = uids.clone();
+        while !rest.is_empty() {
+            let again = self.messages(Reading::Near, &rest, None).await?;
+            rest = match again.next {
+                Some(next) => UidRanges::range(next, mailbox::Uid::MAX).intersect(&rest),
+                None => UidRanges::new(),
+            };
+            for now in again.messages {
+                if let Ok(at) = page.binary_search_by_key(&now.uid, |message| message.uid) {
+                    page[at] = now;
+                }
             }
         }
         Ok(uids)

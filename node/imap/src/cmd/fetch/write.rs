@@ -61,6 +61,9 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             row.extra(&mut self.conn, plan, shows_uid, self.condstore);
         }
         self.conn.out.fetch_end();
+        if is_seen {
+            self.selected()?.view.told(message.modseq, [message.uid]);
+        }
         if let Some(kept) = kept {
             self.keep_structure(kept);
         }

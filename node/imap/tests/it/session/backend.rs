@@ -45,6 +45,8 @@ pub(super) struct State {
     failures: Vec<Option<BackendError>>,
     /// What the next reads come to instead, if anything; the next one last.
     read_failures: Vec<Option<BackendError>>,
+    /// What the next reads of bodies come to instead, if anything; the next one last.
+    body_failures: Vec<Option<BackendError>>,
     /// Proposals and reads of bodies wait.
     is_stalled: bool,
     /// Messages that have been uploaded wait.
@@ -244,6 +246,13 @@ impl Partition {
     /// Lets a read fail, after so many that do not.
     pub fn fail_read(&self, error: BackendError, after: usize) {
         let failures = &mut self.0.lock().unwrap().read_failures;
+        failures.push(Some(error));
+        failures.extend(vec![None; after]);
+    }
+
+    /// Lets a read of a body fail, after so many that do not.
+    pub fn fail_body(&self, error: BackendError, after: usize) {
+        let failures = &mut self.0.lock().unwrap().body_failures;
         failures.push(Some(error));
         failures.extend(vec![None; after]);
     }
@@ -466,6 +475,9 @@ impl Backend for Account {
         assert!(range.end - range.start <= imap::limits::PIECE_BYTES);
         self.wait().await;
         let mut state = self.partition.0.lock().unwrap();
+        if let Some(Some(error)) = state.body_failures.pop() {
+            return Err(error);
+        }
         state.read.push(range.clone());
         let bytes = match body.at {
             BodyAt::Entry { index, .. } => &state.bodies[&index],

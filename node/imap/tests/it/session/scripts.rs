@@ -22,6 +22,7 @@
 //!   limit alice [bytes=N] [messages=N]
 //!   fail ERROR [after=1]        the next proposal is Unavailable, Unknown .., or a later one
 //!   fail-read ERROR [after=1]   the next read is, or a later one
+//!   fail-body ERROR [after=1]   the next read of a body is, or a later one
 //! ```
 
 use std::collections::BTreeMap;
@@ -231,6 +232,11 @@ impl Dialogue {
                 let error = Self::error(args.next_pos().ok_or("how?")?);
                 let after = args.take_key("after").unwrap_or("0").parse()?;
                 self.partition.fail_read(error, after);
+            }
+            "fail-body" => {
+                let error = Self::error(args.next_pos().ok_or("how?")?);
+                let after = args.take_key("after").unwrap_or("0").parse()?;
+                self.partition.fail_body(error, after);
             }
             name => return Err(format!("unknown command {name}").into()),
         }
