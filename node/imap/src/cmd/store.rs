@@ -53,12 +53,13 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let (uids, limit) = self.limited(uids);
         let mut modified = UidRanges::new();
         let mut is_gone = false;
+        let mut known = Vec::new();
         let (mut done, goal) = (0, uids.len());
         for uids in batches(&uids) {
             self.report(done, goal).await?;
             done += uids.len();
             let failed = if store.silent {
-                self.store_silently(store, &uids).await?
+                self.store_silently(store, &uids, &mut known).await?
             } else {
                 self.store_batch(store, &uids, store.unchanged_since.map(ModSeq))
                     .await?
@@ -69,6 +70,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                 let stored = uids.subtract(&failed);
                 is_gone |= self.tell_stored(store, &stored, limit.is_some()).await?;
             }
+        }
+        // Not before: a client that hears NO does not know what was stored.
+        for (modseq, uids) in known {
+            self.selected()?.view.told(modseq, uids.iter());
         }
         let code = if modified.is_empty() {
             is_gone.then_some(Code::ExpungeIssued)
@@ -86,21 +91,25 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Stores without an echo, and returns what failed UNCHANGEDSINCE.
     ///
     /// Messages that did not change since the client was told of all changes are stored first: of
-    /// those it knows the flags afterwards. The others are stored as well, but are told with the
-    /// changes, since others changed them meanwhile.
-    async fn store_silently(&mut self, store: &Store, uids: &UidRanges) -> Result<UidRanges> {
+    /// those it will know the flags once the whole command is done, so they are added to `known`.
+    /// The others are stored as well, but are told with the changes, since others changed them
+    /// meanwhile.
+    async fn store_silently(
+        &mut self,
+        store: &Store,
+        uids: &UidRanges,
+        known: &mut Vec<(ModSeq, UidRanges)>,
+    ) -> Result<UidRanges> {
         let asked = store.unchanged_since.map(ModSeq);
         if self.is_guest() {
             // Flags that he may not set are left out (RFC 4314 section 4), so he is told.
             return Ok(self.store_batch(store, uids, asked).await?.1);
         }
-        let known = self.selected()?.view.since();
-        let first = asked.map_or(known, |asked| asked.min(known));
+        let since = self.selected()?.view.since();
+        let first = asked.map_or(since, |asked| asked.min(since));
         let (modseq, failed) = self.store_batch(store, uids, Some(first)).await?;
-        self.selected()?
-            .view
-            .told(modseq, uids.subtract(&failed).iter());
-        if failed.is_empty() || asked.is_some_and(|asked| asked <= known) {
+        known.push((modseq, uids.subtract(&failed)));
+        if failed.is_empty() || asked.is_some_and(|asked| asked <= since) {
             return Ok(failed);
         }
         Ok(self.store_batch(store, &failed, asked).await?.1)
