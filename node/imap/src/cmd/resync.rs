@@ -7,8 +7,9 @@
 //!   flags     the log of changes; if it is long, rows again in pages ─► FETCH
 //! ```
 //!
-//! The view was read before the changes are. What was expunged in between still has its sequence
-//! number, so it is told later, without EARLIER; what arrived in between has none yet.
+//! The view was read before the changes are, with NOTIFY long before. What was expunged in between
+//! still has its sequence number, so it is told later, without EARLIER; what arrived in between has
+//! none yet, and is there all the same.
 
 use mailbox::{Answer, Flags, Folder, Message, ModSeq, Query, Uid, UidRanges};
 
@@ -19,6 +20,7 @@ use crate::grammar::{IdRange, QResync, SequenceMatch, SequenceSet};
 use crate::limits;
 use crate::state::{Reading, Result, Session, Stop};
 use crate::sync::Expunges;
+use crate::view::News;
 
 /// What changed after a mod-sequence.
 struct Missed {
@@ -75,7 +77,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     /// UID FETCH with VANISHED: tells which UIDs of the set are gone since (RFC 7162 section
-    /// 3.2.6). What the client still has sequence numbers for is told first, as VANISHED.
+    /// 3.2.6). What the client still has sequence numbers for is told first, as VANISHED, also if
+    /// it wants to hear of no changes otherwise.
     pub(super) async fn tell_vanished_of(
         &mut self,
         set: &SequenceSet,
@@ -87,29 +90,62 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         // The last message may be gone, and who says `*` wants to hear of that too.
         let last = given.last().unwrap_or_default();
         let asked = uids(&set.normalise(last.0)).intersect(&given);
-        self.tell_gone(&missed, &asked, &[]).await
+        let gone = self.vanished_among(&missed, &asked, &[]).await?;
+        let earlier = gone.subtract(self.selected()?.view.uids());
+        if self.is_hushed() {
+            // The view stands still, but of these it is asked (RFC 5465 section 5).
+            self.selected()?.view.lose(&gone);
+            Box::pin(self.tell(News::default(), Expunges::Tell)).await?;
+        }
+        self.tell_vanished(true, &earlier).await
     }
 
-    /// Tells which of the UIDs that are asked about are gone. Where it is not remembered what was
-    /// expunged since, that is all that are not there (RFC 7162 section 3.2.5.1), except those up
-    /// to which sequence numbers show that nothing was.
+    /// Tells which of the UIDs that are asked about are gone, of those without a sequence number.
     async fn tell_gone(
         &mut self,
         missed: &Missed,
         asked: &UidRanges,
         matches: &[SequenceMatch],
     ) -> Result<()> {
-        let view = &self.selected()?.view;
-        let gone = match &missed.vanished {
-            Some(vanished) => vanished.intersect(asked),
-            None => {
-                let unchanged = view.unchanged_up_to(matches);
-                let above = Uid(unchanged.0.saturating_add(1));
-                UidRanges::range(above, Uid::MAX).intersect(asked)
-            }
-        };
-        let gone = gone.subtract(view.uids());
-        self.tell_vanished(true, &gone).await
+        let gone = self.vanished_among(missed, asked, matches).await?;
+        let earlier = gone.subtract(self.selected()?.view.uids());
+        self.tell_vanished(true, &earlier).await
+    }
+
+    /// Which of the UIDs that are asked about are gone. Where it is not remembered what was
+    /// expunged since, that is all that are not there (RFC 7162 section 3.2.5.1), except those up
+    /// to which sequence numbers show that nothing was. The view does not say what is there: there
+    /// may be messages that it does not show yet.
+    async fn vanished_among(
+        &mut self,
+        missed: &Missed,
+        asked: &UidRanges,
+        matches: &[SequenceMatch],
+    ) -> Result<UidRanges> {
+        if let Some(vanished) = &missed.vanished {
+            return Ok(vanished.intersect(asked));
+        }
+        let unchanged = self.selected()?.view.unchanged_up_to(matches);
+        let above = UidRanges::range(Uid(unchanged.0.saturating_add(1)), Uid::MAX);
+        let present = self.present().await?;
+        Ok(above.intersect(asked).subtract(&present))
+    }
+
+    /// The messages that are in the selected mailbox now.
+    async fn present(&mut self) -> Result<UidRanges> {
+        let account = self.backend.account();
+        let selected = self.selected()?;
+        let (mailbox, uid_validity) = (selected.mailbox, selected.uid_validity);
+        let query = Query::Open { account, mailbox };
+        let opened = self.ask(query, |answer| match answer {
+            Answer::Opened(opened) => Some(opened),
+            _ => None,
+        });
+        let opened = opened.await?;
+        if opened.folder.uid_validity != uid_validity {
+            return Err(no_mailbox());
+        }
+        Ok(opened.uids)
     }
 
     /// Reads what changed in the selected mailbox after a mod-sequence. Flags are kept as long as

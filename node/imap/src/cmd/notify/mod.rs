@@ -13,8 +13,8 @@
 //! state lives in the session: whatever leader dies, it is compared with what the next one knows.
 //!
 //! Without SELECTED the view of the selected mailbox stands still (RFC 5465 section 5): nothing
-//! that others do is taken in, and only what the client itself removes is told. NOTIFY SET tells
-//! what has gathered meanwhile.
+//! that others do is taken in, and only what the client itself removes is told, or what it asks for
+//! by VANISHED of UID FETCH. NOTIFY SET tells what has gathered meanwhile.
 
 mod arrivals;
 mod known;
