@@ -71,6 +71,7 @@ mod session;
 mod source;
 mod state;
 mod sync;
+mod told;
 pub mod view;
 
 pub use config::{Config, TokenService};

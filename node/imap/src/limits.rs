@@ -286,6 +286,11 @@ pub const NOTIFY_OTHER_LONG_MS: u64 = 5_000;
 /// enough for some 5,000.
 pub const NOTIFY_STATE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes of what a view remembers of a client's own changes until it reads them; beyond it the
+/// oldest are forgotten, and each is told once more. It is enough for 100,000 messages far apart
+/// in one command, or for 10,000 commands of a client that wants to hear of no changes.
+pub const TOLD_BYTES_MAX: usize = 1024 * 1024;
+
 /// Criteria of one SORT: there are fewer, so more are repetitions.
 pub const SORT_CRITERIA_MAX: usize = 32;
 

@@ -20,6 +20,7 @@ use mailbox::{Changes, Flags, ModSeq, Opened, Uid, UidRanges};
 
 use crate::error::{Error, Result};
 use crate::grammar::{IdRange, SequenceMatch, SequenceSet, sequence};
+use crate::told::Told;
 
 /// A client's picture of a mailbox.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ pub struct View {
     /// The highest mod-sequence of the account that an answer to this session was of.
     seen: ModSeq,
     /// What the client knows of changes after `since`.
-    told: Vec<(ModSeq, UidRanges)>,
+    told: Told,
     /// The number of messages as the client counts them.
     exists_told: u32,
     /// The number of recent messages as told.
@@ -83,7 +84,7 @@ impl View {
             hushed: None,
             shown: ModSeq(0),
             seen: opened.modseq,
-            told: Vec::new(),
+            told: Told::default(),
             exists_told: 0,
             recent_told: 0,
         };
@@ -292,15 +293,10 @@ impl View {
         self.lose(&changes.vanished);
         let fresh = UidRanges::range(self.next_uid(), Uid::MAX).intersect(&changes.arrived);
         let known = |uid: &Uid| self.uids.contains(*uid) && !self.gone.contains(*uid);
-        let is_told = |uid: Uid, modseq: ModSeq| {
-            self.told
-                .iter()
-                .any(|(told, uids)| *told == modseq && uids.contains(uid))
-        };
         let flags = changes
             .flags
             .into_iter()
-            .filter(|(uid, modseq, _)| known(uid) && !is_told(*uid, *modseq))
+            .filter(|(uid, modseq, _)| known(uid) && !self.told.has(*uid, *modseq))
             .filter(|_| self.hushed.is_none())
             .collect();
         self.since = self.since.max(changes.modseq);
@@ -311,7 +307,7 @@ impl View {
         if self.gone.is_empty() {
             self.settle();
         }
-        self.told.retain(|(modseq, _)| *modseq > self.since);
+        self.told.forget_up_to(self.since);
         self.add(&fresh);
         News {
             flags,
@@ -326,13 +322,15 @@ impl View {
     }
 
     /// Whether changes of flags are passed over from now on (RFC 5465). If they are no more, those
-    /// that were come with the next changes.
+    /// that were come with the next changes; so do own ones, which may have been of messages whose
+    /// flags the client does not know.
     pub fn hush_flags(&mut self, is_hushed: bool) {
         if is_hushed {
             self.hushed.get_or_insert(self.since);
         } else if let Some(told) = self.hushed.take() {
             self.since = told;
             self.highest = self.settled;
+            self.told = Told::default();
         }
     }
 
@@ -373,12 +371,8 @@ impl View {
 
     /// Notes that the client knows these messages' flags as of this mod-sequence.
     pub fn told(&mut self, modseq: ModSeq, uids: impl IntoIterator<Item = Uid>) {
-        if modseq <= self.since {
-            return;
-        }
-        match self.told.iter_mut().find(|(told, _)| *told == modseq) {
-            Some((_, known)) => known.extend(uids),
-            None => self.told.push((modseq, uids.into_iter().collect())),
+        if modseq > self.since {
+            self.told.note(modseq, uids);
         }
     }
 

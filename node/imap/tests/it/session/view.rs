@@ -228,3 +228,56 @@ fn own_changes_are_not_echoed() {
     });
     assert_eq!(news.flags, [change(5, 11)]);
 }
+
+/// Others changed a message while the client wanted to hear of no flags; that it changed the
+/// message itself since does not mean that it knows them.
+#[test]
+fn what_was_hushed_is_told_in_the_end() {
+    let mut view = View::open(&Opened {
+        uids: [Uid(3)].into_iter().collect(),
+        modseq: ModSeq(10),
+        ..Opened::default()
+    });
+    let changes = |modseq: u64| Changes {
+        folder: Some(Folder::default()),
+        flags: vec![(Uid(3), ModSeq(modseq), Flags::default())],
+        modseq: ModSeq(modseq),
+        ..Changes::default()
+    };
+    view.hush_flags(true);
+    assert!(view.absorb(changes(11)).flags.is_empty());
+    view.told(ModSeq(12), [Uid(3)]);
+    view.hush_flags(false);
+    assert_eq!(view.since(), ModSeq(10));
+    assert_eq!(view.absorb(changes(12)).flags, changes(12).flags);
+}
+
+/// What a view remembers of own changes is bounded; those that it has forgotten come as echoes.
+#[test]
+fn the_newest_own_changes_are_remembered() {
+    let last = 20_000;
+    let uids = UidRanges::range(Uid(1), Uid(last));
+    let mut view = View::open(&Opened {
+        uids: uids.clone(),
+        ..Opened::default()
+    });
+    let modseq = |uid: Uid| ModSeq(uid.0.into());
+    for uid in uids.iter() {
+        view.told(modseq(uid), [uid]);
+    }
+    let flags = uids.iter().map(|uid| (uid, modseq(uid), Flags::default()));
+    let news = view.absorb(Changes {
+        folder: Some(Folder::default()),
+        flags: flags.collect(),
+        modseq: ModSeq(last.into()),
+        ..Changes::default()
+    });
+    let echoes = news.flags.len();
+    assert!((1..10_000).contains(&echoes), "{echoes} echoes");
+    assert!(
+        news.flags
+            .iter()
+            .map(|(uid, ..)| uid.0)
+            .eq(1..=echoes as u32)
+    );
+}
