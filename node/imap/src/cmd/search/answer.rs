@@ -34,13 +34,17 @@ impl<'f> Results<'f> {
         }
     }
 
-    /// What SORT tells: those of `found` that are in `order`.
+    /// What SORT tells: those of `found` that are in `order`, each once.
     pub(super) fn sorted(found: &'f Found, names_modseq: bool, order: &'f [Uid]) -> Results<'f> {
+        let is_all = order.len() as u64 == found.uids.len();
         Results {
             found,
             names_modseq,
             order: Some(order),
-            uids: Cow::Owned(order.iter().copied().collect()),
+            uids: match is_all {
+                true => Cow::Borrowed(&found.uids),
+                false => Cow::Owned(set_of(order.to_vec())),
+            },
         }
     }
 
@@ -120,7 +124,7 @@ impl<'f> Results<'f> {
             return self.uids.clone().into_owned();
         }
         let page = options.partial.map(|range| self.page(range.of(self.len())));
-        let mut some: UidRanges = page.unwrap_or_default().into_iter().collect();
+        let mut some = set_of(page.unwrap_or_default());
         if let Some((min, max)) = self.ends() {
             some.extend(options.min.then_some(min));
             some.extend(options.max.then_some(max));
@@ -147,6 +151,12 @@ impl<'f> Results<'f> {
             None => at_places(&self.uids, places).iter().collect(),
         }
     }
+}
+
+/// Messages in any order as a set, which is made quickly only from the lowest up.
+fn set_of(mut messages: Vec<Uid>) -> UidRanges {
+    messages.sort_unstable();
+    messages.into_iter().collect()
 }
 
 /// How messages are named.
@@ -182,4 +192,27 @@ fn runs(order: &[Uid], names: Named<'_>) -> Vec<IdRange> {
         }
     }
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sorted_is_a_set() {
+        let mut found = Found::default();
+        found.uids.extend([1, 3, 5, 7].map(Uid));
+        let all = [7, 1, 5, 3].map(Uid);
+        let all = Results::sorted(&found, false, &all);
+        assert!(
+            matches!(all.uids, Cow::Borrowed(_)),
+            "nothing is to be made"
+        );
+        // One was expunged before it could be compared.
+        let some = [7, 1, 5].map(Uid);
+        let some = Results::sorted(&found, false, &some);
+        assert_eq!(some.uids.to_string(), "1,5,7");
+        let set = set_of([9, 2, 1, 8].map(Uid).to_vec());
+        assert_eq!(set.to_string(), "1:2,8:9");
+    }
 }

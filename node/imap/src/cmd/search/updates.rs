@@ -113,10 +113,8 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             updates.changed = UidRanges::new();
             return;
         }
-        updates
-            .changed
-            .extend(changes.flags.iter().map(|(uid, ..)| *uid));
-        updates.changed = updates.changed.union(&changes.arrived);
+        let flags: UidRanges = changes.flags.iter().map(|(uid, ..)| *uid).collect();
+        updates.changed = updates.changed.union(&flags).union(&changes.arrived);
     }
 
     /// Tells what matches no more because it is expunged, before the EXPUNGE (RFC 5267 section
