@@ -193,7 +193,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         let new = new.into_iter().filter(|(is_new, _)| *is_new);
         self.conn.out.enabled(new.map(|(_, name)| name));
         self.qresync |= qresync;
-        self.uid_only |= uid_only;
+        if uid_only {
+            self.uid_only = true;
+            if let Some(selected) = &mut self.selected {
+                selected.updates.name_by_uid();
+            }
+        }
         // QRESYNC switches CONDSTORE on as well (RFC 7162 section 3.2.3).
         if condstore || qresync {
             self.enable_condstore();

@@ -30,6 +30,7 @@ pub(crate) struct Updates {
 /// A search that is followed.
 struct Followed {
     tag: Tag,
+    /// Whether messages are named by UID: as the search did, or all once UIDONLY is enabled.
     uid: bool,
     /// What it searches for, sequence numbers resolved.
     key: SearchKey,
@@ -42,6 +43,13 @@ struct Followed {
 impl Updates {
     fn has(&self, tag: &Tag) -> bool {
         self.followed.iter().any(|followed| followed.tag == *tag)
+    }
+
+    /// From now on the client hears UIDs alone (RFC 9586 section 3).
+    pub(crate) fn name_by_uid(&mut self) {
+        for followed in &mut self.followed {
+            followed.uid = true;
+        }
     }
 }
 
