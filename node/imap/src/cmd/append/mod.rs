@@ -47,7 +47,7 @@ struct Coming<B: Backend> {
     bytes: u64,
     /// URLs and literals so far.
     parts: usize,
-    /// Whether the bytes that come now may hold NUL, which is not stored.
+    /// Whether the bytes that come now are a `literal8`, which may hold NUL; it is not stored.
     binary: bool,
 }
 
@@ -183,11 +183,15 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
 
     async fn put(&mut self, intake: &mut Intake<B>, bytes: bytes::Bytes) -> Result<()> {
         let coming = intake.last.as_mut().ok_or(BackendError::Broken)?;
-        if coming.binary && bytes.contains(&0) {
-            // RFC 3516 section 4.4: what is stored can be fetched with BODY as well, and NUL
-            // cannot stand in the literals of that.
+        if bytes.contains(&0) {
+            // What is stored can be fetched with BODY as well, and NUL cannot stand in the literals
+            // of that, nor in those that came (RFC 3516 section 4.4, RFC 3501 section 9).
+            let code = match coming.binary {
+                true => Code::UnknownCte,
+                false => Code::Cannot,
+            };
             return Err(Stop::no(
-                Code::UnknownCte,
+                code,
                 "Messages with NUL are not stored, encode them",
             ));
         }

@@ -136,7 +136,11 @@ async fn write<T: Transport, B: Backend>(
             Value::Number(number) => conn.out.fetch_binary_size(item, number),
             Value::Bytes(size, mut chunks) => {
                 conn.out.fetch_body(item, size);
-                while let Some(bytes) = chunks.next(source).await? {
+                let may_hold_nul = matches!(item, FetchItem::Binary { .. });
+                while let Some(mut bytes) = chunks.next(source).await? {
+                    if !may_hold_nul && bytes.contains(&0) {
+                        bytes = without_nul(&bytes);
+                    }
                     put(conn, bytes).await?;
                 }
             }
@@ -145,6 +149,13 @@ async fn write<T: Transport, B: Backend>(
         conn.relieve().await?;
     }
     Ok(())
+}
+
+/// The same number of bytes for a literal, in which NUL may not stand (RFC 3501 section 9). Mail
+/// that was delivered may hold it.
+fn without_nul(bytes: &[u8]) -> Bytes {
+    let shown = |&byte: &u8| if byte == 0 { b'?' } else { byte };
+    bytes.iter().map(shown).collect()
 }
 
 /// Sends bytes after what was written before: few together with it, many without a copy.

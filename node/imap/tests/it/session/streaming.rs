@@ -233,3 +233,35 @@ fn an_idle_session_is_small() {
 }
 
 fn is_send(_: impl Send) {}
+
+/// RFC 3501 section 9: NUL stands in no literal, and the length is what it was; in a `literal8` it
+/// does (RFC 3516 section 4.3).
+#[test]
+fn nul_stands_in_no_literal() {
+    let head = "Subject: a\0b\r\n\r\n";
+    let message = format!("{head}{}\0end\0", "text\r\n".repeat(100_000));
+    let mut dialogue =
+        selected(|partition| drop(partition.deliver("alice", None, message.as_bytes())));
+    let trace = "Delivered-To: alice\r\n";
+    let whole = format!("{trace}{message}");
+    let rows = [
+        ("BODY[]", whole.clone()),
+        ("RFC822", whole.clone()),
+        ("BODY[TEXT]", message.split_at(head.len()).1.to_owned()),
+        ("RFC822.HEADER", format!("{trace}{head}")),
+        ("BODY[HEADER.FIELDS (Subject)]", head.to_owned()),
+        // What is remembered.
+        ("BODY[HEADER.FIELDS (Subject)]", head.to_owned()),
+        ("BODY[1]<600000.5>", "\0end\0".to_owned()),
+    ];
+    for (item, bytes) in rows {
+        let said = dialogue.say("c", format!("a FETCH 1 (UID {item})\r\n").as_bytes());
+        assert!(!said.contains(&0), "{item}");
+        let literal = format!(" {{{}}}\r\n{}", bytes.len(), bytes.replace('\0', "?"));
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains(&literal), "{item}");
+    }
+    let said = dialogue.say("c", b"a FETCH 1 BINARY.PEEK[]\r\n");
+    let literal = format!(" ~{{{}}}\r\n{whole})", whole.len());
+    assert!(String::from_utf8(said).unwrap().contains(&literal));
+}
