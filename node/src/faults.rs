@@ -1,4 +1,4 @@
-//! Faults that a test asks for; only in a build with the feature `faults`.
+//! Faults that a test asks for; only in a build for development, or with the feature `faults`.
 //!
 //! Both variables name a file that says what goes wrong for as long as it is there:
 //!

@@ -26,7 +26,7 @@ pub mod budget;
 pub mod cache;
 pub mod config;
 pub mod demo;
-#[cfg(feature = "faults")]
+#[cfg(any(feature = "faults", debug_assertions))]
 pub mod faults;
 pub mod front;
 pub mod identity;

@@ -135,7 +135,7 @@ impl Node {
         }
         let disk: Arc<dyn seglog::disk::Disk> =
             Arc::new(seglog::disk::Directory::new(directory.join("log"))?);
-        #[cfg(feature = "faults")]
+        #[cfg(any(feature = "faults", debug_assertions))]
         let disk = crate::faults::wrap(disk);
         let (log, writer, recovered) = seglog::open(disk, options)?;
         for damage in &recovered.damage {

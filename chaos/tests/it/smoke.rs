@@ -14,19 +14,8 @@ static ONE: Mutex<()> = Mutex::new(());
 
 /// Runs a scenario with the server as it stands now.
 pub async fn setting(dir: &tempfile::TempDir, seed: u64) -> Setting {
-    setting_with(dir, seed, &[]).await
-}
-
-/// The same with features of the server.
-async fn setting_with(
-    dir: &tempfile::TempDir,
-    seed: u64,
-    features: &'static [&'static str],
-) -> Setting {
-    let rookeryd = tokio::task::spawn_blocking(|| process::build(features))
-        .await
-        .unwrap()
-        .unwrap();
+    let rookeryd = tokio::task::spawn_blocking(process::build);
+    let rookeryd = rookeryd.await.unwrap().unwrap();
     Setting {
         seed,
         dir: dir.path().to_owned(),
@@ -174,7 +163,7 @@ fn disks_that_refuse() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
         let options = Rounds {
-            setting: setting_with(&dir, 7, &["faults"]).await,
+            setting: setting(&dir, 7).await,
             rounds: 3,
             crowd: Crowd::of(6),
         };
