@@ -8,6 +8,7 @@
 //!        anything else           tried again later
 //! ```
 //!
+//! What is expunged while it is brought is not appended, and what is has its flags as of then.
 //! What has arrived is not brought again, whether or not it is still there: so a message is in the
 //! end in one mailbox, or where its new owner has put it. All steps may be done twice, also by two
 //! nodes at the same time.
@@ -193,7 +194,8 @@ async fn messages(source: &Account, new: &NewMove) -> Result<Vec<Message>, Failu
     Ok(found)
 }
 
-/// Appends messages to the mailbox that they go to; `false` if that is refused for good.
+/// Appends messages to the mailbox that they go to, those that are still there once their bodies
+/// have come; `false` if that is refused for good.
 async fn import(
     source: &Account,
     target: &Account,
@@ -209,29 +211,60 @@ async fn import(
             Err(failure) => sent = sent.and(Err(failure)),
         }
     }
-    let outcome = match sent {
-        Ok(()) => {
-            let command = command(target, open, messages, &arrived);
-            target.propose_arrived(command, arrived.iter()).await
-        }
+    // Meanwhile others may have expunged some or changed their flags. Since the move has begun they
+    // may not move them elsewhere.
+    let now = match sent {
+        Ok(()) => self::messages(source, &open.new).await,
         Err(failure) => Err(failure),
     };
-    if !matches!(outcome, Ok(Outcome::Done(_))) {
-        for body in arrived {
-            body.abandon().await;
+    let outcome = match now {
+        Ok(now) => {
+            let brought = messages.iter().map(|one| one.uid).zip(arrived);
+            append(target, open, now, brought).await
         }
-    }
+        Err(failure) => {
+            abandon(arrived).await;
+            Err(failure)
+        }
+    };
     match outcome {
-        Ok(Outcome::Done(_)) => Ok(true),
-        Ok(Outcome::Rejected(why)) | Err(Failure::Rejected(why)) if is_final(why) => {
+        Ok(None | Some(Outcome::Done(_))) => Ok(true),
+        Ok(Some(Outcome::Rejected(why))) | Err(Failure::Rejected(why)) if is_final(why) => {
             tracing::info!(id = %open.new.id, %why, "a move is given up");
             Ok(false)
         }
-        Ok(Outcome::Rejected(why)) => Err(Failure::Rejected(why)),
-        Ok(Outcome::Forgotten) => Err(Failure::Unknown),
-        Ok(Outcome::Moved) => Err(Failure::Moved),
+        Ok(Some(Outcome::Rejected(why))) => Err(Failure::Rejected(why)),
+        Ok(Some(Outcome::Forgotten)) => Err(Failure::Unknown),
+        Ok(Some(Outcome::Moved)) => Err(Failure::Moved),
         Err(failure) => Err(failure),
     }
+}
+
+/// Appends what was brought and is among the messages that are there `now`; `None` if nothing is.
+async fn append(
+    target: &Account,
+    open: &OpenMove,
+    now: Vec<Message>,
+    brought: impl Iterator<Item = (Uid, Arrived)>,
+) -> Result<Option<Outcome>, Failure> {
+    let mut now: BTreeMap<Uid, Message> = now.into_iter().map(|one| (one.uid, one)).collect();
+    let mut left = Vec::new();
+    for (uid, body) in brought {
+        match now.remove(&uid) {
+            Some(message) => left.push((message, body)),
+            None => body.abandon().await,
+        }
+    }
+    if left.is_empty() {
+        return Ok(None);
+    }
+    let command = command(target, open, &left);
+    let bodies = left.iter().map(|(_, body)| body);
+    let outcome = target.propose_arrived(command, bodies).await;
+    if !matches!(outcome, Ok(Outcome::Done(_))) {
+        abandon(left.into_iter().map(|(_, body)| body)).await;
+    }
+    outcome.map(Some)
 }
 
 /// Whether it will not be taken later either, as far as anybody can tell.
@@ -244,15 +277,16 @@ fn is_final(why: Rejection) -> bool {
     !passes.contains(&why)
 }
 
+async fn abandon(bodies: impl IntoIterator<Item = Arrived>) {
+    for body in bodies {
+        body.abandon().await;
+    }
+}
+
 /// As whoever has begun the move would do it.
-fn command(
-    target: &Account,
-    open: &OpenMove,
-    messages: &[Message],
-    arrived: &[Arrived],
-) -> Command {
+fn command(target: &Account, open: &OpenMove, messages: &[(Message, Arrived)]) -> Command {
     let OpenMove { new, actor, .. } = open;
-    let message = |(message, body): (&Message, &Arrived)| NewMessage {
+    let message = |(message, body): &(Message, Arrived)| NewMessage {
         flags: message.flags.clone(),
         date: message.internal_date,
         body: target.arrived_body(body),
@@ -260,10 +294,10 @@ fn command(
     let command = Command::Import(Import {
         account: new.to_account,
         mailbox: new.to_mailbox,
-        messages: messages.iter().zip(arrived).map(message).collect(),
+        messages: messages.iter().map(message).collect(),
         origins: messages
             .iter()
-            .map(|one| new.from.origin(one.uid))
+            .map(|(one, _)| new.from.origin(one.uid))
             .collect(),
     });
     match *actor == new.to_account {
