@@ -24,7 +24,7 @@ use crate::node::{Node, Opened};
 use crate::raft::{CallerNode, Gate, OnFatal, PeerServer, PeerService};
 use crate::replica::{Checkpointer, Cleaning, Scrubbing};
 use crate::service::steward::{self, Usher};
-use crate::service::{StoreServer, health, limits::MESSAGE_BYTES_MAX};
+use crate::service::{StoreServer, health, limits::MESSAGE_BYTES_MAX, listen};
 use crate::telemetry;
 use crate::tls::{Caller, Identity, Incoming, Tls, grpc_server};
 
@@ -121,6 +121,7 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
     let usher: Arc<dyn Usher> = Arc::clone(&node) as Arc<dyn Usher>;
     tokio::spawn(steward::run(node.service().clone(), usher));
     tokio::spawn(health::run(node.service().clone()));
+    tokio::spawn(listen::run(node.service().clone()));
 
     let service = node.service().clone();
     let imap_door = door("imap", config.limits.imap_connections_max, &config);

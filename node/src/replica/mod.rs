@@ -183,6 +183,12 @@ impl Replica {
         self.id
     }
 
+    /// Whether a snapshot is on its way in: then the replica may be far behind.
+    #[must_use]
+    pub fn is_arriving(&self) -> bool {
+        self.arriving.load(Relaxed) > 0
+    }
+
     /// Hands down Raft's log, which knows where entries lie. Before the first entry is applied;
     /// again when the group was started anew.
     pub fn attach(&self, entries: Arc<dyn Entries>) {

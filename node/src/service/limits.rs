@@ -49,6 +49,10 @@ pub const CHUNK_BYTES: usize = 1 << 20;
 /// no more than its other buffers. With the bounds on connections this is a bound too.
 pub const HELD_FREE_BYTES: usize = 16 << 10;
 
+/// How long the leader of a partition may take to free what was uploaded in vain; it goes by itself
+/// an hour later.
+pub const FREE_WAIT: Duration = Duration::from_secs(5);
+
 /// Bodies of one session that become durable at the same time, ahead of the command that names
 /// them: enough for a few flushes to carry them all.
 pub const LEAVING_MAX: usize = 64;
@@ -102,6 +106,13 @@ pub const FAREWELL_TURNS: u32 = 20;
 
 /// Hints that wait for another node; beyond it the oldest are lost.
 pub const HINTS_QUEUED: usize = 4096;
+
+/// How often a node looks whom to listen to: a replica that comes or goes is noticed soon enough
+/// for who waits in IDLE.
+pub const LISTEN_LOOK: Duration = Duration::from_millis(500);
+
+/// Pause before a node that was listened to is listened to again.
+pub const LISTEN_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a session waits for a hint before it asks for changes without one.
 pub const WATCH_POLL: Duration = Duration::from_secs(30);

@@ -34,6 +34,7 @@ pub mod delivery;
 pub mod health;
 pub mod lane;
 pub mod limits;
+pub mod listen;
 pub mod local;
 pub mod login;
 pub mod penalty;

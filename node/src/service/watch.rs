@@ -1,7 +1,8 @@
 //! Hints that something changed, from the replicas to the sessions of this node.
 //!
 //! A hint is never truth: whoever hears one asks for the changes. Every replica on this node hints
-//! as it applies; for partitions without a replica here the nodes that hold one are listened to.
+//! as it applies; for partitions without a replica here the nodes that hold one are listened to
+//! ([`super::listen`]).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -77,28 +78,40 @@ impl Hub {
         }
     }
 
-    /// Sends all hints of this node to another node until it goes away.
-    pub async fn forward(self, to: mpsc::Sender<Result<v1::StoreHintFrame, Status>>) {
+    /// Something may have changed in any account: hints were missed.
+    pub fn wake_all(&self) {
+        for sender in self.shared.accounts.lock().values() {
+            sender.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    /// Sends all hints from the time of the call on to another node until it goes away.
+    pub fn forward(
+        self,
+        to: mpsc::Sender<Result<v1::StoreHintFrame, Status>>,
+    ) -> impl Future<Output = ()> + Send {
         let mut hints = self.shared.all.subscribe();
-        loop {
-            let mut frame = v1::StoreHintFrame::default();
-            let next = tokio::select! {
-                next = hints.recv() => next,
-                () = to.closed() => return,
-            };
-            match next {
-                Ok(hint) => frame.hints.push(to_wire(hint)),
-                // Lost hints delay, they do not lose: sessions also ask from time to time.
-                Err(broadcast::error::RecvError::Lagged(_)) => continue,
-                Err(broadcast::error::RecvError::Closed) => return,
-            }
-            while frame.hints.len() < FRAME_CALLS_MAX
-                && let Ok(hint) = hints.try_recv()
-            {
-                frame.hints.push(to_wire(hint));
-            }
-            if to.send(Ok(frame)).await.is_err() {
-                return;
+        async move {
+            loop {
+                let mut frame = v1::StoreHintFrame::default();
+                let next = tokio::select! {
+                    next = hints.recv() => next,
+                    () = to.closed() => return,
+                };
+                match next {
+                    Ok(hint) => frame.hints.push(to_wire(hint)),
+                    // Lost hints delay, they do not lose: sessions also ask from time to time.
+                    Err(broadcast::error::RecvError::Lagged(_)) => continue,
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+                while frame.hints.len() < FRAME_CALLS_MAX
+                    && let Ok(hint) = hints.try_recv()
+                {
+                    frame.hints.push(to_wire(hint));
+                }
+                if to.send(Ok(frame)).await.is_err() {
+                    return;
+                }
             }
         }
     }

@@ -5,6 +5,7 @@
 //!   bad_input    what hurts other servers, row by row: begin there
 //!   undelete     what an operator brings back, and what sessions see of it
 //!   backup       a cluster that is saved and comes back
+//!   far          a node without a replica of the partition that its client is in
 //!   full_disk    a node whose log may take no more
 //!   start        what is said when a node cannot start, and that nothing is written then
 //!   cluster      one cluster of `rookeryd demo` for all dialogues
@@ -24,6 +25,7 @@ mod dialogue_names;
 mod dialogue_notify;
 mod dialogue_others;
 mod dialogue_tls;
+mod far;
 mod full_disk;
 mod start;
 mod undelete;
