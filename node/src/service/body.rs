@@ -10,10 +10,11 @@
 //! that send slowly and hold on to theirs cannot keep out the others. Only a body of which many
 //! small chunks went ahead has to wait.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use mailbox::{
     AccountId, BodySource, Command, Hash16, NewBody, Outcome, UploadId, limits::CHUNKS_MAX,
 };
@@ -24,7 +25,7 @@ use tokio::task::JoinHandle;
 use super::Service;
 use super::call::Failure;
 use super::lane::Lane;
-use super::limits::{CHUNK_BYTES, HELD_FREE_BYTES};
+use super::limits::{CHUNK_BYTES, FREE_WAIT, HELD_FREE_BYTES};
 use crate::budget::{Permit, Share};
 use crate::replica::GroupId;
 
@@ -92,6 +93,13 @@ impl Arrived {
     pub async fn abandon(self) {
         free(&self.service, self.uploads).await;
     }
+
+    /// The same for some of the groups that it was uploaded to.
+    pub async fn abandon_in(self, groups: &BTreeSet<GroupId>) {
+        let uploads = self.uploads.into_iter();
+        let unused = uploads.filter(|(group, _)| groups.contains(group));
+        free(&self.service, unused).await;
+    }
 }
 
 /// A body of which the end is on its way into the log.
@@ -117,16 +125,17 @@ impl Leaving {
 
 /// Frees uploads. One that a message refers to by now stays.
 async fn free(service: &Service, uploads: impl IntoIterator<Item = (GroupId, Upload)>) {
-    for (group, Upload { id, mut lane, .. }) in uploads {
+    let freed = uploads.into_iter().map(|(group, upload)| async move {
+        let Upload { id, mut lane, .. } = upload;
         let command = Command::DropUpload { upload: id };
-        let wait = std::time::Duration::from_secs(5);
         let dropped = service
-            .propose(group, &mut lane, command, Bytes::new(), wait)
+            .propose(group, &mut lane, command, Bytes::new(), FREE_WAIT)
             .await;
         if let Err(failure) = dropped {
             tracing::info!(%failure, "an abandoned upload stays until it expires");
         }
-    }
+    });
+    join_all(freed).await;
 }
 
 impl Incoming {
@@ -266,15 +275,20 @@ impl Incoming {
     }
 
     /// The whole body has arrived. If it stands `apart` it does not ride in the entry of its
-    /// command: another one may.
+    /// command: another one may. If it fails, what went ahead is freed.
     ///
     /// # Errors
     ///
     /// As [`Incoming::put`].
     pub async fn finish(mut self, apart: bool) -> Result<Arrived, Failure> {
         let uploading = self.targets.iter().any(|target| target.upload.is_some());
-        if (uploading || apart) && self.held > 0 {
-            self.send_chunk().await?;
+        if (uploading || apart)
+            && self.held > 0
+            && let Err(failure) = self.send_chunk().await
+        {
+            // Whoever waits is told at once.
+            tokio::spawn(self.abandon());
+            return Err(failure);
         }
         let inline = self.take();
         let mut hash = [0; 16];

@@ -1,6 +1,6 @@
 //! One LMTP transaction: a body and its recipients, delivered in one entry per partition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +38,18 @@ pub enum Result {
     Decided(Delivered),
     /// Nothing was stored, or nobody knows: the client shall try again.
     Unknown(Failure),
+}
+
+impl Result {
+    /// That of one of the recipients of a part.
+    fn of(outcome: &std::result::Result<Vec<Delivered>, Failure>, at: usize) -> Self {
+        match outcome {
+            Ok(delivered) => delivered
+                .get(at)
+                .map_or(Self::Unknown(Failure::Unknown), |one| Self::Decided(*one)),
+            Err(failure) => Self::Unknown(failure.clone()),
+        }
+    }
 }
 
 /// A transaction that is under way.
@@ -116,6 +128,7 @@ impl Delivery {
         }
         let mut results = vec![Result::Unknown(Failure::Unknown); count];
         let mut told = Told::new();
+        let mut unused: BTreeSet<GroupId> = by_group.keys().copied().collect();
         // A lane has one command in flight in each partition: parts of one partition go in turn.
         while !by_group.is_empty() {
             let mut round = Vec::new();
@@ -148,30 +161,35 @@ impl Delivery {
             }))
             .await;
             for (group, places, stamp, outcome) in done {
+                if !stores_nothing(&outcome) {
+                    unused.remove(&group);
+                }
                 if let Ok(delivered) = &outcome
                     && delivered.len() == places.len()
                 {
-                    told.push((
-                        group,
-                        Confirmed {
-                            lane: stamp.lane.lane,
-                            sequence: stamp.sequence,
-                        },
-                    ));
+                    let (lane, sequence) = (stamp.lane.lane, stamp.sequence);
+                    told.push((group, Confirmed { lane, sequence }));
                 }
                 for (at, place) in places.into_iter().enumerate() {
-                    results[place] = match &outcome {
-                        Ok(delivered) => delivered
-                            .get(at)
-                            .map_or(Result::Unknown(Failure::Unknown), |one| {
-                                Result::Decided(*one)
-                            }),
-                        Err(failure) => Result::Unknown(failure.clone()),
-                    };
+                    results[place] = Result::of(&outcome, at);
                 }
             }
         }
+        arrived.abandon_in(&unused).await;
         (results, told)
+    }
+}
+
+/// Whether no message refers to the body, as far as this part of a delivery goes. Of a part that
+/// may still be done the body stays; one that was given up stores nothing any more without it, and
+/// nobody was told otherwise.
+fn stores_nothing(outcome: &std::result::Result<Vec<Delivered>, Failure>) -> bool {
+    match outcome {
+        Ok(delivered) => {
+            let stored = |one: &Delivered| matches!(one, Delivered::Stored { .. });
+            !delivered.iter().any(stored)
+        }
+        Err(failure) => !matches!(failure, Failure::Unknown),
     }
 }
 

@@ -5,4 +5,5 @@ mod live;
 mod moves;
 mod raft;
 mod replica;
+mod service;
 mod tidy;

@@ -29,11 +29,11 @@ const LARGE: usize = 1_500_000;
 /// So that a test ends.
 const START_WAIT: Duration = Duration::from_secs(120);
 
-const STEP_WAIT: Duration = Duration::from_secs(10);
+pub const STEP_WAIT: Duration = Duration::from_secs(10);
 
 /// A node, and what drives its log.
-struct Cluster {
-    service: Service,
+pub struct Cluster {
+    pub service: Service,
     stop: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -41,7 +41,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = Options {
             ports: Ports::Any,
@@ -96,14 +96,14 @@ impl Cluster {
         cluster
     }
 
-    async fn direct(&self, command: directory::Command) {
+    pub async fn direct(&self, command: directory::Command) {
         let outcome = self.service.direct(command, STEP_WAIT).await.unwrap();
         let is_refused = matches!(outcome, directory::Outcome::Rejected(_));
         assert!(!is_refused, "{outcome:?}");
     }
 
     /// Makes an account; the first ones are all in different partitions.
-    async fn user(&self, name: &str) -> Account {
+    pub async fn user(&self, name: &str) -> Account {
         let begun = Instant::now();
         let create = directory::Command::CreateAccount {
             name: name.into(),
@@ -148,7 +148,7 @@ impl Drop for Cluster {
     }
 }
 
-async fn done(account: &Account, command: Command) {
+pub async fn done(account: &Account, command: Command) {
     let outcome = account.propose(command).await.unwrap();
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
 }
@@ -173,7 +173,7 @@ async fn append(account: &Account, bytes: &[u8]) {
     assert!(matches!(outcome.await.unwrap(), Outcome::Done(_)));
 }
 
-async fn messages(account: &Account) -> Vec<Message> {
+pub async fn messages(account: &Account) -> Vec<Message> {
     let query = Query::Messages {
         account: account.id(),
         mailbox: INBOX,
@@ -188,7 +188,7 @@ async fn messages(account: &Account) -> Vec<Message> {
     }
 }
 
-async fn bytes(account: &Account, message: &Message) -> Vec<u8> {
+pub async fn bytes(account: &Account, message: &Message) -> Vec<u8> {
     let mut bytes = message.prefix.to_vec();
     let (mut at, end) = (0, message.body.length);
     while at < end {
