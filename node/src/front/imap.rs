@@ -1,24 +1,21 @@
 //! The IMAP door: gives `imap::serve` a connection, a way to log in, and an account.
 
+mod doorkeeper;
+
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use imap::TokenService;
-use imap::backend::{
-    Auth, Backend, BackendError, ChannelBinding, DerivedKey, LoginError, ScramVerifier, TokenError,
-    Transport,
-};
+use imap::backend::{Backend, BackendError, ChannelBinding, DerivedKey, Transport};
 use imap::mime::NeedleGrams;
 use mailbox::{
     AccountId, Answer, Body, Command, MailboxId, Millis, ModSeq, MoveId, NewBody, Outcome, Query,
     Uid, UidRanges,
 };
-use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -34,10 +31,9 @@ use super::tokens::Tokens;
 use super::upload::{Sent, Upload, Whole};
 use crate::budget::Share;
 use crate::config::Config;
-use crate::service::login::LoginError as ServiceLoginError;
-use crate::service::penalty::Attempt;
 use crate::service::{Account, Failure, Service, now_ms};
 use crate::tls::{Tls, email_of};
+use doorkeeper::Doorkeeper;
 
 /// What all connections of this door share.
 pub struct ImapDoor {
@@ -117,11 +113,7 @@ impl ImapDoor {
             tracing::debug!(%peer, %error, "TLS handshake failed");
             return;
         }
-        let auth = Doorkeeper {
-            door: Arc::clone(&self),
-            address: peer.ip(),
-            scram: Mutex::new(None),
-        };
+        let auth = Doorkeeper::new(Arc::clone(&self), peer.ip());
         let end = tokio::select! {
             end = imap::serve(&mut connection, &auth, &self.session) => Some(end),
             () = shutdown.reached(Phase::Over) => None,
@@ -293,119 +285,6 @@ impl Transport for Connection {
 
     fn sleep(&self, time: Duration) -> tokio::time::Sleep {
         tokio::time::sleep(time)
-    }
-}
-
-/// Knows who may log in; one for each connection.
-struct Doorkeeper {
-    door: Arc<ImapDoor>,
-    address: IpAddr,
-    /// The exchange of SCRAM that waits for its proof.
-    scram: Mutex<Option<Attempt>>,
-}
-
-impl Auth for Doorkeeper {
-    type Account = Mail;
-
-    async fn login(&self, user: &str, password: &str) -> Result<Mail, LoginError> {
-        let attempt = self.begin(user)?;
-        let login = self
-            .door
-            .service
-            .login(user, password, self.door.wait)
-            .await;
-        match login {
-            Ok(account) => {
-                attempt.succeeded();
-                Ok(self.door.mail(account))
-            }
-            Err(ServiceLoginError::Denied) => {
-                self.denied(user, attempt).await;
-                Err(LoginError::Denied)
-            }
-            Err(ServiceLoginError::Unavailable(_)) => Err(LoginError::Unavailable),
-        }
-    }
-
-    async fn scram_verifier(&self, user: &str) -> Result<Option<ScramVerifier>, LoginError> {
-        let attempt = self.begin(user)?;
-        *self.scram.lock() = Some(attempt);
-        let (verifiers, _) = self.door.service.verifiers(user);
-        Ok(verifiers.scram.map(|scram| ScramVerifier {
-            salt: scram.salt,
-            iterations: scram.iterations,
-            stored_key: scram.stored_key,
-            server_key: scram.server_key,
-        }))
-    }
-
-    async fn account(&self, user: &str) -> Result<Mail, LoginError> {
-        if let Some(attempt) = self.scram.lock().take() {
-            attempt.succeeded();
-        }
-        let account = self.door.service.account(user, self.door.wait);
-        account
-            .map(|account| self.door.mail(account))
-            .ok_or(LoginError::Denied)
-    }
-
-    async fn bearer(&self, user: Option<&str>, token: &str) -> Result<Mail, TokenError> {
-        let tokens = self.door.tokens.as_ref().ok_or(TokenError::Invalid)?;
-        let attempt = self.begin(user.unwrap_or_default())?;
-        let whose = match tokens.check(token, now_ms() / 1000) {
-            Ok(whose) => whose,
-            Err(error) => {
-                self.denied(user.unwrap_or("by token"), attempt).await;
-                return Err(error);
-            }
-        };
-        if user.is_some_and(|user| !user.eq_ignore_ascii_case(&whose)) {
-            return Err(TokenError::OtherUser);
-        }
-        let account = self.door.service.account(&whose, self.door.wait);
-        let account = account.ok_or(TokenError::Invalid)?;
-        attempt.succeeded();
-        Ok(self.door.mail(account))
-    }
-
-    async fn scram_failed(&self, user: &str) {
-        let attempt = self.scram.lock().take();
-        if let Some(attempt) = attempt {
-            self.denied(user, attempt).await;
-        }
-    }
-
-    fn nonce(&self) -> [u8; 24] {
-        rand::random()
-    }
-
-    fn salt_secret(&self) -> [u8; 32] {
-        self.door
-            .service
-            .view()
-            .read()
-            .cluster()
-            .map_or([0; 32], |cluster| cluster.secret)
-    }
-}
-
-impl Doorkeeper {
-    /// A login begins, unless too many have failed.
-    fn begin(&self, user: &str) -> Result<Attempt, LoginError> {
-        let penalties = self.door.service.penalties();
-        let attempt = penalties.begin(user, self.address, Instant::now());
-        attempt.ok_or_else(|| {
-            metrics::counter!("rookery_logins_refused_total").increment(1);
-            LoginError::Penalty
-        })
-    }
-
-    /// A wrong password costs whoever tried it some time.
-    async fn denied(&self, user: &str, attempt: Attempt) {
-        metrics::counter!("rookery_logins_denied_total").increment(1);
-        let address = self.address.to_canonical();
-        tracing::info!(user = user.escape_default().to_string(), %address, "login denied");
-        tokio::time::sleep(attempt.failed(Instant::now())).await;
     }
 }
 

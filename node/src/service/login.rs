@@ -59,7 +59,8 @@ impl Service {
     }
 
     /// Checks a password. What this node's copy refuses is checked once more after it has caught up
-    /// with the directory's leader: the password may be new.
+    /// with the directory's leader: the password may be new. Before that `refused` is called, as
+    /// nobody may be there to ask, or to wait for the answer.
     ///
     /// # Errors
     ///
@@ -69,12 +70,14 @@ impl Service {
         user: &str,
         password: &str,
         wait: Duration,
+        refused: impl FnOnce(),
     ) -> Result<Account, LoginError> {
         // Read first: what arrives while the password is checked must count as new.
         let before = self.verifiers(user);
         if let Some(account) = self.check(user, password, wait).await {
             return Ok(account);
         }
+        refused();
         self.refresh(wait).await.map_err(LoginError::Unavailable)?;
         if self.verifiers(user) == before {
             return Err(LoginError::Denied);

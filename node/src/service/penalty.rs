@@ -11,6 +11,9 @@
 //! - **A try under way counts like a failed one**, until it is known how it went: tries at once are
 //!   no cheaper than tries in a row. Only who has not failed yet may have more of them at once than
 //!   could fail: a client opens its connections all together.
+//! - **It counts as failed once this node does not know the password**, before anybody else is
+//!   asked whether it is new: guesses are no cheaper while nobody can be asked, nor for who does
+//!   not wait for the answer.
 //! - **It wears off**: of what failed, one is forgiven in each minute, and the pair's
 //!   count is gone with a login that succeeds. The address's count is not: whoever has one account
 //!   may not use it to guess those of others.
@@ -79,6 +82,8 @@ pub struct Attempt {
     keys: [Key; 2],
     /// How long the answer is to wait if it fails.
     delay: Duration,
+    /// It is not under way any more, but has failed, unless it turns out otherwise.
+    has_failed: bool,
 }
 
 impl Penalties {
@@ -113,6 +118,7 @@ impl Penalties {
             penalties,
             keys,
             delay: delay(before[0].max(before[1] / 10)),
+            has_failed: false,
         })
     }
 
@@ -189,25 +195,54 @@ fn clear(counts: &mut HashMap<Key, Count>, keys: &[Key; 2]) -> bool {
 }
 
 impl Attempt {
+    /// It counts as failed from now on, unless it succeeds after all.
+    pub fn fails(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.has_failed, true) {
+            return;
+        }
+        let mut counts = self.penalties.0.counts.lock();
+        add_failed(&mut counts, &self.keys, now);
+        for key in &self.keys {
+            if let Some(count) = counts.get_mut(key) {
+                count.under_way = count.under_way.saturating_sub(1);
+            }
+        }
+    }
+
     /// It failed; the answer is to wait so long.
     #[must_use]
-    pub fn failed(self, now: Instant) -> Duration {
-        add_failed(&mut self.penalties.0.counts.lock(), &self.keys, now);
-        self.penalties.tell(&self.keys, false);
+    pub fn failed(mut self, now: Instant) -> Duration {
+        self.fails(now);
         self.delay
     }
 
     /// Somebody has logged in.
-    pub fn succeeded(self) {
-        if clear(&mut self.penalties.0.counts.lock(), &self.keys) {
+    pub fn succeeded(mut self) {
+        let had_failed = {
+            let mut counts = self.penalties.0.counts.lock();
+            if std::mem::take(&mut self.has_failed) {
+                for key in &self.keys {
+                    if let Some(count) = counts.get_mut(key) {
+                        count.failed = count.failed.saturating_sub(1);
+                        count.under_way += 1;
+                    }
+                }
+            }
+            clear(&mut counts, &self.keys)
+        };
+        if had_failed {
             self.penalties.tell(&self.keys, true);
         }
     }
 }
 
-/// A try that is given up is neither failed nor good.
+/// A try that is given up before it has failed is neither failed nor good.
 impl Drop for Attempt {
     fn drop(&mut self) {
+        if self.has_failed {
+            self.penalties.tell(&self.keys, false);
+            return;
+        }
         let mut counts = self.penalties.0.counts.lock();
         for key in &self.keys {
             let Some(count) = counts.get_mut(key) else {
@@ -341,6 +376,48 @@ mod tests {
             let _delay = attempt.failed(now);
         }
         assert!(begin().is_none());
+    }
+
+    #[test]
+    fn what_fails_counts_before_it_is_answered() {
+        let (penalties, now) = (Penalties::default(), Instant::now());
+        let begin = || penalties.begin("alice", ip(HERE), now);
+        let mut unanswered = Vec::new();
+        while let Some(mut attempt) = begin() {
+            attempt.fails(now);
+            attempt.fails(now);
+            unanswered.push(attempt);
+        }
+        assert_eq!(unanswered.len(), PAIR_TRIES_MAX as usize);
+        // One of the passwords was new, and nobody was told that it was wrong.
+        unanswered.pop().unwrap().succeeded();
+        assert!(!penalties.take_news().iter().any(|news| !news.succeeded));
+        assert_eq!(fail(&penalties, "alice", HERE, now), Some(1500));
+        // Given up, the others have failed all the same; the pair is forgiven, the address not.
+        let others = unanswered.len();
+        drop(unanswered);
+        let news = penalties.take_news();
+        assert_eq!(
+            news.iter().filter(|news| !news.succeeded).count(),
+            others + 1
+        );
+        let counts = penalties.0.counts.lock();
+        let mut failed: Vec<_> = counts
+            .values()
+            .map(|it| (it.failed, it.under_way))
+            .collect();
+        failed.sort_unstable();
+        assert_eq!(failed, [(1, 0), (others as u32 + 1, 0)]);
+    }
+
+    #[test]
+    fn a_good_try_leaves_nothing() {
+        let (penalties, now) = (Penalties::default(), Instant::now());
+        let mut attempt = penalties.begin("alice", ip(HERE), now).unwrap();
+        attempt.fails(now);
+        attempt.succeeded();
+        assert!(penalties.0.counts.lock().is_empty());
+        assert_eq!(penalties.take_news().len(), 0);
     }
 
     #[test]
