@@ -1,5 +1,6 @@
 //! The directory in memory, for routing and login.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -107,11 +108,18 @@ impl View {
             .cluster
             .as_ref()
             .map_or([0; 32], |cluster| cluster.secret);
-        let parsed = self.name(name);
-        let name = parsed.as_ref().map_or(name, Name::as_str);
         Login {
             account: None,
-            verifiers: Verifiers::fake(&secret, name),
+            verifiers: Verifiers::fake(&secret, &self.canonical(name)),
+        }
+    }
+
+    /// A name as accounts have it, however it is written; what is no name stays as it is.
+    #[must_use]
+    pub fn canonical<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match self.name(name) {
+            Some(name) => Cow::Owned(name.as_str().to_owned()),
+            None => Cow::Borrowed(name),
         }
     }
 

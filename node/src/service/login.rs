@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use directory::verifier::Scram;
 use directory::{AccountState, Verifiers};
 use mailbox::AccountId;
 
@@ -103,17 +104,25 @@ impl Service {
     /// and `false`.
     #[must_use]
     pub fn verifiers(&self, user: &str) -> (Verifiers, bool) {
+        let login = self.view().read().login(user);
+        (login.verifiers, login.account.is_some())
+    }
+
+    /// What a proof in SCRAM is checked against. For a user of whom nothing is kept for that, as
+    /// for an unknown name, it is what nothing matches, and the same for all spellings.
+    #[must_use]
+    pub fn scram_verifier(&self, user: &str) -> Option<Scram> {
         let view = self.view().read();
-        match view
-            .account(user)
-            .filter(|account| account.state.may_log_in())
-        {
-            Some(account) => (account.verifiers.clone(), true),
-            None => {
-                let secret = view.cluster().map_or([0; 32], |cluster| cluster.secret);
-                (Verifiers::fake(&secret, user), false)
-            }
-        }
+        view.login(user).verifiers.scram.or_else(|| {
+            let secret = view.cluster().map_or([0; 32], |cluster| cluster.secret);
+            Verifiers::fake(&secret, &view.canonical(user)).scram
+        })
+    }
+
+    /// The name of a user as accounts have it, however it is written.
+    #[must_use]
+    pub fn canonical(&self, user: &str) -> String {
+        self.view().read().canonical(user).into_owned()
     }
 
     /// The account of a user who has proven who he is.

@@ -87,7 +87,8 @@ pub struct Attempt {
 }
 
 impl Penalties {
-    /// A user tries to log in; none if this is one try too many.
+    /// A user tries to log in; none if this is one try too many. The name is to be the same
+    /// however it was written.
     #[must_use]
     pub fn begin(&self, user: &str, address: IpAddr, now: Instant) -> Option<Attempt> {
         let address = network(address);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use bytes::Bytes;
+use directory::verifier::{Params, Salts};
 use mailbox::keys::Key;
 use mailbox::{Command, Delivered};
 use node::replica::GroupId;
@@ -94,4 +95,37 @@ async fn what_is_not_stored_leaves_no_chunks() {
     for message in messages(&alice).await {
         assert!(bytes(&alice, &message).await == large);
     }
+}
+
+/// RFC 5802 section 5.1: a salt tells nobody whether there is such a user.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_salt_is_the_same_for_all_spellings() {
+    let cluster = Cluster::start().await;
+    let service = &cluster.service;
+    cluster.user("alice").await;
+    let salts = Salts {
+        scram: [1; 16],
+        argon2id: [2; 16],
+    };
+    let params = Params {
+        scram_iterations: None,
+        ..Params::default()
+    };
+    let create = directory::Command::CreateAccount {
+        name: "old".into(),
+        verifiers: directory::Verifiers::derive("secret", &salts, &params).unwrap(),
+        quota_bytes: None,
+    };
+    cluster.direct(create).await;
+    assert_eq!(service.verifiers("old").0.scram, None);
+    let scram = |name: &str| service.scram_verifier(name).unwrap();
+    for name in ["alice", "old", "nobody"] {
+        let upper = name.to_uppercase();
+        for spelling in [upper.clone(), format!("{upper}@Example.org")] {
+            assert_eq!(scram(name), scram(&spelling), "{spelling}");
+        }
+        assert_eq!(scram(name).iterations, scram("alice").iterations);
+    }
+    assert_ne!(scram("nobody").salt, scram("nobody2").salt);
+    assert_eq!(service.canonical("Nobody"), "nobody@example.org");
 }

@@ -65,6 +65,17 @@ fn login_of_nobody_looks_like_login() {
 }
 
 #[test]
+fn a_name_has_one_spelling() {
+    let cluster = cluster_with_alice("secret");
+    for name in ["alice", "ALICE", "Alice@Example.ORG"] {
+        assert_eq!(cluster.view.canonical(name), "alice@example.org");
+    }
+    for name in ["no name", "", "@example.org", "a@b@"] {
+        assert_eq!(cluster.view.canonical(name), name);
+    }
+}
+
+#[test]
 fn accounts_are_listed_in_pages() {
     let mut cluster = cluster_with_alice("secret");
     for name in ["dave", "bob@other.example", "carol"] {

@@ -44,8 +44,8 @@ impl Auth for Doorkeeper {
     async fn scram_verifier(&self, user: &str) -> Result<Option<ScramVerifier>, LoginError> {
         let attempt = self.begin(user)?;
         *self.scram.lock() = Some(attempt);
-        let (verifiers, _) = self.door.service.verifiers(user);
-        Ok(verifiers.scram.map(|scram| ScramVerifier {
+        let kept = self.door.service.scram_verifier(user);
+        Ok(kept.map(|scram| ScramVerifier {
             salt: scram.salt,
             iterations: scram.iterations,
             stored_key: scram.stored_key,
@@ -116,7 +116,8 @@ impl Doorkeeper {
     /// A login begins, unless too many have failed.
     fn begin(&self, user: &str) -> Result<Attempt, LoginError> {
         let penalties = self.door.service.penalties();
-        let attempt = penalties.begin(user, self.address, Instant::now());
+        let user = self.door.service.canonical(user);
+        let attempt = penalties.begin(&user, self.address, Instant::now());
         attempt.ok_or_else(|| {
             metrics::counter!("rookery_logins_refused_total").increment(1);
             LoginError::Penalty

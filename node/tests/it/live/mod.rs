@@ -18,6 +18,7 @@
 mod backup;
 mod bad_input;
 mod cluster;
+mod dialogue_guesses;
 mod dialogue_imap;
 mod dialogue_lmtp;
 mod dialogue_login;
