@@ -117,7 +117,9 @@ pub trait Auth: Send + Sync {
     ) -> impl Future<Output = Result<Self::Account, LoginError>> + Send;
 
     /// What is kept of a user's password for SCRAM-SHA-256; `None` if there is no such user or
-    /// nothing is kept. The session then goes on with a verifier that no password fits.
+    /// nothing is kept. The session then goes on with a verifier that no password fits, made from
+    /// the name as it is written: where a user has several spellings, one that is the same for all
+    /// of them is to be given here.
     fn scram_verifier(
         &self,
         user: &str,
@@ -131,13 +133,22 @@ pub trait Auth: Send + Sync {
         token: &str,
     ) -> impl Future<Output = Result<Self::Account, TokenError>> + Send;
 
-    /// The account of a user who has proved who he is: by SCRAM to know the password, or by a
-    /// certificate.
+    /// The account of a user who has proved by SCRAM that he knows the password.
     fn account(&self, user: &str)
     -> impl Future<Output = Result<Self::Account, LoginError>> + Send;
 
+    /// The account of a user who has proved who he is by a certificate. That says nothing about
+    /// logins of others on the same connection.
+    fn certified(
+        &self,
+        user: &str,
+    ) -> impl Future<Output = Result<Self::Account, LoginError>> + Send;
+
     /// Tells of a SCRAM proof that was wrong, so that it can be counted like a wrong password.
     fn scram_failed(&self, user: &str) -> impl Future<Output = ()> + Send;
+
+    /// Tells that no proof comes in the exchange that began with [`Auth::scram_verifier`].
+    fn scram_given_up(&self);
 
     /// Random bytes, new with each call.
     fn nonce(&self) -> [u8; 24];

@@ -77,7 +77,7 @@ impl<T: Transport, A: Auth> Login<'_, '_, T, A> {
         if !act_as.is_empty() && !act_as.eq_ignore_ascii_case(user.as_bytes()) {
             return Err(other_user());
         }
-        Ok(self.auth.account(&user).await?)
+        Ok(self.auth.certified(&user).await?)
     }
 
     /// SCRAM (RFC 5802), with the channel bound or without.
@@ -106,7 +106,13 @@ impl<T: Transport, A: Auth> Login<'_, '_, T, A> {
         let verifier = self.auth.scram_verifier(&first.user).await?;
         let secret = self.auth.salt_secret();
         let scram = Scram::new(first, &bound, verifier, self.auth.nonce(), &secret);
-        let proof = self.exchange(scram.challenge()).await?;
+        let proof = match self.exchange(scram.challenge()).await {
+            Ok(proof) => proof,
+            Err(stop) => {
+                self.auth.scram_given_up();
+                return Err(stop);
+            }
+        };
         let Some(last) = scram.verify(&proof) else {
             self.auth.scram_failed(scram.user()).await;
             return Err(LoginError::Denied.into());

@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::cluster::{Cluster, DOMAIN, cluster};
+use super::cluster::{Cluster, DOMAIN, PASSWORD, cluster};
+use super::dialogue_login::{encrypted, folder, shown};
 use super::wire::Wire;
 
 /// As many as may fail.
@@ -88,4 +89,28 @@ fn other_spellings_are_no_more_tries() {
         assert!(is_refused(cluster, FROM, 1, user), "{user}");
     }
     cluster.serves_imap(1, "guesses");
+}
+
+/// A login by certificate says nothing about the guesses that were made before it.
+#[test]
+fn a_certificate_forgives_no_guesses() {
+    const FROM: &str = "127.0.0.23";
+    let (cluster, _use) = cluster();
+    let users = vec!["bob".to_owned(); TRIES - 1];
+    fail(cluster, FROM, 3, &users);
+    let certificate = shown(&folder(cluster), "alice");
+    // The exchange is cancelled, or is no base64.
+    for end in ["*", "?"] {
+        let mut wire = encrypted(cluster, guest(cluster, FROM, 3), Some(&certificate));
+        salt(&mut wire, "bob", end);
+        let said = wire.ask("a", "a AUTHENTICATE EXTERNAL =\r\n");
+        assert!(said.last().unwrap().starts_with("a OK "), "{said:?}");
+    }
+    // An exchange that was given up is not under way any more: there is room for one guess.
+    let mut wire = encrypted(cluster, guest(cluster, FROM, 3), None);
+    salt(&mut wire, "bob", "*");
+    fail(cluster, FROM, 3, &users[..1]);
+    assert!(is_refused(cluster, FROM, 3, "bob"));
+    let right = format!("a LOGIN bob {PASSWORD}\r\n");
+    assert_eq!(guest(cluster, FROM, 3).ask("a", right), [REFUSED]);
 }

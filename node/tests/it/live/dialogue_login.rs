@@ -59,7 +59,7 @@ pub fn prepare(dir: &Path, config: &mut Config) {
 }
 
 /// The certificate of a client.
-fn shown(dir: &Path, user: &str) -> Made {
+pub fn shown(dir: &Path, user: &str) -> Made {
     let file = |end: &str| dir.join(format!("client-{user}.{end}"));
     Made {
         certificate: file("pem"),
@@ -67,12 +67,12 @@ fn shown(dir: &Path, user: &str) -> Made {
     }
 }
 
-fn folder(cluster: &Cluster) -> PathBuf {
+pub fn folder(cluster: &Cluster) -> PathBuf {
     cluster.folder().parent().unwrap().to_owned()
 }
 
 /// Encrypted, perhaps with a certificate.
-fn encrypted(cluster: &Cluster, mut wire: Wire, made: Option<&Made>) -> Wire {
+pub fn encrypted(cluster: &Cluster, mut wire: Wire, made: Option<&Made>) -> Wire {
     assert_eq!(wire.ask("t", "t STARTTLS\r\n"), ["t OK Begin TLS now"]);
     wire.start_tls(&tls_client(&cluster.demo.ca, made)).unwrap()
 }
