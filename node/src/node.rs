@@ -280,14 +280,6 @@ impl Node {
         &self.log
     }
 
-    /// Whether the directory has removed that node: its certificate is good for nothing.
-    #[must_use]
-    pub fn was_removed(&self, node: u64) -> bool {
-        let view = self.view.read();
-        let found = view.node(NodeId(node));
-        found.is_some_and(|found| found.state == directory::NodeState::Removed)
-    }
-
     /// The cluster knows this node, which knows nothing: it may have voted what it forgot.
     fn refuse_to_begin_anew(&self) {
         let id = self.config.node.id;
@@ -409,6 +401,12 @@ impl Gate for Node {
             // Of the directory this node may know less than what it is about to be sent.
             None => group == DIRECTORY,
         }
+    }
+
+    fn was_removed(&self, node: u64) -> bool {
+        let view = self.view.read();
+        let found = view.node(NodeId(node));
+        found.is_some_and(|found| found.state == directory::NodeState::Removed)
     }
 
     fn now_ms(&self) -> u64 {

@@ -316,12 +316,14 @@ fn identify(
 
 async fn serve_peers(node: Arc<Node>, incoming: Incoming) {
     let gate: Arc<dyn Gate> = Arc::clone(&node) as Arc<dyn Gate>;
+    let store_gate = Arc::clone(&gate);
     let peers = PeerServer(Arc::new(PeerService::new(node.groups().clone(), gate)));
     let peers = v1::peer_server::PeerServer::new(peers)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let service = node.service();
-    let store = StoreServer::new(service.router().local_handle(), service.hub().clone());
+    let (local, hub) = (service.router().local_handle(), service.hub().clone());
+    let store = StoreServer::new(local, hub, store_gate);
     let store = v1::store_server::StoreServer::new(store)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);

@@ -39,6 +39,10 @@ pub trait Gate: Send + Sync + 'static {
     /// one that the directory placed a moment ago: then the caller is asked to come again.
     fn speaks_for(&self, node: u64, group: GroupId, replica: u64) -> bool;
 
+    /// Whether the directory has removed that node, which may do nothing any more: it is asked for
+    /// each frame of a stream, as streams stay open for long.
+    fn was_removed(&self, node: u64) -> bool;
+
     /// This node's clock, milliseconds since 1970.
     fn now_ms(&self) -> u64;
 

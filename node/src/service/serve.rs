@@ -14,7 +14,7 @@ use super::call::{self, Call, Failure};
 use super::limits::{CALLS_AT_ONCE_MAX, FRAME_BYTES_MAX, FRAME_CALLS_MAX};
 use super::local::Local;
 use super::watch::Hub;
-use crate::raft::CallerNode;
+use crate::raft::{CallerNode, Gate};
 use crate::replica::GroupId;
 
 /// The `Store` service of this node. Clones share it.
@@ -22,23 +22,45 @@ use crate::replica::GroupId;
 pub struct StoreServer {
     local: Arc<Local>,
     hub: Hub,
+    gate: Arc<dyn Gate>,
 }
 
 impl StoreServer {
-    /// Answers from this node's replicas.
+    /// Answers from this node's replicas whoever the gate lets in.
     #[must_use]
-    pub fn new(local: Arc<Local>, hub: Hub) -> Self {
-        Self { local, hub }
+    pub fn new(local: Arc<Local>, hub: Hub, gate: Arc<dyn Gate>) -> Self {
+        Self { local, hub, gate }
+    }
+
+    /// Only nodes may call: the extension is set from the caller's certificate.
+    fn admit<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let caller = request.extensions().get::<CallerNode>();
+        let none = || Status::unauthenticated("the caller's certificate names no node");
+        let caller = Caller {
+            node: caller.ok_or_else(none)?.0,
+            gate: Arc::clone(&self.gate),
+        };
+        caller.may_go_on()?;
+        Ok(caller)
     }
 }
 
-/// Only nodes may call: the extension is set from the caller's certificate.
-fn admit<T>(request: &Request<T>) -> Result<(), Status> {
-    match request.extensions().get::<CallerNode>() {
-        Some(_) => Ok(()),
-        None => Err(Status::unauthenticated(
-            "the caller's certificate names no node",
-        )),
+/// The node at the other end of a stream.
+struct Caller {
+    node: u64,
+    gate: Arc<dyn Gate>,
+}
+
+impl Caller {
+    /// It may, unless it was removed since the stream began.
+    fn may_go_on(&self) -> Result<(), Status> {
+        if !self.gate.was_removed(self.node) {
+            return Ok(());
+        }
+        let node = self.node;
+        Err(Status::permission_denied(format!(
+            "node {node} was removed from the cluster"
+        )))
     }
 }
 
@@ -63,6 +85,7 @@ fn answer_bytes(answer: &v1::StoreAnswer) -> usize {
 
 async fn serve_calls(
     local: Arc<Local>,
+    caller: Caller,
     mut frames: Streaming<v1::StoreCallFrame>,
     answers: mpsc::Sender<Result<v1::StoreAnswerFrame, Status>>,
 ) {
@@ -73,6 +96,11 @@ async fn serve_calls(
         tokio::select! {
             incoming = frames.message(), if pending.len() < CALLS_AT_ONCE_MAX => match incoming {
                 Ok(Some(incoming)) => {
+                    if let Err(removed) = caller.may_go_on() {
+                        // Who does not even read hears nothing of it.
+                        drop(answers.try_send(Err(removed)));
+                        return;
+                    }
                     for wire in incoming.calls {
                         pending.push(answer(Arc::clone(&local), wire).boxed());
                     }
@@ -105,10 +133,11 @@ impl v1::store_server::Store for StoreServer {
         &self,
         request: Request<Streaming<v1::StoreCallFrame>>,
     ) -> Result<Response<Self::CallStream>, Status> {
-        admit(&request)?;
+        let caller = self.admit(&request)?;
         let (answers, outgoing) = mpsc::channel(2);
         tokio::spawn(serve_calls(
             Arc::clone(&self.local),
+            caller,
             request.into_inner(),
             answers,
         ));
@@ -121,9 +150,10 @@ impl v1::store_server::Store for StoreServer {
         &self,
         request: Request<v1::StoreWatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        admit(&request)?;
+        let caller = self.admit(&request)?;
         let (hints, outgoing) = mpsc::channel(2);
-        tokio::spawn(self.hub.clone().forward(hints));
+        let hub = self.hub.clone();
+        tokio::spawn(hub.forward(hints, move || caller.may_go_on()));
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 }

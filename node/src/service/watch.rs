@@ -85,10 +85,12 @@ impl Hub {
         }
     }
 
-    /// Sends all hints from the time of the call on to another node until it goes away.
+    /// Sends all hints from the time of the call on to another node until it goes away, or may not
+    /// go on.
     pub fn forward(
         self,
         to: mpsc::Sender<Result<v1::StoreHintFrame, Status>>,
+        may_go_on: impl Fn() -> Result<(), Status> + Send,
     ) -> impl Future<Output = ()> + Send {
         let mut hints = self.shared.all.subscribe();
         async move {
@@ -108,6 +110,10 @@ impl Hub {
                     && let Ok(hint) = hints.try_recv()
                 {
                     frame.hints.push(to_wire(hint));
+                }
+                if let Err(removed) = may_go_on() {
+                    drop(to.try_send(Err(removed)));
+                    return;
                 }
                 if to.send(Ok(frame)).await.is_err() {
                     return;

@@ -2,16 +2,26 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use directory::verifier::{Params, Salts};
 use mailbox::keys::Key;
 use mailbox::{Command, Delivered};
-use node::replica::GroupId;
+use node::raft::{CallerNode, Gate};
+use node::replica::{GroupId, Hint};
+use node::service::call::Call;
 use node::service::delivery::{Delivery, Recipient, Result as Delivery1};
-use node::service::{Account, Service};
+use node::service::{Account, Hub, Service, StoreServer};
 use prost::Message as _;
 use proto::v1;
 use rows::Rows as _;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Code, Status};
 
 use super::moves::{Cluster, STEP_WAIT, bytes, done, messages};
 
@@ -128,4 +138,92 @@ async fn a_salt_is_the_same_for_all_spellings() {
     }
     assert_ne!(scram("nobody").salt, scram("nobody2").salt);
     assert_eq!(service.canonical("Nobody"), "nobody@example.org");
+}
+
+/// Lets in whom the directory has not removed.
+#[derive(Default)]
+struct Doorman {
+    has_removed: AtomicBool,
+}
+
+impl Gate for Doorman {
+    fn speaks_for(&self, _node: u64, _group: GroupId, _replica: u64) -> bool {
+        false
+    }
+
+    fn was_removed(&self, node: u64) -> bool {
+        assert_eq!(node, 4);
+        self.has_removed.load(Ordering::Relaxed)
+    }
+
+    fn now_ms(&self) -> u64 {
+        0
+    }
+
+    fn heard_logins(&self, _logins: &[v1::PeerLogin]) {}
+
+    fn welcome(
+        &self,
+        _request: v1::WelcomeRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Status>> + Send + '_>> {
+        Box::pin(async { Err(Status::unimplemented("nobody joins here")) })
+    }
+}
+
+type StoreClient = v1::store_client::StoreClient<tonic::transport::Channel>;
+
+/// Serves node 4.
+async fn serve(store: StoreServer) -> StoreClient {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let identify = |mut request: tonic::Request<()>| {
+        request.extensions_mut().insert(CallerNode(4));
+        Ok(request)
+    };
+    let serving = tonic::transport::Server::builder()
+        .layer(tonic::service::InterceptorLayer::new(identify))
+        .add_service(v1::store_server::StoreServer::new(store))
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(serving);
+    let endpoint = tonic::transport::Endpoint::from_shared(address).unwrap();
+    StoreClient::new(endpoint.connect().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_streams_of_a_removed_node_end() {
+    let cluster = Cluster::start().await;
+    let (gate, hub) = (Arc::new(Doorman::default()), Hub::default());
+    let local = cluster.service.router().local_handle();
+    let store = StoreServer::new(local, hub.clone(), Arc::clone(&gate) as Arc<dyn Gate>);
+    let mut client = serve(store).await;
+    let (calls, outgoing) = mpsc::channel(2);
+    let asked = client.call(ReceiverStream::new(outgoing)).await.unwrap();
+    let mut answers = asked.into_inner();
+    let asked = client.watch(v1::StoreWatchRequest {}).await.unwrap();
+    let mut hints = asked.into_inner();
+    let call = |id| v1::StoreCallFrame {
+        calls: vec![Call::Digest.to_wire(id, 0)],
+    };
+    let hint = |account| Hint {
+        account,
+        mailbox: 1,
+        modseq: 1,
+    };
+    calls.send(call(7)).await.unwrap();
+    let answer = answers.message().await.unwrap().unwrap();
+    assert_eq!(answer.answers[0].id, 7);
+    hub.publish(&[hint(8)]);
+    let heard = hints.message().await.unwrap().unwrap();
+    assert_eq!(heard.hints[0].account, 8);
+
+    gate.has_removed.store(true, Ordering::Relaxed);
+    calls.send(call(9)).await.unwrap();
+    let ended = answers.message().await.unwrap_err();
+    assert_eq!(ended.code(), Code::PermissionDenied, "{ended}");
+    hub.publish(&[hint(10)]);
+    let ended = hints.message().await.unwrap_err();
+    assert_eq!(ended.code(), Code::PermissionDenied, "{ended}");
+    // Nor are there new ones.
+    let refused = client.watch(v1::StoreWatchRequest {}).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
 }
