@@ -85,15 +85,17 @@ pub fn grpc_server() -> Server {
 }
 
 /// Accepts connections and makes handshakes until the stream is dropped. `config` is asked anew
-/// for each connection.
+/// for each connection. Whoever is not among those that it `admits` is sent away at the end of the
+/// handshake: others have certificates of the authority too, and shall take no places.
 #[must_use]
 pub fn incoming_tls(
     listener: TcpListener,
     config: impl Fn() -> Arc<ServerConfig> + Send + 'static,
     bounds: Bounds,
+    admits: fn(&Identity) -> bool,
 ) -> Incoming {
     let (ready, connections) = mpsc::channel(READY_MAX);
-    tokio::spawn(accept(listener, config, bounds, ready));
+    tokio::spawn(accept(listener, config, bounds, admits, ready));
     Incoming { connections }
 }
 
@@ -116,6 +118,7 @@ async fn accept(
     listener: TcpListener,
     config: impl Fn() -> Arc<ServerConfig>,
     bounds: Bounds,
+    admits: fn(&Identity) -> bool,
     ready: mpsc::Sender<TlsIo>,
 ) {
     let open = Arc::new(Semaphore::new(bounds.open_max));
@@ -153,6 +156,9 @@ async fn accept(
             let outcome = tokio::time::timeout(bounds.handshake_wait, handshake).await;
             drop((pending, place));
             match outcome {
+                Ok(Ok(connection)) if !admits(&connection.caller.identity) => {
+                    refused(address, "its certificate is for something else");
+                }
                 // A server that is gone takes no connections, and needs none.
                 Ok(Ok(connection)) => drop(ready.send(connection).await),
                 Ok(Err(error)) => refused(address, &error.to_string()),

@@ -15,8 +15,9 @@
 //! What holds:
 //!
 //! - Nodes and operators show a certificate of the cluster's own authority, or there is no
-//!   connection. What they may do is decided by their [`Identity`], which the names in the
-//!   certificate give, and which travels in each request's extensions as a [`Caller`].
+//!   connection: nodes where nodes are expected, operators where operators are. What they may do is
+//!   decided by their [`Identity`], which the names in the certificate give, and which travels in
+//!   each request's extensions as a [`Caller`].
 //! - A connection to node 7 succeeds only if the other side proves to be node 7.
 //! - Between nodes it is TLS 1.3, and no session is resumed: each connection shows its certificate.
 //! - Handshakes are bounded in time and in number, also per address, and never wait for each other.
@@ -211,14 +212,15 @@ impl Tls {
         Arc::clone(&self.shared.current.load().peer_client)
     }
 
-    /// Connections of nodes, for tonic.
+    /// Connections of nodes, and of nobody else, for tonic.
     #[must_use]
     pub fn incoming_peers(&self, listener: tokio::net::TcpListener) -> Incoming {
         let tls = self.clone();
-        accept::incoming_tls(listener, move || tls.peer_server(), Bounds::PEERS)
+        let admits = |caller: &Identity| matches!(caller, Identity::Node(_));
+        accept::incoming_tls(listener, move || tls.peer_server(), Bounds::PEERS, admits)
     }
 
-    /// Connections of operators, at most so many at a time, for tonic.
+    /// Connections of operators, and of nobody else, at most so many at a time, for tonic.
     #[must_use]
     pub fn incoming_admins(
         &self,
@@ -230,7 +232,8 @@ impl Tls {
             open_max: connections_max,
             ..Bounds::PEERS
         };
-        accept::incoming_tls(listener, move || tls.admin_server(), bounds)
+        let admits = |caller: &Identity| matches!(caller, Identity::Admin(_));
+        accept::incoming_tls(listener, move || tls.admin_server(), bounds, admits)
     }
 
     /// When the certificates of the node and for mail expire, as time since 1970.

@@ -70,7 +70,8 @@ async fn listener() -> (TcpListener, String) {
 /// Connects as `client` would and returns what the server makes of it, or `None` if it refuses.
 async fn shake(server: Arc<ServerConfig>, client: Arc<ClientConfig>, name: &str) -> Option<Caller> {
     let (listener, address) = listener().await;
-    let mut incoming = accept::incoming_tls(listener, move || server.clone(), Bounds::PEERS);
+    let server = move || server.clone();
+    let mut incoming = accept::incoming_tls(listener, server, Bounds::PEERS, |_| true);
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let stream = TcpStream::connect(&address).await.unwrap();
     let mut client = TlsConnector::from(client)
@@ -406,7 +407,7 @@ async fn slow_handshakes_hold_up_nobody_and_are_bounded() {
         pending_per_address_max: 3,
         ..Bounds::PEERS
     };
-    let mut incoming = accept::incoming_tls(listener, move || one.peer_server(), bounds);
+    let mut incoming = accept::incoming_tls(listener, move || one.peer_server(), bounds, |_| true);
     let mut silent = Vec::new();
     for _ in 0..2 {
         silent.push(TcpStream::connect(&address).await.unwrap());
@@ -442,7 +443,7 @@ async fn open_connections_are_bounded() {
         open_max: 1,
         ..Bounds::PEERS
     };
-    let mut incoming = accept::incoming_tls(listener, move || one.peer_server(), bounds);
+    let mut incoming = accept::incoming_tls(listener, move || one.peer_server(), bounds, |_| true);
     let connect = async || {
         let stream = TcpStream::connect(&address).await.unwrap();
         let name = ServerName::try_from(node_name(1)).unwrap();
@@ -461,6 +462,50 @@ async fn open_connections_are_bounded() {
     drop((first_client, first));
     let (_, taken) = tokio::join!(second, incoming.next());
     assert!(taken.unwrap().is_ok());
+}
+
+/// With the certificate of an MTA one holds no place where operators are served, nor with one of an
+/// operator where nodes are.
+#[tokio::test]
+async fn only_who_is_served_takes_a_place() {
+    const PLACES: usize = 2;
+    let place = Place::new();
+    let ca = place.path().join("ca.pem");
+    let making = Making::default;
+    let mta = place.authority.lmtp_client("mx1", making()).unwrap();
+    let admin = place.authority.admin("ruth", making()).unwrap();
+    let (one, two) = (place.tls(1), place.node(2));
+    for (is_peer, others, served) in [(false, [&mta, &two], &admin), (true, [&mta, &admin], &two)] {
+        let (listener, address) = listener().await;
+        let mut incoming = if is_peer {
+            one.incoming_peers(listener)
+        } else {
+            one.incoming_admins(listener, PLACES)
+        };
+        let connect = async |made: &Made| {
+            let stream = TcpStream::connect(&address).await.unwrap();
+            let name = ServerName::try_from(node_name(1)).unwrap();
+            let connector = TlsConnector::from(client(&ca, Some(made)));
+            connector.connect(name, stream).await.unwrap()
+        };
+        let mut sent_away = Vec::new();
+        for _ in 0..PLACES {
+            for other in others {
+                let mut held = connect(other).await;
+                let wait = Duration::from_secs(30);
+                let ended = tokio::time::timeout(wait, held.read(&mut [0])).await;
+                assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
+                sent_away.push(held);
+            }
+        }
+        let (_held, taken) = tokio::join!(connect(served), incoming.next());
+        let taken = taken.unwrap().unwrap().caller().identity.clone();
+        let expected = match is_peer {
+            true => Identity::Node(2),
+            false => Identity::Admin("ruth".into()),
+        };
+        assert_eq!(taken, expected);
+    }
 }
 
 #[tokio::test]
