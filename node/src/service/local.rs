@@ -1,7 +1,4 @@
 //! Calls that this node answers, for groups whose replica it holds.
-//!
-//! Mailboxes that were opened are remembered by their rosters, so that opening one again costs what
-//! changed since. A roster is of a replica's rows, which only go forward, so it is never wrong.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,15 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use imap::mime::NeedleGrams;
-use mailbox::{AccountId, Body, MailboxId, ModSeq, Opened, Query, Roster, Uid, UidRanges};
+use mailbox::{AccountId, Body, MailboxId, ModSeq, Query, Uid, UidRanges};
 use parking_lot::Mutex;
 use proto::v1;
 
 use super::SharedView;
 use super::call::{Answer, Call, Failure};
-use super::limits::{APPLIED_WAIT, BODY_READ_MAX, RECENT_MAX, ROSTER_BYTES, ROSTER_MESSAGES_MIN};
+use super::limits::{APPLIED_WAIT, BODY_READ_MAX, RECENT_MAX};
+use super::rosters::Rosters;
 use crate::budget::Share;
-use crate::cache::Cache;
 use crate::raft::{Group, Groups};
 use crate::replica::{BodyError, GroupId, Replica};
 use crate::search::Search;
@@ -28,7 +25,7 @@ pub struct Local {
     groups: Groups,
     view: SharedView,
     recent: Mutex<HashMap<(AccountId, MailboxId), Uid>>,
-    rosters: Cache<(u64, AccountId, MailboxId), Arc<Mutex<Roster>>>,
+    rosters: Rosters,
     search: Option<Arc<Search>>,
 }
 
@@ -46,7 +43,7 @@ impl Local {
             groups,
             view,
             recent: Mutex::default(),
-            rosters: Cache::new(rosters),
+            rosters: Rosters::new(rosters),
             search,
         }
     }
@@ -94,7 +91,7 @@ impl Local {
             }
             Call::Query(Query::Open { account, mailbox }) => {
                 group.read_index().await?;
-                let opened = self.open(&group, account, mailbox).await?;
+                let opened = self.rosters.open(group.rows(), account, mailbox).await?;
                 Ok(Answer::Result(Box::new(mailbox::Answer::Opened(opened))))
             }
             Call::Query(query) => {
@@ -186,33 +183,6 @@ impl Local {
             let answer = || mailbox::query(rows, query).ok();
             (seen >= at_least).then(answer).flatten()
         })
-    }
-
-    /// Opens a mailbox: anew, or from what is remembered of it.
-    async fn open(
-        &self,
-        group: &Group,
-        account: AccountId,
-        mailbox: MailboxId,
-    ) -> Result<Opened, Failure> {
-        let key = (group.replica(), account, mailbox);
-        let roster = self.rosters.get(&key);
-        let roster = roster.unwrap_or_else(|| Arc::new(Mutex::new(Roster::new(account, mailbox))));
-        loop {
-            if let Some(opened) = group.rows().read(|rows| roster.lock().step(rows))? {
-                let (messages, ranges) = {
-                    let roster = roster.lock();
-                    (roster.messages(), roster.ranges())
-                };
-                if messages >= ROSTER_MESSAGES_MIN {
-                    let bytes = ROSTER_BYTES + 8 * ranges;
-                    self.rosters.put(key, roster, bytes as u64);
-                }
-                return Ok(opened);
-            }
-            // Apply goes on between two steps, and so do others.
-            tokio::task::yield_now().await;
-        }
     }
 
     /// How far the replicas of a group have come, of which this node leads it.

@@ -3,19 +3,21 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use directory::verifier::{Params, Salts};
+use futures_util::poll;
 use mailbox::keys::Key;
-use mailbox::{Command, Delivered};
+use mailbox::{Command, Delivered, MailboxId, Query, limits::ROSTER_ROWS_MAX};
+use node::budget::Share;
 use node::raft::{CallerNode, Gate};
 use node::replica::{GroupId, Hint};
 use node::service::call::Call;
 use node::service::delivery::{Delivery, Recipient, Result as Delivery1};
-use node::service::{Account, Hub, Service, StoreServer};
+use node::service::{Account, Answer, Hub, Rosters, Service, StoreServer};
 use prost::Message as _;
 use proto::v1;
 use rows::Rows as _;
@@ -138,6 +140,55 @@ async fn a_salt_is_the_same_for_all_spellings() {
     }
     assert_ne!(scram("nobody").salt, scram("nobody2").salt);
     assert_eq!(service.canonical("Nobody"), "nobody@example.org");
+}
+
+/// Who gives up in the middle of the first look at a large mailbox has not waited in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_look_goes_on_where_it_was() {
+    let cluster = Cluster::start().await;
+    let service = &cluster.service;
+    let alice = cluster.user("alice").await;
+    let many = 2 * ROSTER_ROWS_MAX + 1;
+    let to = (0..many).map(|address| recipient(service, &alice, address));
+    deliver(service, to.collect(), b"Subject: many\r\n\r\n").await;
+
+    let group = recipient(service, &alice, 0).group;
+    let group = service.router().local().groups().get(group).unwrap();
+    let new = || Rosters::new(Share::new("test", 1 << 20));
+    let steps = async |rosters: &Rosters, max: usize| {
+        let opening = rosters.open(group.rows(), alice.id(), MailboxId::INBOX);
+        let mut opening = pin!(opening);
+        for step in 1..=max {
+            if let std::task::Poll::Ready(opened) = poll!(opening.as_mut()) {
+                assert_eq!(opened.unwrap().uids.len(), many as u64);
+                return step;
+            }
+        }
+        max
+    };
+    let all = steps(&new(), usize::MAX).await;
+    assert!(all >= 3, "{all} steps");
+    let rosters = new();
+    assert_eq!(steps(&rosters, 2).await, 2);
+    assert_eq!(steps(&rosters, usize::MAX).await, all - 2);
+    // Now it is remembered whole.
+    assert_eq!(steps(&rosters, usize::MAX).await, 1);
+
+    let query = Query::Open {
+        account: alice.id(),
+        mailbox: MailboxId::INBOX,
+    };
+    let answer = service
+        .router()
+        .local()
+        .answer(group.id(), Call::Query(query));
+    let Answer::Result(answer) = answer.await.unwrap() else {
+        panic!("no result");
+    };
+    let mailbox::Answer::Opened(opened) = *answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(opened.uids.len(), many as u64);
 }
 
 /// Lets in whom the directory has not removed.
