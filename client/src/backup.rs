@@ -143,7 +143,7 @@ async fn save_from(mut client: Client, group: u64, file: &Path) -> Result<Saved,
     let asked = client.backup(Request::new(AdminBackupRequest { group }));
     let mut frames = unless_silent(asked).await?.into_inner();
     let fresh = beside(file);
-    let mut out = BufWriter::new(File::create(&fresh).map_err(failed(&fresh))?);
+    let mut out = BufWriter::new(create(&fresh)?);
     backup::begin(&mut out).map_err(failed(&fresh))?;
     let (mut begun, mut ended) = (None, None);
     while let Some(frame) = unless_silent(frames.message()).await? {
@@ -207,10 +207,19 @@ fn prepare(dir: &Path) -> Result<(), Error> {
     }
 }
 
+/// Makes a file for this user alone, whoever may look into the folder: it holds mail, and what
+/// passwords are checked against.
+fn create(path: &Path) -> Result<File, Error> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path).map_err(failed(path))
+}
+
 /// Writes a file that is there whole or not at all.
 fn write_whole(file: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
     let fresh = beside(file);
-    let mut out = File::create(&fresh).map_err(failed(&fresh))?;
+    let mut out = create(&fresh)?;
     write(&mut out).map_err(failed(&fresh))?;
     settle(&out, &fresh, file)
 }
@@ -249,6 +258,21 @@ mod tests {
             cluster_groups,
             groups: groups.into_iter().map(group).collect(),
             ..v1::AdminStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_file_is_for_this_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let file = dir.path().join("backup.json");
+        write_whole(&file, |out| out.write_all(b"{}")).unwrap();
+        let group = dir.path().join("group-1.partial");
+        drop(create(&group).unwrap());
+        for file in [file, group] {
+            let mode = fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", file.display());
         }
     }
 
