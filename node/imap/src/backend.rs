@@ -411,6 +411,9 @@ pub enum BackendError {
     /// The disks are nearly full: nothing is added, and nothing was done.
     #[error("the disks are nearly full")]
     NoSpace,
+    /// The command is larger than the store takes; nothing was done.
+    #[error("too much at once")]
+    TooLarge,
     /// It was refused, and nothing was done.
     #[error("{0}")]
     Rejected(#[from] Rejection),

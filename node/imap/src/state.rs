@@ -173,6 +173,8 @@ impl From<BackendError> for Stop {
                 "The server's disk is nearly full, nothing can be added now",
             ),
             BackendError::Unavailable => Stop::no(Code::Unavailable, "Not now, try again later"),
+            // RFC 5530 section 3: a limit on one operation.
+            BackendError::TooLarge => Stop::no(Code::Limit, "Too much at once"),
             BackendError::Unknown => Stop::Close(End::OutcomeUnknown, None),
             BackendError::NoMailbox => Rejection::NoMailbox.into(),
             BackendError::NoRight => Rejection::NoRight.into(),

@@ -301,6 +301,7 @@ fn failed(failure: Failure) -> BackendError {
             metrics::counter!("rookery_imap_no_space_total").increment(1);
             BackendError::NoSpace
         }
+        Failure::TooLarge => BackendError::TooLarge,
         Failure::NotFound | Failure::Broken(_) | Failure::Invalid(_) => {
             tracing::error!(%failure, "a request failed");
             BackendError::Broken

@@ -348,6 +348,7 @@ fn reply(result: &Delivery1) -> Delivered {
             metrics::counter!("rookery_lmtp_no_space_total").increment(1);
             Delivered::NoSpace
         }
+        Delivery1::Unknown(Failure::TooLarge) => Delivered::TooLarge,
         Delivery1::Unknown(_) => Delivered::Busy,
     }
 }

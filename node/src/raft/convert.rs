@@ -12,7 +12,7 @@ use openraft::EntryPayload;
 use prost::Message;
 use proto::v1;
 
-use super::limits::UNPINNED_BYTES_MAX;
+use super::limits::{ENTRY_BYTES_MAX, UNPINNED_BYTES_MAX};
 use super::types::{Body, Entry, Membership, Proposal, RaftLogId, Types, Vote, raft_log_id};
 use crate::replica::{GroupId, LogId};
 
@@ -69,7 +69,14 @@ pub fn body_skip(command_length: usize) -> u32 {
     (COMMAND_HEAD + command_length) as u32
 }
 
-/// The same from the first [`HEAD_BYTES`] bytes of the payload; none when it is no command.
+/// Whether a command and its body, of so many bytes, are no more than an entry may be.
+#[must_use]
+pub fn fits_entry(command: usize, body: usize) -> bool {
+    command.saturating_add(body) <= ENTRY_BYTES_MAX - COMMAND_HEAD
+}
+
+/// How many bytes precede the body, from the first [`HEAD_BYTES`] bytes of the payload; none when
+/// it is no command.
 #[must_use]
 pub fn skip_from_head(mut head: &[u8]) -> Option<u32> {
     if head.len() < COMMAND_HEAD || head.get_u8() != COMMAND {

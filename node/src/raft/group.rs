@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::commits::Commits;
+use super::convert;
 use super::health::Health;
 use super::limits::{CONFIRM_WAIT, PROPOSE_PAUSE, PROPOSE_RETRY, QUEUE_ROOM_BYTES, READ_BATCH_MAX};
 use super::log_store::{LogStore, Needs};
@@ -36,6 +37,9 @@ pub enum GroupError {
     /// Nothing was done; it may work in a moment.
     #[error("the group cannot do this now")]
     Busy,
+    /// The command is larger than an entry may be; nothing was done, and nothing ever will be.
+    #[error("the command is too large")]
+    TooLarge,
     /// The command was appended, and whether it takes effect is not known. Only its lane makes a
     /// repetition safe.
     #[error("the outcome is not known")]
@@ -253,6 +257,10 @@ impl Group {
         command: Bytes,
         body: Bytes,
     ) -> Result<Bytes, GroupError> {
+        // An error inside openraft's append is final, here and on whoever leads next.
+        if !convert::fits_entry(command.len(), body.len()) {
+            return Err(GroupError::TooLarge);
+        }
         let deadline = Instant::now() + PROPOSE_RETRY;
         loop {
             if !self.has_room() {

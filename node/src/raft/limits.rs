@@ -30,11 +30,22 @@ pub const LINK_QUEUE_MAX: usize = 4096;
 /// between two.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of the largest entry, as the log keeps it: a command with its body. More than mail needs,
+/// which is 3 MiB for an APPEND of 500 messages with all keywords that they may have. Less than a
+/// record of the log takes, and than a frame to a peer has room for beside what else is in it: an
+/// entry that one of them refused could not be appended, or never be sent.
+pub const ENTRY_BYTES_MAX: usize = (4 << 20) - (64 << 10);
+
+const _: () = {
+    assert!(ENTRY_BYTES_MAX < seglog::limits::RECORD_BYTES_MAX_DEFAULT as usize);
+    // A frame that is not full, and a request that is not, and then this entry.
+    assert!(FRAME_BYTES_MAX + READ_BYTES_MAX + ENTRY_BYTES_MAX < MESSAGE_BYTES_MAX - (1 << 20));
+};
+
 /// Requests or replies that one frame carries.
 pub const FRAME_REQUESTS_MAX: usize = 256;
 
-/// Bytes of the largest message that a peer may send: an entry is never larger than about 1 MiB,
-/// and a request holds about as much again.
+/// Bytes of the largest message that a peer may send: see [`ENTRY_BYTES_MAX`].
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
 /// How long a reply to an append may take before the follower counts as unreachable; longer than a

@@ -125,6 +125,9 @@ pub enum Failure {
     /// The disks of the partition are nearly full: nothing is added, and nothing was done.
     #[error("the disks are nearly full")]
     NoSpace,
+    /// The command is larger than an entry of the log may be; nothing was done.
+    #[error("too much at once")]
+    TooLarge,
 }
 
 impl From<GroupError> for Failure {
@@ -132,6 +135,7 @@ impl From<GroupError> for Failure {
         match error {
             GroupError::NotLeader(leader) => Self::NotLeader(leader),
             GroupError::Busy => Self::Busy("no lease".into()),
+            GroupError::TooLarge => Self::TooLarge,
             GroupError::Unknown => Self::Unknown,
             GroupError::Stopped(_) => Self::NotLeader(None),
         }
@@ -372,6 +376,7 @@ fn failure_to_wire(failure: Failure) -> v1::StoreFailure {
         Failure::NoRight => Kind::NoRight,
         Failure::Moved => Kind::Moved,
         Failure::NoSpace => Kind::NoSpace,
+        Failure::TooLarge => Kind::TooLarge,
     };
     v1::StoreFailure {
         kind: kind.into(),
@@ -393,6 +398,7 @@ fn failure_from_wire(wire: v1::StoreFailure) -> Failure {
         Kind::NoRight => Failure::NoRight,
         Kind::Moved => Failure::Moved,
         Kind::NoSpace => Failure::NoSpace,
+        Kind::TooLarge => Failure::TooLarge,
         // A node that knows more kinds than this one: nothing is certain.
         Kind::Unspecified | Kind::Unknown => Failure::Unknown,
     }

@@ -57,6 +57,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::budget::Share;
 use crate::raft::Health;
+use crate::raft::convert::fits_entry;
 use crate::replica::GroupId;
 pub use account::Account;
 pub use call::{Answer, Call, Failure};
@@ -254,8 +255,13 @@ impl Service {
             time: Millis(0),
             command,
         };
+        let command = mailbox::codec::encode_envelope(&envelope);
+        // Here already: no frame between two nodes takes whatever a client sends.
+        if !fits_entry(command.len(), body.len()) {
+            return Err(Failure::TooLarge);
+        }
         let call = Call::Propose {
-            command: mailbox::codec::encode_envelope(&envelope),
+            command,
             body,
             adds: envelope.command.adds(),
         };

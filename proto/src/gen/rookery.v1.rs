@@ -3457,6 +3457,8 @@ pub mod store_failure {
         NoSpace = 10,
         /// The user has not been given the right.
         NoRight = 11,
+        /// The command is larger than an entry may be; nothing was done.
+        TooLarge = 12,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -3477,6 +3479,7 @@ pub mod store_failure {
                 Self::Moved => "MOVED",
                 Self::NoSpace => "NO_SPACE",
                 Self::NoRight => "NO_RIGHT",
+                Self::TooLarge => "TOO_LARGE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3494,6 +3497,7 @@ pub mod store_failure {
                 "MOVED" => Some(Self::Moved),
                 "NO_SPACE" => Some(Self::NoSpace),
                 "NO_RIGHT" => Some(Self::NoRight),
+                "TOO_LARGE" => Some(Self::TooLarge),
                 _ => None,
             }
         }

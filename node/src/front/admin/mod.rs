@@ -115,7 +115,9 @@ fn status(failure: Failure) -> Status {
             Status::not_found(failure.to_string())
         }
         Failure::NoRight => Status::permission_denied(failure.to_string()),
-        Failure::Rejected(_) | Failure::Invalid(_) => Status::invalid_argument(failure.to_string()),
+        Failure::Rejected(_) | Failure::Invalid(_) | Failure::TooLarge => {
+            Status::invalid_argument(failure.to_string())
+        }
         Failure::Broken(_) | Failure::Moved => Status::internal(failure.to_string()),
     }
 }

@@ -13,7 +13,8 @@
 
 mod catenate;
 
-use mailbox::{Command, MailboxId, Millis, NewMessage, Replaced, Reply, UidRanges};
+use mailbox::limits::KEYWORDS_PER_MESSAGE_MAX;
+use mailbox::{Command, MailboxId, Millis, NewMessage, Rejection, Replaced, Reply, UidRanges};
 
 use crate::backend::{Backend, BackendError, Transport};
 use crate::flags;
@@ -151,6 +152,10 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         }
         if intake.whole.len() == mailbox::limits::APPEND_MESSAGES_MAX {
             return Err(Stop::no(Code::Limit, "Too many messages at once"));
+        }
+        // What no mailbox takes is not gathered: keywords of 500 messages are many.
+        if flags::parsed(&start.flags).keywords().len() > KEYWORDS_PER_MESSAGE_MAX {
+            return Err(Rejection::KeywordLimit.into());
         }
         intake.last = Some(Coming {
             upload: self.backend.upload()?,

@@ -160,6 +160,7 @@ impl Dialogue {
             "Unavailable" => BackendError::Unavailable,
             "Unknown" => BackendError::Unknown,
             "NoSpace" => BackendError::NoSpace,
+            "TooLarge" => BackendError::TooLarge,
             "Gone" => BackendError::Gone,
             _ => BackendError::Broken,
         }
