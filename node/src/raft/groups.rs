@@ -236,6 +236,7 @@ impl Groups {
         let mending = self.mending(id);
         let _mending = mending.lock().await;
         anyhow::ensure!(self.wants(id, replica_id), "it was stopped meanwhile");
+        store.settle().await?;
         let (healing, log, fetch) = (Arc::clone(replica), store.clone(), self.fetch());
         let healed = move || heal(&healing, &log, fetch.as_ref());
         tokio::task::spawn_blocking(healed).await??;

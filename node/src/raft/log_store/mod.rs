@@ -5,9 +5,11 @@
 //! slot of a few words says where each one lies. Order is the order of calls: openraft calls from
 //! one task, and `seglog` keeps it.
 //!
-//! Read on: `slots` for what is kept of each entry, `entries` for what the replica asks, `purge`
-//! for which entries may go, `holes` for entries that are damaged.
+//! Read on: `slots` for what is kept of each entry, `append` for those that the log has not
+//! written, `entries` for what the replica asks, `purge` for which entries may go, `holes` for
+//! entries that are damaged.
 
+mod append;
 mod entries;
 mod holes;
 mod purge;
@@ -456,35 +458,9 @@ impl RaftLogStorage<Types> for LogStore {
         I::IntoIter: Send,
     {
         let mut ids = Vec::new();
-        let mut records = Vec::new();
-        {
-            let mut state = self.shared.state.lock();
-            for entry in entries {
-                let id = log_id(&entry.log_id);
-                if state.slots.is_empty() && state.purged.is_none() && state.first != id.index {
-                    state.first = id.index;
-                    state.held_from = id.index;
-                }
-                if id.index != state.next() {
-                    let expected = state.next();
-                    return Err(io::Error::other(format!(
-                        "entry {} appended where {expected} was due",
-                        id.index
-                    )));
-                }
-                records.push(self.record(Kind::Entry, id, convert::entry_to_log(&entry)));
-                ids.push(id);
-                state.push(entry);
-            }
-            self.note_held(&mut state);
-            if state.committed_changed
-                && let Some(committed) = state.committed
-            {
-                state.committed_changed = false;
-                records.push(self.record(Kind::Commit, log_id(&committed), Vec::new()));
-            }
-        }
-        if ids.is_empty() {
+        let pushed = self.push(entries, &mut ids);
+        let first = ids.first().map(|id| id.index);
+        if first.is_none() && pushed.is_ok() {
             callback.io_completed(Ok(()));
             return Ok(());
         }
@@ -495,51 +471,46 @@ impl RaftLogStorage<Types> for LogStore {
             }
             callback.io_completed(result.map(|_| ()).map_err(io::Error::other));
         };
-        self.shared
-            .log
-            .append(records, Sync::Required, Box::new(done))
-            .map_err(io::Error::other)
+        let appended = pushed.and_then(|records| {
+            let log = &self.shared.log;
+            let appended = log.append(records, Sync::Required, Box::new(done));
+            appended.map_err(io::Error::other)
+        });
+        if let (Err(_), Some(first)) = (&appended, first) {
+            self.take_back(first);
+        }
+        appended
     }
 
     async fn truncate_after(&mut self, last: Option<RaftLogId>) -> io::Result<()> {
         let keep = last.map_or(0, |id| id.index + 1);
-        {
-            let mut state = self.shared.state.lock();
-            while state.next() > keep.max(state.first)
-                && let Some(slot) = state.slots.pop_back()
-            {
-                state.forget(slot);
-            }
-            state.held_from = state.held_from.min(state.next());
-            state.unread.split_off(&keep);
-            self.note_held(&mut state);
-        }
-        self.write_in_order(vec![self.record(
-            Kind::Truncate,
-            LogId {
-                term: 0,
-                index: keep,
-            },
-            Vec::new(),
-        )])
+        let from = LogId {
+            term: 0,
+            index: keep,
+        };
+        // The log first: what it does not take has not happened.
+        self.write_in_order(vec![self.record(Kind::Truncate, from, Vec::new())])?;
+        let mut state = self.shared.state.lock();
+        state.cut(keep);
+        self.note_held(&mut state);
+        Ok(())
     }
 
     async fn purge(&mut self, upto: RaftLogId) -> io::Result<()> {
+        self.write_in_order(vec![self.record(Kind::Purge, log_id(&upto), Vec::new())])?;
+        let mut state = self.shared.state.lock();
+        while state.first <= upto.index
+            && let Some(slot) = state.slots.pop_front()
         {
-            let mut state = self.shared.state.lock();
-            while state.first <= upto.index
-                && let Some(slot) = state.slots.pop_front()
-            {
-                state.forget(slot);
-                state.first += 1;
-            }
-            state.first = upto.index + 1;
-            state.held_from = state.held_from.max(state.first);
-            let first = state.first;
-            state.unread = state.unread.split_off(&first);
-            state.purged = Some(upto);
-            self.note_held(&mut state);
+            state.forget(slot);
+            state.first += 1;
         }
-        self.write_in_order(vec![self.record(Kind::Purge, log_id(&upto), Vec::new())])
+        state.first = upto.index + 1;
+        state.held_from = state.held_from.max(state.first);
+        let first = state.first;
+        state.unread = state.unread.split_off(&first);
+        state.purged = Some(upto);
+        self.note_held(&mut state);
+        Ok(())
     }
 }

@@ -146,6 +146,25 @@ impl State {
         });
     }
 
+    /// Forgets the slots from an index on.
+    pub fn cut(&mut self, from: u64) {
+        while self.next() > from.max(self.first)
+            && let Some(slot) = self.slots.pop_back()
+        {
+            self.forget(slot);
+        }
+        self.held_from = self.held_from.min(self.next());
+        self.unread.split_off(&from);
+    }
+
+    /// The first of the last entries that were given to the log and are not written.
+    pub fn unwritten(&self) -> Option<u64> {
+        let is_unwritten = |slot: &&Slot| slot.written.is_none() && slot.held.is_some();
+        let last = self.slots.iter().rev();
+        let count = last.take_while(is_unwritten).count() as u64;
+        (count > 0).then(|| self.next() - count)
+    }
+
     /// Lets go of the oldest written entries while too many bytes are held, by this group or, as
     /// `crowded` says, by all groups of the node.
     pub fn release(&mut self, crowded: impl Fn(usize) -> bool) {

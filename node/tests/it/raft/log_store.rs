@@ -22,16 +22,16 @@ use seglog::{Log, Step, Writer};
 use crate::replica::rig::{REPLICA, options};
 
 /// A log without a thread: the disk moves when a test says so.
-struct Rig {
+pub struct Rig {
     disk: SimDisk,
-    log: Log,
+    pub log: Log,
     writer: Writer,
-    store: LogStore,
-    recent: Arc<Share>,
+    pub store: LogStore,
+    pub recent: Arc<Share>,
 }
 
 impl Rig {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::on(SimDisk::new())
     }
 
@@ -52,12 +52,12 @@ impl Rig {
     }
 
     /// The process ends; the disk keeps what it was given.
-    fn reopen(self) -> Self {
+    pub fn reopen(self) -> Self {
         Self::on(self.end())
     }
 
     /// The power goes: of what was not synced the disk keeps what `keep` says.
-    fn crash(self, mut keep: impl FnMut() -> bool) -> Self {
+    pub fn crash(self, mut keep: impl FnMut() -> bool) -> Self {
         let disk = self.end();
         disk.crash(|_| keep());
         Self::on(disk)
@@ -68,12 +68,12 @@ impl Rig {
         self.disk
     }
 
-    fn write(&mut self) {
+    pub fn write(&mut self) {
         while self.writer.step().unwrap() != Step::Idle {}
     }
 
     /// Appends, and does not wait for it to be durable.
-    fn append(&mut self, entries: Vec<Entry>) {
+    pub fn append(&mut self, entries: Vec<Entry>) {
         self.append_and_tell(entries, IOFlushed::noop());
     }
 
@@ -95,33 +95,33 @@ impl Rig {
             .unwrap();
     }
 
-    fn entries(&mut self) -> Vec<Entry> {
+    pub fn entries(&mut self) -> Vec<Entry> {
         now(self.store.try_get_log_entries(..)).unwrap()
     }
 
-    fn last(&mut self) -> Option<LogId> {
+    pub fn last(&mut self) -> Option<LogId> {
         let state = now(self.store.get_log_state()).unwrap();
         state.last_log_id.as_ref().map(log_id)
     }
 }
 
 /// The result of what does not wait.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("it does not wait")
 }
 
-fn at(term: u64, index: u64) -> LogId {
+pub fn at(term: u64, index: u64) -> LogId {
     LogId { term, index }
 }
 
-fn blank(id: LogId) -> Entry {
+pub fn blank(id: LogId) -> Entry {
     Entry {
         log_id: raft_log_id(id),
         payload: EntryPayload::Blank,
     }
 }
 
-fn command(id: LogId, body: usize) -> Entry {
+pub fn command(id: LogId, body: usize) -> Entry {
     let fill = (id.index * 7 + id.term) as u8;
     let proposal = Proposal {
         time_ms: 1000 + id.index,

@@ -5,4 +5,5 @@
 mod healing;
 mod log_store;
 mod offers;
+mod settling;
 mod suite;
