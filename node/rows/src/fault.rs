@@ -11,6 +11,10 @@ pub enum Fault {
     /// The store below could not be read or written.
     #[error("the rows cannot be read: {0}")]
     Store(String),
+    /// The store has no room for what was to be written: nothing has changed, nothing stops, and it
+    /// may work later.
+    #[error("the log has no room")]
+    NoRoom,
     /// A row's bytes do not mean anything; the store is damaged or was written by a newer version.
     #[error("the row at key {key} cannot be understood: {why}")]
     Row {

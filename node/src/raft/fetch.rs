@@ -23,6 +23,7 @@ use tonic::Status;
 
 use super::convert;
 use super::group::Group;
+use super::health::Health;
 use super::limits::{BODIES_FRAME_BYTES, FETCH_DIAL_WAIT, FETCH_SILENCE_MAX};
 use super::peer::Peers;
 use super::snapshot;
@@ -32,14 +33,19 @@ use crate::replica::{Arrival, Chunks, Fetch, GroupId, LogId, Referred, Replica, 
 /// Asks the other nodes that hold replicas of a group.
 pub struct Fetcher {
     peers: Peers,
+    health: Arc<Health>,
     runtime: Handle,
 }
 
 impl Fetcher {
-    /// Asks over `peers`, on this runtime.
+    /// Asks over `peers`, on this runtime, for a node that is as `health` says.
     #[must_use]
-    pub fn new(peers: Peers, runtime: Handle) -> Self {
-        Self { peers, runtime }
+    pub fn new(peers: Peers, health: Arc<Health>, runtime: Handle) -> Self {
+        Self {
+            peers,
+            health,
+            runtime,
+        }
     }
 
     async fn entries_from(
@@ -66,6 +72,8 @@ impl Fetcher {
         least: u64,
     ) -> anyhow::Result<Snapshot> {
         let group = replica.group();
+        let room = |bytes| snapshot::check_room(&self.health, bytes);
+        room(0)?;
         let mut client = within(FETCH_DIAL_WAIT, self.peers.bulk(node)).await??;
         let request = v1::CheckpointRequest {
             group: group.0,
@@ -90,11 +98,13 @@ impl Fetcher {
             let Frame::Chunk(chunk) = next().await? else {
                 anyhow::bail!("a checkpoint begins once");
             };
+            room(arrival.base_bytes())?;
             arrival.push(&chunk)?;
         }
         let nodes = self.peers.others(group);
         loop {
             let wanted = arrival.wanted()?;
+            room(arrival.base_bytes())?;
             if wanted.is_empty() {
                 break;
             }

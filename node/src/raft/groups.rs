@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use rows::Fault;
 use tokio::runtime::Handle;
 
+use super::arrivals::Arrivals;
 use super::fetch::Fetcher;
 use super::group::{Group, Raft, Ties};
 use super::heal::{heal, is_whole};
@@ -93,6 +94,7 @@ struct Shared {
     /// Held while a replica of the group is mended and launched.
     mending: Mutex<BTreeMap<GroupId, Arc<tokio::sync::Mutex<()>>>>,
     fetch: Arc<dyn Fetch>,
+    arrivals: Arrivals,
 }
 
 impl Groups {
@@ -107,12 +109,17 @@ impl Groups {
         health: Arc<Health>,
         on_fatal: OnFatal,
     ) -> anyhow::Result<Self> {
-        let fetch = Arc::new(Fetcher::new(peers.clone(), Handle::current()));
+        let fetch = Arc::new(Fetcher::new(
+            peers.clone(),
+            Arc::clone(&health),
+            Handle::current(),
+        ));
         let shared = Shared {
             config: Arc::new(timing.config()?),
             peers,
             health,
             fetch,
+            arrivals: Arrivals::default(),
             ailing: Mutex::default(),
             mending: Mutex::default(),
             on_fatal,
@@ -146,6 +153,12 @@ impl Groups {
     #[must_use]
     pub fn health(&self) -> &Arc<Health> {
         &self.shared.health
+    }
+
+    /// Snapshots whose stream broke.
+    #[must_use]
+    pub fn arrivals(&self) -> &Arrivals {
+        &self.shared.arrivals
     }
 
     /// Good copies from other nodes.
@@ -333,8 +346,21 @@ impl Groups {
                     tracing::debug!(group = group.id().0, %error, "log not purged");
                 }
             }
+            self.sweep_arrivals().await;
             metrics::gauge!("rookery_log_kept_entries").set(entries as f64);
             metrics::gauge!("rookery_log_kept_bytes").set(bytes as f64);
+        }
+    }
+
+    /// Lets go of snapshots that nobody goes on with: until then nothing of the log is freed.
+    async fn sweep_arrivals(&self) {
+        let runs = |group, replica| self.wants(group, replica);
+        let has_room = self.health().takes_entries();
+        let gone = self.arrivals().sweep(Instant::now(), has_room, runs);
+        if !gone.is_empty() {
+            tracing::info!(count = gone.len(), "snapshots that broke off are given up");
+            // Their indexes are removed.
+            drop(tokio::task::spawn_blocking(move || drop(gone)).await);
         }
     }
 

@@ -139,6 +139,13 @@ impl Health {
         self.takes_entries.load(Relaxed)
     }
 
+    /// The same when so many bytes more are in it.
+    #[must_use]
+    pub fn takes_bytes(&self, bytes: u64) -> bool {
+        let left = self.reserve_bytes / ENTRIES_RESERVE_PART;
+        self.takes_entries() && self.room_bytes.load(Relaxed) >= bytes.saturating_add(left)
+    }
+
     /// The writer of the log begins a step, which may sync.
     pub fn sync_begins(&self) {
         self.syncs.lock().since = Some(Instant::now());
@@ -360,6 +367,9 @@ mod tests {
         assert_eq!(takes(100), (false, true));
         assert_eq!(takes(500), (true, true));
         assert_eq!(takes(400), (true, true));
+        assert!(health.takes_bytes(300) && !health.takes_bytes(301));
+        assert_eq!(takes(99), (false, false));
+        assert!(!health.takes_bytes(0));
     }
 
     #[test]

@@ -117,6 +117,10 @@ pub const TRANSFER_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// entry above it is purged.
 pub const OFFER_KEPT: Duration = Duration::from_secs(5);
 
+/// How long what came of a snapshot is kept for the next stream: several elections and a restart of
+/// the leader. So long nothing of the receiver's log is freed.
+pub const ARRIVAL_KEPT: Duration = Duration::from_secs(300);
+
 /// Bytes of entries below which a busy group is not purged, or what it may keep if that is less:
 /// each purge costs a checkpoint.
 pub const PURGE_BYTES_MIN: u64 = 1 << 20;

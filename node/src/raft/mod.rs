@@ -27,7 +27,7 @@
 //! (`group::GroupError`).
 //!
 //! Nodes tell each other once a second how they are ([`health`]): room on the disk, speed of syncs,
-//! clock. A node without room takes no entries.
+//! clock. A node without room takes no entries, and no snapshots.
 //!
 //! A log is purged once a checkpoint holds what it did and all followers have it, or it is too much
 //! to be kept for those that have not (`groups`, `spread`); a follower that needs what was purged
@@ -40,6 +40,7 @@
 //! What it does not do: it never reads a body before a frame to a peer is written.
 
 mod appends;
+pub mod arrivals;
 pub mod commits;
 pub mod convert;
 pub mod fetch;

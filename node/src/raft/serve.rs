@@ -4,7 +4,6 @@
 //! different groups do not wait for each other. The caller's certificate says which node it is; it
 //! may speak only for replicas that the directory placed there.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +12,6 @@ use std::task::Poll;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest, VoteRequest};
-use parking_lot::Mutex;
 use proto::v1;
 use proto::v1::peer_append_reply::Result as ReplyResult;
 use tokio::sync::mpsc;
@@ -27,7 +25,7 @@ use super::groups::Groups;
 use super::limits::FRAME_REQUESTS_MAX;
 use super::snapshot;
 use super::types::{Types, held_bytes};
-use crate::replica::{Arrival, GroupId};
+use crate::replica::GroupId;
 
 /// Who calls, as its certificate proves. Put into a request's extensions by the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,19 +62,13 @@ pub trait Gate: Send + Sync + 'static {
 pub struct PeerService {
     pub(super) groups: Groups,
     gate: Arc<dyn Gate>,
-    /// By replica: snapshots whose stream broke.
-    pub(super) arrivals: Mutex<BTreeMap<u64, Arrival>>,
 }
 
 impl PeerService {
     /// Serves `groups`.
     #[must_use]
     pub fn new(groups: Groups, gate: Arc<dyn Gate>) -> Self {
-        Self {
-            groups,
-            gate,
-            arrivals: Mutex::default(),
-        }
+        Self { groups, gate }
     }
 
     /// The group that `route` leads to, if the caller may use it.

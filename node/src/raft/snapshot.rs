@@ -10,19 +10,20 @@
 //! ```
 //!
 //! Bodies that the follower holds are not sent again, so a node that was away fetches what it
-//! missed. When the stream breaks, what came is kept, and the next one goes on with it, if it is of
-//! the same checkpoint; of another one the bodies count that have arrived. Both sides keep to a
-//! rate.
+//! missed. When the stream breaks, what came is kept for a while ([`super::arrivals`]), and the
+//! next one goes on with it, if it is of the same checkpoint; of another one the bodies count that
+//! have arrived. Both sides keep to a rate. A node whose log takes no entries takes no snapshot.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use prost::Message as _;
 use proto::v1;
 use proto::v1::snapshot_frame::Frame;
 use proto::v1::snapshot_reply::Reply;
-use rows::Digest;
 use rows::snapshot::Cursor;
+use rows::{Digest, Fault};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,6 +31,7 @@ use tonic::{Status, Streaming};
 
 use super::convert::{self, Route};
 use super::group::Group;
+use super::health::Health;
 use super::limits::{BODIES_FRAME_BYTES, FETCH_DIAL_WAIT, SNAPSHOT_SILENCE_MAX};
 use super::machine;
 use super::peer::Peers;
@@ -211,6 +213,15 @@ pub(super) async fn receive(
     drop(reply(&replies, last).await);
 }
 
+/// Whether a snapshot may be taken in, of which the rows will need so many bytes. What it takes of
+/// the reserve would be lacking to win room, and while it comes nothing is freed.
+pub(super) fn check_room(health: &Health, bytes: u64) -> anyhow::Result<()> {
+    match health.takes_bytes(bytes) {
+        true => Ok(()),
+        false => Err(Fault::NoRoom.into()),
+    }
+}
+
 async fn take(
     service: &PeerService,
     caller: CallerNode,
@@ -224,7 +235,9 @@ async fn take(
     let route = Route::from_wire(begin.route.as_ref())?;
     let group = service.group(caller, route).map_err(anyhow::Error::msg)?;
     let (vote, at, membership) = read_begin(begin)?;
-    let kept = service.arrivals.lock().remove(&route.to);
+    check_room(service.groups.health(), 0)?;
+    let arrivals = service.groups.arrivals();
+    let kept = arrivals.take(route.to);
     let mut arrival = match kept {
         Some(kept) if kept.at() == at => kept,
         kept => tokio::task::block_in_place(|| -> anyhow::Result<Arrival> {
@@ -238,9 +251,10 @@ async fn take(
     };
     let brought = bring(service, caller, &group, &mut arrival, &mut frames, replies).await;
     if let Err(error) = brought {
-        // What came is of use to the next stream, unless the replica was moved away.
-        if service.groups.get(route.group).is_some() {
-            service.arrivals.lock().insert(route.to, arrival);
+        // What came is of use to the next stream, unless there is no room for it.
+        match error.downcast_ref::<Fault>() {
+            Some(Fault::NoRoom) => tokio::task::block_in_place(|| drop(arrival)),
+            _ => arrivals.keep(arrival, Instant::now()),
         }
         return Err(error);
     }
@@ -274,12 +288,14 @@ async fn bring(
     replies: &Replies,
 ) -> anyhow::Result<()> {
     let taking = &service.groups.peers().snapshots().taking;
+    let health = service.groups.health();
     reply(replies, Reply::Resume(cursor_to_wire(arrival.cursor()))).await?;
     while !arrival.is_whole() {
         let next = tokio::time::timeout(SNAPSHOT_SILENCE_MAX, frames.message()).await??;
         let Some(Frame::Chunk(chunk)) = next.and_then(|frame| frame.frame) else {
             anyhow::bail!("the stream ended before the last chunk");
         };
+        check_room(health, arrival.base_bytes())?;
         tokio::task::block_in_place(|| arrival.push(&chunk))?;
         metrics::counter!("rookery_snapshot_taken_bytes_total", "of" => "rows")
             .increment(chunk.len() as u64);
@@ -301,6 +317,7 @@ async fn bring(
         metrics::counter!("rookery_snapshot_taken_bytes_total", "of" => "bodies")
             .increment(bytes as u64);
         // What came is kept, also if more is wanted than anybody has now.
+        check_room(health, arrival.base_bytes())?;
         tokio::task::block_in_place(|| arrival.put(bodies))?;
         reply(replies, Reply::Progress(progress)).await?;
         if let Some(first) = missing.first() {
@@ -308,7 +325,8 @@ async fn bring(
         }
         tokio::time::sleep(taking.count(bytes)).await;
     }
-    Ok(())
+    // An error inside openraft's install stops the group.
+    check_room(health, arrival.base_bytes())
 }
 
 /// Bodies that came, and those that nobody has.

@@ -17,13 +17,17 @@ use seglog::{Record, Sync};
 
 use super::Replica;
 use super::bodies::Logged;
+use super::checkpoint::has_room;
 use super::history::puts;
 use super::index::{Change, Index};
-use super::limits::{ARRIVED_BYTES_MAX, BODIES_WANTED_MAX};
+use super::limits::{ARRIVED_BYTES_MAX, BODIES_WANTED_MAX, PLACE_BYTES};
 use super::machine::{LogId, Membership, Referred};
 use super::mend::BaseWriter;
 use super::places::{self, Kept, LOCAL_FROM, LOCAL_TO};
 use super::run::{Mark, Run};
+
+/// Bytes by which a row is longer in a base than in a chunk, at most.
+const LENGTHS_BYTES: u64 = 8;
 
 /// A snapshot on its way in. Everything blocks on the disk.
 pub struct Arrival {
@@ -32,6 +36,8 @@ pub struct Arrival {
     membership: Option<Membership>,
     index: Arc<dyn Index>,
     reader: Reader,
+    /// Bytes of the chunks that have come.
+    bytes: u64,
     /// The last row of which the body was asked for.
     asked: Bytes,
     /// Bodies that were asked for and have not come.
@@ -58,6 +64,7 @@ impl Arrival {
             membership,
             index,
             reader: rows::snapshot::read(),
+            bytes: 0,
             asked: Bytes::new(),
             awaited: BTreeSet::new(),
             installed: false,
@@ -92,6 +99,18 @@ impl Arrival {
         self.reader.cursor()
     }
 
+    /// Of which replica.
+    #[must_use]
+    pub fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    /// About how many bytes of the log the rows that have come take once they are installed.
+    #[must_use]
+    pub fn base_bytes(&self) -> u64 {
+        self.bytes + self.cursor().rows * LENGTHS_BYTES
+    }
+
     /// Whether all rows have come.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -104,6 +123,7 @@ impl Arrival {
     /// [`Fault::Store`] if it is not the next or not whole: then nothing has changed.
     pub fn push(&mut self, chunk: &Bytes) -> Result<(), Fault> {
         let rows = self.reader.push(chunk).map_err(damaged)?;
+        self.bytes += chunk.len() as u64;
         self.index.put_sorted(&mut puts(rows.into_iter().map(Ok)))
     }
 
@@ -155,7 +175,8 @@ impl Arrival {
     /// Takes bodies in, each of which was checked with [`matches()`].
     ///
     /// # Errors
-    /// [`Fault::Store`] if the log or the index cannot be written.
+    /// [`Fault::Store`] if the log or the index cannot be written, [`Fault::NoRoom`] if the log has
+    /// no room for them.
     pub fn put(&mut self, bodies: Vec<(Referred, Bytes)>) -> Result<(), Fault> {
         let record = |(referred, body): &(Referred, Bytes)| {
             let id = (referred.id.term, referred.id.index);
@@ -196,10 +217,15 @@ impl Arrival {
     }
 
     /// Adds the places of bodies that this node had before, and writes all rows as a base. When
-    /// this returns it is durable.
+    /// this returns it is durable; with [`Fault::NoRoom`] there is none, and none will come.
     pub(super) fn finish(mut self) -> Result<Arrived, Fault> {
         let digest = self.digest()?;
         let places = self.places()?;
+        // Before anything of it is written: half a base would take what room there is.
+        let bytes = self.base_bytes() + places.len() as u64 * PLACE_BYTES;
+        if !has_room(&self.replica.log, bytes) {
+            return Err(Fault::NoRoom);
+        }
         self.index.put_sorted(&mut places.into_iter().map(Ok))?;
         let mut base = BaseWriter::new(&self.replica, self.at);
         for row in places::all_rows(self.index.as_ref())? {

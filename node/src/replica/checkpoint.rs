@@ -414,6 +414,18 @@ type Outcome = Result<Vec<Written>, Poisoned>;
 /// An append to the log that somebody comes back for.
 pub(crate) struct Ticket(Arc<Mutex<Option<Outcome>>>);
 
+/// Whether so many bytes fit into the log behind what is queued, and leave what others need.
+pub(super) fn has_room(log: &seglog::Log, bytes: u64) -> bool {
+    let queued = log.stats().queued_bytes;
+    let needed = queued.saturating_add(bytes).saturating_add(LOG_ROOM_LEFT);
+    log.room().map_or(true, |room| room.bytes() >= needed)
+}
+
+pub(super) fn payload_bytes(records: &[Record]) -> u64 {
+    let parts = records.iter().flat_map(|record| &record.payload);
+    parts.map(|part| part.len() as u64).sum()
+}
+
 impl Ticket {
     /// Appends records; `None` if they have to wait: the room in the log's queue is for entries in
     /// the first place, and on a full disk nothing may stand in the queue before what wins room.
@@ -425,11 +437,7 @@ impl Ticket {
         sync: Sync,
     ) -> Result<Option<Self>, Fault> {
         let queued = log.stats().queued_bytes;
-        let parts = records.iter().flat_map(|record| &record.payload);
-        let bytes: u64 = parts.map(|part| part.len() as u64).sum();
-        let needed = queued + bytes + LOG_ROOM_LEFT;
-        let fits = || log.room().map_or(true, |room| room.bytes() >= needed);
-        if queued > LOG_QUEUED_BYTES_MAX || !fits() {
+        if queued > LOG_QUEUED_BYTES_MAX || !has_room(log, payload_bytes(&records)) {
             return Ok(None);
         }
         Self::of(bell, |done| log.append(records, sync, done))

@@ -47,6 +47,9 @@ pub const LOG_QUEUED_BYTES_MAX: u64 = 32 << 20;
 /// segments, all of them small.
 pub const LOG_ROOM_LEFT: u64 = 1 << 20;
 
+/// Bytes of a row that says where a body lies, with its bookkeeping in a base.
+pub const PLACE_BYTES: u64 = 96;
+
 /// How often a replica that has applied something makes a checkpoint: what an open has to apply
 /// again from the log, at most.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);

@@ -31,7 +31,7 @@ use seglog::{Kind, Place, Record, RecordAt, Sync, Written};
 
 use super::arrival::matches;
 use super::bodies::Logged;
-use super::checkpoint::{Keep, Stage, Ticket};
+use super::checkpoint::{Keep, Stage, Ticket, has_room};
 use super::history::History;
 use super::limits::{MEND_BATCH, MEND_BATCH_BYTES, POLL_EVERY, WOUNDS_MAX};
 use super::machine::{GroupId, LogId, Referred};
@@ -172,7 +172,8 @@ impl Replica {
     /// Mends what is known to be damaged, as far as `fetch` gives it. Blocks on disk and network.
     ///
     /// # Errors
-    /// The [`Fault`] that stopped the replica, now or before (R3): its rows are lost here.
+    /// The [`Fault`] that stopped the replica, now or before (R3): its rows are lost here. Or
+    /// [`Fault::NoRoom`]: it is for later.
     pub fn mend(&self, fetch: &dyn Fetch) -> Result<Mended, Fault> {
         let (_, entries) = self.holds();
         for id in entries.iter().flat_map(|entries| entries.take_damaged()) {
@@ -185,6 +186,10 @@ impl Replica {
         let mut mended = Mended::default();
         if ids.is_empty() && !rows {
             return Ok(mended);
+        }
+        // Before others are asked for it, again and again.
+        if !has_room(&self.log, MEND_BATCH_BYTES) {
+            return Err(Fault::NoRoom);
         }
         self.read(|rows| rows.check())?;
         let ids: Vec<LogId> = ids.into_iter().collect();
@@ -203,8 +208,8 @@ impl Replica {
             mended.bodies += self.mend_bodies(fetch, &kept)?;
         }
         if rows {
-            let rebased = self.rebase();
-            rebased.map_err(|fault| self.stop(&mut self.state.write(), fault))?;
+            self.rebase()
+                .map_err(|fault| self.stop_unless_full(fault))?;
             self.wounds.lock().rows = false;
             mended.bases += 1;
         }
@@ -339,11 +344,16 @@ impl Replica {
         if copies.is_empty() {
             return Ok(Vec::new());
         }
+        let parts = copies.iter().flat_map(|(_, payload)| payload);
+        let bytes = parts.map(|part| part.len() as u64).sum();
         let append = |done| {
             let copies = copies.clone();
             self.log.append_moved(copies, Sync::Required, done)
         };
-        self.appended(|| Ticket::of(&self.bell, append))
+        self.appended(bytes, || match has_room(&self.log, bytes) {
+            true => Ticket::of(&self.bell, append),
+            false => Ok(None),
+        })
     }
 
     /// Writes all rows of the checkpoint as a new base, from the index: its rows are those of the
@@ -361,10 +371,15 @@ impl Replica {
             }
             self.bell.wait(POLL_EVERY);
         };
-        keep.merging = None;
         let Some(mark) = keep.mark.clone() else {
             return Ok(());
         };
+        // The base that it replaces is not freed before it is durable.
+        let bytes = keep.history.base_bytes() + keep.history.runs_bytes();
+        if !has_room(&self.log, bytes) {
+            return Err(Fault::NoRoom);
+        }
+        keep.merging = None;
         let (index, _) = self.holds();
         let mut rows = BaseWriter::new(self, mark.at);
         for row in places::all_rows(index.as_ref())? {

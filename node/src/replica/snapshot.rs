@@ -20,7 +20,7 @@ use seglog::{Record, Sync, Written};
 use super::Replica;
 use super::arrival::{Arrival, Arrived, damaged};
 use super::bodies::Entries;
-use super::checkpoint::{Due, Keep, Progress, Ticket};
+use super::checkpoint::{Due, Keep, Progress, Ticket, has_room, payload_bytes};
 use super::history::{History, Sequence};
 use super::index::Index;
 use super::limits::POLL_EVERY;
@@ -207,8 +207,8 @@ impl Replica {
     /// already. No entry may be applied meanwhile. Blocks on the disk.
     ///
     /// # Errors
-    /// [`Fault::Store`] if the chunks are not whole: then nothing has changed. The [`Fault`] that
-    /// stopped the replica, now or before (R3).
+    /// [`Fault::Store`] if the chunks are not whole, and [`Fault::NoRoom`]: then nothing has
+    /// changed. The [`Fault`] that stopped the replica, now or before (R3).
     pub fn install(self: &Arc<Self>, snapshot: Snapshot) -> Result<(), Fault> {
         let applied = {
             let state = self.state.read();
@@ -237,7 +237,8 @@ impl Replica {
         let mut keep = self.keep.lock();
         let applied = self.applied().last;
         let arrival = self.arrived(at, snapshot)?;
-        // What is under way is below the snapshot, and from here on there is no way back to it.
+        // What is under way is below the snapshot. Unless there is no room for that, from here on
+        // there is no way back to it.
         let Arrived {
             run,
             mark,
@@ -245,7 +246,7 @@ impl Replica {
             kept_bytes,
         } = arrival
             .finish()
-            .map_err(|fault| self.stop(&mut self.state.write(), fault))?;
+            .map_err(|fault| self.stop_unless_full(fault))?;
         let history = History {
             base: Some(run),
             runs: Vec::new(),
@@ -287,18 +288,29 @@ impl Replica {
     }
 
     /// Appends records and waits until they are written.
+    ///
+    /// # Errors
+    /// [`Fault::NoRoom`] as [`Replica::appended`]; [`Fault::Store`] when the log has stopped.
     pub(super) fn append(&self, records: Vec<Record>, sync: Sync) -> Result<Vec<Written>, Fault> {
-        self.appended(|| Ticket::append(&self.log, &self.bell, records.clone(), sync))
+        let append = || Ticket::append(&self.log, &self.bell, records.clone(), sync);
+        self.appended(payload_bytes(&records), append)
     }
 
-    /// Appends as soon as there is room for it, and waits until it is written.
+    /// Appends so many bytes as soon as the log's queue takes them, and waits until they are
+    /// written. Room on the disk is not waited for: only the cleaner wins some, and who appends
+    /// this way holds it up, with a lock or with what is on its way in.
+    ///
+    /// # Errors
+    /// [`Fault::NoRoom`] if there is none; [`Fault::Store`] when the log has stopped.
     pub(super) fn appended(
         &self,
+        bytes: u64,
         append: impl Fn() -> Result<Option<Ticket>, Fault>,
     ) -> Result<Vec<Written>, Fault> {
         let ticket = loop {
             match append()? {
                 Some(ticket) => break ticket,
+                None if !has_room(&self.log, bytes) => return Err(Fault::NoRoom),
                 None => self.bell.wait(POLL_EVERY),
             }
         };
@@ -307,6 +319,14 @@ impl Replica {
                 Some(written) => return Ok(written),
                 None => self.bell.wait(POLL_EVERY),
             }
+        }
+    }
+
+    /// Stops with a fault, unless it is one that passes.
+    pub(super) fn stop_unless_full(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::NoRoom => fault,
+            fault => self.stop(&mut self.state.write(), fault),
         }
     }
 

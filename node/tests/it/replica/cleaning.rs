@@ -16,8 +16,8 @@ use seglog::{Cleaned, Cleaner, Record, Sync};
 use super::rig::{Entry, Forgetful, GROUP, Model, REPLICA, Rig, WriterThread, options, tight};
 
 /// A replica of which the log is cleaned, and everything that was ever applied.
-struct Life {
-    rig: Rig,
+pub struct Life {
+    pub rig: Rig,
     indexes: Arc<MemoryIndexes>,
     checkpointer: Checkpointer,
     cleaner: Cleaner,
@@ -33,7 +33,7 @@ impl Life {
         Self::of(rig, indexes)
     }
 
-    fn of(rig: Rig, indexes: Arc<MemoryIndexes>) -> Self {
+    pub fn of(rig: Rig, indexes: Arc<MemoryIndexes>) -> Self {
         let checkpointer = Checkpointer::new();
         checkpointer.add(Arc::clone(&rig.replica));
         Self {
@@ -101,7 +101,7 @@ impl Life {
     }
 
     /// Raft forgets entries that the checkpoint covers.
-    fn purge(&mut self, kept: u64) {
+    pub fn purge(&mut self, kept: u64) {
         let Some(checkpoint) = self.rig.replica.checkpointed() else {
             return;
         };
@@ -125,7 +125,7 @@ impl Life {
     }
 
     /// Cleans until there is nothing to do, with checkpoints and the log going on.
-    fn rest(&mut self) {
+    pub fn rest(&mut self) {
         let mut idle = 0;
         for _ in 0..2000 {
             let cleaned = self.clean();

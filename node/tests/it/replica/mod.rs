@@ -15,6 +15,7 @@ mod fixtures;
 mod index;
 mod machines;
 mod mending;
+mod no_room;
 mod rebuild;
 pub mod rig;
 mod search;
