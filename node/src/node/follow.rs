@@ -174,7 +174,7 @@ impl Node {
             tokio::task::spawn_blocking(move || open(&opening, recovered.as_deref())).await??;
         opened.attach(Arc::new(store.clone()));
         self.checkpointer.add(Arc::clone(&opened));
-        self.groups.start(id, replica, opened, store).await?;
+        self.groups.start(id, replica, opened, store).await;
         self.recovered.lock().remove(&ReplicaId(replica));
         started.insert(id, replica);
         Ok(())

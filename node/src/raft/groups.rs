@@ -184,36 +184,50 @@ impl Groups {
     }
 
     /// Starts the replica `replica_id` of a group, and keeps it running. Does nothing when it runs
-    /// already. If something of it is damaged it starts later, when that is mended.
-    ///
-    /// # Errors
-    ///
-    /// When openraft cannot read its state.
+    /// already. If something of it is damaged it starts later, when that is mended; if it does not
+    /// start it is tried again, with what was opened: by then that has written more than whoever
+    /// opened it knows.
     pub async fn start(
         &self,
         id: GroupId,
         replica_id: u64,
         replica: Arc<Replica>,
         store: LogStore,
-    ) -> anyhow::Result<()> {
+    ) {
         if self.shared.starting.lock().insert(id, replica_id).is_some() {
-            return Ok(());
+            return;
         }
         let (looking, log) = (Arc::clone(&replica), store.clone());
-        if !tokio::task::spawn_blocking(move || is_whole(&looking, &log)).await? {
+        let looked = tokio::task::spawn_blocking(move || is_whole(&looking, &log)).await;
+        if looked.unwrap_or(false) {
+            match self.mend_and_launch(id, replica_id, &replica, &store).await {
+                Ok(group) => return drop(tokio::spawn(self.clone().supervise(group))),
+                Err(_) if !self.wants(id, replica_id) => return,
+                Err(error) if self.has_stopped(id, &replica, &error) => return,
+                Err(_) => {}
+            }
+        } else {
             self.note_ailing(id, &"damaged: it is being mended");
-            tokio::spawn(
-                self.clone()
-                    .start_when_whole(id, replica_id, replica, store),
-            );
-            return Ok(());
         }
-        let group = self.mend_and_launch(id, replica_id, &replica, &store).await;
-        if group.is_err() {
-            self.shared.starting.lock().remove(&id);
+        tokio::spawn(
+            self.clone()
+                .start_when_whole(id, replica_id, replica, store),
+        );
+    }
+
+    /// Notes why a replica did not start; whether it never will, in this process (R3).
+    fn has_stopped(&self, id: GroupId, replica: &Replica, error: &anyhow::Error) -> bool {
+        match replica.fault() {
+            None | Some(Fault::Store(_)) => {
+                self.note_ailing(id, &format!("{error:#}"));
+                false
+            }
+            Some(fault) => {
+                self.note_ailing(id, &fault);
+                metrics::counter!("rookery_group_faults_total").increment(1);
+                true
+            }
         }
-        tokio::spawn(self.clone().supervise(group?));
-        Ok(())
     }
 
     /// Starts a replica that is damaged once other replicas have given what it lacks.
@@ -227,11 +241,13 @@ impl Groups {
         while self.wants(id, replica_id) {
             match self.mend_and_launch(id, replica_id, &replica, &store).await {
                 Ok(group) => {
-                    tracing::info!(group = id.0, "a damaged replica is mended, and starts");
+                    tracing::info!(group = id.0, "a replica that did not start runs now");
                     return self.supervise(group).await;
                 }
                 Err(error) if self.wants(id, replica_id) => {
-                    self.note_ailing(id, &format!("{error:#}"));
+                    if self.has_stopped(id, &replica, &error) {
+                        return;
+                    }
                 }
                 Err(_) => return,
             }
@@ -416,8 +432,9 @@ impl Groups {
                 {
                     Ok(started) => break started,
                     Err(error) => {
-                        if self.wants(id, replica_id) {
-                            self.note_ailing(id, &format!("{error:#}"));
+                        if self.wants(id, replica_id) && self.has_stopped(id, group.rows(), &error)
+                        {
+                            return;
                         }
                     }
                 }

@@ -6,5 +6,6 @@ mod broken_off;
 mod healing;
 mod log_store;
 mod offers;
+mod running;
 mod settling;
 mod suite;
