@@ -2,11 +2,13 @@
 //!
 //! [`Node::open`] reads the data directory, [`Node::run`] starts the groups one lease later and
 //! then follows the directory: a replica that it places here is started, and the one that was
-//! placed first makes the group; one that was moved away is stopped for good (`follow`).
+//! placed first makes the group; one that was moved away is stopped for good (`follow`). The first
+//! node makes the cluster (`found`).
 
 mod follow;
+mod found;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -318,39 +320,6 @@ impl Node {
             Ok(_) => true,
             Err(_) => false,
         }
-    }
-
-    /// Makes this node the first of a new cluster, and answers the cluster's id.
-    ///
-    /// # Errors
-    ///
-    /// When it belongs to one, or the directory's group does not start.
-    pub async fn found_cluster(&self) -> Result<[u8; 16], Status> {
-        const FIRST_REPLICA: u64 = directory::ReplicaId::FIRST.0;
-        if self.book.directory_replica().is_some() {
-            return Err(Status::already_exists("this node belongs to a cluster"));
-        }
-        let cluster: [u8; 16] = rand::random();
-        let membership = Membership {
-            id: hex(&cluster),
-            directory_replica: FIRST_REPLICA,
-            peers: Vec::new(),
-        };
-        self.book.join(membership).map_err(internal)?;
-        self.start(DIRECTORY, FIRST_REPLICA)
-            .await
-            .map_err(internal)?;
-        let group = self
-            .groups
-            .get(DIRECTORY)
-            .ok_or_else(|| Status::internal("not started"))?;
-        group
-            .initialize(BTreeSet::from([FIRST_REPLICA]))
-            .await
-            .map_err(internal)?;
-        self.founded.notify_waiters();
-        self.founded.notify_one();
-        Ok(cluster)
     }
 
     /// Before the process ends in peace: hands every lead to a follower that has kept up.

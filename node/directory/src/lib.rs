@@ -62,7 +62,7 @@ mod types;
 pub mod verifier;
 mod view;
 
-pub use apply::{Recast, Recasted, apply, recast};
+pub use apply::{Recast, Recasted, apply, judge, recast};
 pub use check::check;
 pub use command::{Command, Envelope, Init, NodeReport, Outcome, Rejection, RequestId};
 pub use event::Event;

@@ -24,10 +24,10 @@ mod shares;
 pub use recast::{Recast, Recasted, recast};
 mod placement;
 
-use rows::{Fault, Rows, Staged};
+use rows::{Fault, Memory, Rows, Staged};
 
 use crate::codec::{self, Answered, Wire};
-use crate::command::{Command, Envelope, Outcome, Rejection, RequestId};
+use crate::command::{Command, Envelope, Init, Outcome, Rejection, RequestId};
 use crate::event::Event;
 use crate::keys::{self, Table};
 use crate::limits;
@@ -61,6 +61,21 @@ pub fn apply<R: Rows>(
     machine.remember(envelope.request, outcome)?;
     machine.write(keys::COUNTERS, &machine.counters.clone());
     Ok((outcome, machine.events))
+}
+
+/// What a directory in which there is nothing yet would answer to `init`: whoever is about to make
+/// a cluster asks before.
+///
+/// # Errors
+/// None that a caller can do anything about.
+pub fn judge(init: &Init) -> Result<Outcome, Fault> {
+    let envelope = Envelope {
+        request: RequestId(0),
+        time: Millis(0),
+        command: Command::Init(init.clone()),
+    };
+    let (nothing, first) = (Memory::new(), EntryAt { index: 1, term: 1 });
+    apply(&mut Staged::new(&nothing), first, &envelope).map(|(outcome, _)| outcome)
 }
 
 /// Why a command ends early.

@@ -1,7 +1,10 @@
 //! Lookups that the scripts do not show.
 
 use directory::verifier::{Params, Salts};
-use directory::{Command, GroupId, NodeId, OperationId, ReplicaId, Verifiers, codec};
+use directory::{
+    Command, GroupId, Init, NodeId, OperationId, Outcome, Rejection, ReplicaId, Verifiers, codec,
+    judge,
+};
 
 use crate::cluster::{Cluster, init, verifiers};
 
@@ -124,4 +127,19 @@ fn the_topology_travels() {
     assert_eq!((topology.nodes.len(), topology.groups.len()), (1, 3));
     let bytes = codec::encode_topology(&topology);
     assert_eq!(codec::decode_topology(&bytes).unwrap(), topology);
+}
+
+/// Whoever is about to make a cluster hears what the directory would say.
+#[test]
+fn init_is_judged_before_there_is_a_directory() {
+    let Command::Init(possible) = init(1, 3, 16) else {
+        panic!("it makes a cluster")
+    };
+    assert_eq!(judge(&possible), Ok(Outcome::Placed(ReplicaId::FIRST)));
+    let refused = Init {
+        default_domain: "not a domain".to_owned(),
+        ..possible
+    };
+    let why = Outcome::Rejected(Rejection::ShapeInvalid);
+    assert_eq!(judge(&refused), Ok(why));
 }

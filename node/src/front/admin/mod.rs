@@ -192,16 +192,23 @@ impl v1::admin_server::Admin for AdminServer {
     ) -> Result<Response<v1::AdminInitReply>, Status> {
         let who = operator(&request)?;
         let asked = request.into_inner();
-        let cluster = self.node.found_cluster().await?;
-        let command = Command::Init(directory::Init {
-            cluster,
+        let mut init = directory::Init {
+            cluster: [0; 16],
             secret: rand::random(),
             replicas: asked.replicas,
             partitions: asked.partitions,
             default_domain: asked.default_domain,
             first: self.node.report(),
-        });
-        self.change(&who, command).await?;
+        };
+        // Before anything is written: a node belongs to a cluster for good.
+        let judged =
+            directory::judge(&init).map_err(|fault| Status::internal(fault.to_string()))?;
+        if let Outcome::Rejected(why) = judged {
+            return Err(refused(why));
+        }
+        let cluster = self.node.found_cluster().await?;
+        init.cluster = cluster;
+        self.change(&who, Command::Init(init)).await?;
         Ok(Response::new(v1::AdminInitReply {
             cluster: cluster.to_vec().into(),
         }))

@@ -7,6 +7,7 @@
 //!   backup       a cluster that is saved and comes back
 //!   far          a node without a replica of the partition that its client is in
 //!   full_disk    a node whose log may take no more
+//!   init         a cluster is made once, and what failed is asked for again
 //!   leaderless   a node that knows of no leader of the directory
 //!   start        what is said when a node cannot start, and that nothing is written then
 //!   cluster      one cluster of `rookeryd demo` for all dialogues
@@ -29,6 +30,7 @@ mod dialogue_others;
 mod dialogue_tls;
 mod far;
 mod full_disk;
+mod init;
 mod leaderless;
 mod start;
 mod undelete;
