@@ -17,7 +17,7 @@ use crate::limits::{
 };
 use crate::record::{Done, Kind, Place, Position, Record, RecordAt, Sync, checksum};
 use crate::recover::{self, Damage, Records, Recovered};
-use crate::shared::{Batch, Counters, Origin, Prepared, Queue, Shared, held};
+use crate::shared::{Batch, Counters, Prepared, Queue, Shared, held};
 use crate::spare::Spares;
 use crate::writer::Writer;
 
@@ -243,7 +243,7 @@ impl Log {
     pub(crate) fn append_freed(&self, segment: u64, done: Done) -> Result<(), Error> {
         let note = Prepared {
             record: Record::freed(segment),
-            moved: None,
+            origin: None,
             length: 0,
             checksum: 0,
         };
@@ -454,10 +454,11 @@ impl Log {
             kind,
             term,
             index,
+            first,
             last,
             payload,
         };
-        let prepared = self.prepare_record(record, Some(Origin { position, first }))?;
+        let prepared = self.prepare_record(record, Some(position))?;
         if prepared.checksum != original.checksum {
             return Err(Error::Damaged {
                 segment: position.segment(),
@@ -468,7 +469,7 @@ impl Log {
         Ok(prepared)
     }
 
-    fn prepare_record(&self, record: Record, moved: Option<Origin>) -> Result<Prepared, Error> {
+    fn prepare_record(&self, record: Record, origin: Option<Position>) -> Result<Prepared, Error> {
         let bytes: u64 = record.payload.iter().map(|part| part.len() as u64).sum();
         let max = match record.kind {
             Kind::Moved | Kind::Freed => {
@@ -489,7 +490,7 @@ impl Log {
         let checksum = checksum(&record.payload);
         Ok(Prepared {
             record,
-            moved,
+            origin,
             length,
             checksum,
         })

@@ -88,13 +88,13 @@ pub enum Kind {
     /// wins. At most [`MARK_BYTES_MAX`](crate::limits::MARK_BYTES_MAX).
     Commit = 5,
     /// Rows of a checkpoint. All records of one checkpoint carry the same `term` and `index` (the
-    /// applied log id, which never goes back) and the last one has `last` set: a run without it
-    /// never happened.
+    /// applied log id, which never goes back), the first one has `first` set and the last one
+    /// `last`: a run without both never happened.
     Rows = 6,
     /// All rows of a replica as one sorted run, of one or more records like `Rows`. Once the one
     /// with `last` is there, the run replaces earlier bases, and the rows before it whose `index`
-    /// is not above the run's. A run that was given up must not be begun again at the same log id
-    /// before the next open.
+    /// is not above the run's. A run that was given up may be begun again at the same log id: what
+    /// was written of it before does not count.
     Base = 7,
     /// On disk only: a copy of another record, which keeps its position; the header's flags hold
     /// the original kind. Made by [`Log::append_moved`](crate::Log::append_moved).
@@ -142,6 +142,8 @@ pub struct Record {
     pub term: u64,
     /// Index of the log id, 0 where the kind has none.
     pub index: u64,
+    /// Begins a run of `Rows` or `Base`; of no meaning for other kinds.
+    pub first: bool,
     /// Ends a run of `Rows` or `Base`; of no meaning for other kinds.
     pub last: bool,
     /// The payload, written one piece after the other without a copy. May be empty.
@@ -157,6 +159,7 @@ impl Record {
             kind: Kind::Entry,
             term,
             index,
+            first: false,
             last: false,
             payload,
         }
@@ -170,6 +173,7 @@ impl Record {
             kind: Kind::Vote,
             term: 0,
             index: 0,
+            first: false,
             last: false,
             payload: vec![vote],
         }
@@ -183,6 +187,7 @@ impl Record {
             kind: Kind::Commit,
             term,
             index,
+            first: false,
             last: false,
             payload: vec![payload],
         }
@@ -200,27 +205,43 @@ impl Record {
         Self::mark(replica, Kind::Purge, term, index)
     }
 
-    /// Rows of the checkpoint at this applied log id; `last` on the last one of the run.
+    /// Rows of the checkpoint at this applied log id; `ends` says whether it is the first one of
+    /// the run, and whether the last.
     #[must_use]
-    pub fn rows(replica: ReplicaId, at: (u64, u64), last: bool, payload: Vec<Bytes>) -> Self {
-        Self {
-            replica,
-            kind: Kind::Rows,
-            term: at.0,
-            index: at.1,
-            last,
-            payload,
-        }
+    pub fn rows(
+        replica: ReplicaId,
+        at: (u64, u64),
+        ends: (bool, bool),
+        payload: Vec<Bytes>,
+    ) -> Self {
+        Self::run(Kind::Rows, replica, at, ends, payload)
     }
 
-    /// A part of the sorted run of all rows at this applied log id; `last` on the last one.
+    /// A part of the sorted run of all rows at this applied log id; `ends` says whether it is the
+    /// first one, and whether the last.
     #[must_use]
-    pub fn base(replica: ReplicaId, at: (u64, u64), last: bool, payload: Vec<Bytes>) -> Self {
+    pub fn base(
+        replica: ReplicaId,
+        at: (u64, u64),
+        ends: (bool, bool),
+        payload: Vec<Bytes>,
+    ) -> Self {
+        Self::run(Kind::Base, replica, at, ends, payload)
+    }
+
+    fn run(
+        kind: Kind,
+        replica: ReplicaId,
+        (term, index): (u64, u64),
+        (first, last): (bool, bool),
+        payload: Vec<Bytes>,
+    ) -> Self {
         Self {
             replica,
-            kind: Kind::Base,
-            term: at.0,
-            index: at.1,
+            kind,
+            term,
+            index,
+            first,
             last,
             payload,
         }
@@ -234,6 +255,7 @@ impl Record {
             kind: Kind::Body,
             term: id.0,
             index: id.1,
+            first: false,
             last: false,
             payload,
         }
@@ -256,6 +278,7 @@ impl Record {
             kind,
             term,
             index,
+            first: false,
             last: false,
             payload: Vec::new(),
         }

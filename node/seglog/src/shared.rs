@@ -43,16 +43,10 @@ pub(crate) struct Batch {
 /// A record that was found to be in order, with the sums that its header will hold.
 pub(crate) struct Prepared {
     pub record: Record,
-    pub moved: Option<Origin>,
+    /// Of a copy: where the original was first written.
+    pub origin: Option<Position>,
     pub length: u32,
     pub checksum: u32,
-}
-
-/// What a copy keeps of the original's header beyond what a [`Record`] says.
-#[derive(Copy, Clone)]
-pub(crate) struct Origin {
-    pub position: Position,
-    pub first: bool,
 }
 
 #[derive(Default)]

@@ -64,9 +64,8 @@ pub(crate) struct Replica {
     /// The segments of the newest complete base, and of the base being written.
     base: BTreeSet<u64>,
     base_run: BTreeSet<u64>,
-    /// The log id of the run that waits for its `last` record.
+    /// The log id of the run of rows that waits for its `last` record.
     open_rows: Option<(u64, u64)>,
-    open_base: Option<(u64, u64)>,
     /// Needed segments as a block gave them; only of meaning in recovery.
     needed: Ranges,
 }
@@ -127,7 +126,7 @@ impl Replica {
     pub fn settle(&mut self, entries: Spans, rows: Spans, base: BTreeSet<u64>) {
         (self.entries, self.rows, self.base) = (entries, rows, base);
         self.base_run.clear();
-        (self.open_rows, self.open_base) = (None, None);
+        self.open_rows = None;
         self.needed.clear();
     }
 
@@ -184,7 +183,6 @@ impl Replica {
         if header.moved {
             return;
         }
-        self.open_base = (!header.last).then_some((header.term, header.index));
         if header.last {
             self.base = std::mem::take(&mut self.base_run);
             // A run of rows that ends behind the base counts whole, whatever its log id.
@@ -209,16 +207,6 @@ impl Replica {
 }
 
 impl State {
-    /// Whether this record would begin a run of rows or of a base.
-    pub fn begins_run(&self, replica: ReplicaId, kind: Kind, at: (u64, u64)) -> bool {
-        let known = self.replicas.get(&replica);
-        match kind {
-            Kind::Rows => known.and_then(|known| known.open_rows) != Some(at),
-            Kind::Base => known.and_then(|known| known.open_base) != Some(at),
-            _ => false,
-        }
-    }
-
     /// Takes up a record that stands in `segment`; `payload` is asked for votes and commits.
     pub fn apply(&mut self, segment: u64, header: &Header, payload: impl FnOnce() -> Bytes) {
         match header.kind {

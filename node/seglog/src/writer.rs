@@ -240,7 +240,7 @@ impl Writer {
             if !self.active.fits(prepared.length) {
                 break;
             }
-            let header = make_header(prepared, &self.state, &self.active, self.synced);
+            let header = make_header(prepared, &self.active, self.synced);
             let at = self.active.end;
             batch.written.push(Written {
                 position: header.position,
@@ -386,22 +386,17 @@ fn padding(length: u32) -> usize {
     (record_bytes(length) - HEADER_BYTES - length) as usize
 }
 
-fn make_header(prepared: &Prepared, state: &State, active: &Active, synced: Position) -> Header {
+fn make_header(prepared: &Prepared, active: &Active, synced: Position) -> Header {
     let record = &prepared.record;
     Header {
         kind: record.kind,
-        moved: prepared.moved.is_some(),
-        first: prepared.moved.map_or_else(
-            || state.begins_run(record.replica, record.kind, (record.term, record.index)),
-            |origin| origin.first,
-        ),
+        moved: prepared.origin.is_some(),
+        first: record.first,
         last: record.last,
         replica: record.replica,
         term: record.term,
         index: record.index,
-        position: prepared
-            .moved
-            .map_or(active.position(), |origin| origin.position),
+        position: prepared.origin.unwrap_or(active.position()),
         synced,
         length: prepared.length,
         checksum: prepared.checksum,

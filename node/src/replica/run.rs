@@ -124,6 +124,7 @@ impl RunWriter {
         head.put_u8(u8::from(mark.is_some()));
         head.put_u32(self.parts);
         head.put_u32(self.count);
+        let ends = (self.parts == 0, mark.is_some());
         self.parts += 1;
         if let Some(mark) = mark {
             head.put_u32(self.parts);
@@ -135,8 +136,8 @@ impl RunWriter {
         let at = (self.at.term, self.at.index);
         let payload = vec![head.freeze(), rows];
         self.ready.push(match self.kind {
-            RunKind::Rows => Record::rows(self.replica, at, mark.is_some(), payload),
-            RunKind::Base => Record::base(self.replica, at, mark.is_some(), payload),
+            RunKind::Rows => Record::rows(self.replica, at, ends, payload),
+            RunKind::Base => Record::base(self.replica, at, ends, payload),
         });
     }
 }

@@ -262,21 +262,21 @@ fn segments_tell_what_they_hold() {
 fn runs_are_whole_after_they_moved_in_part() {
     for parts in [1_u64, 2, 3] {
         let mut rig = Rig::new();
-        let rows = |n| Record::rows(ONE, (1, 20), n == 7, vec![body(3, n, 500)]);
-        let base = |n| Record::base(ONE, (1, 10), n == 6, vec![body(2, n, 500)]);
+        let rows = |n| Record::rows(ONE, (1, 20), (n == 1, n == 7), vec![body(3, n, 500)]);
+        let base = |n| Record::base(ONE, (1, 10), (n == 1, n == 6), vec![body(2, n, 500)]);
         let mut written = rig.write((1..=3).map(|n| entry(ONE, 1, n, 500)).collect());
         // A run that was given up before, and one that the base replaces.
         let old = rig.write(vec![
-            Record::rows(ONE, (1, 5), false, vec![body(5, 1, 400)]),
-            Record::rows(ONE, (1, 6), false, vec![body(5, 2, 400)]),
-            Record::rows(ONE, (1, 6), true, vec![body(5, 3, 400)]),
+            Record::rows(ONE, (1, 5), (true, false), vec![body(5, 1, 400)]),
+            Record::rows(ONE, (1, 6), (true, false), vec![body(5, 2, 400)]),
+            Record::rows(ONE, (1, 6), (false, true), vec![body(5, 3, 400)]),
         ]);
         written.extend(rig.write((1..=6).map(base).collect()));
         written.extend(rig.write((1..=7).map(rows).collect()));
         rig.write(vec![Record::rows(
             ONE,
             (1, 30),
-            false,
+            (true, false),
             vec![body(4, 1, 500)],
         )]);
         roll(&mut rig, 3);
@@ -340,7 +340,8 @@ fn bases_that_move_while_one_is_written() {
 
 fn bases_that_move(moved_before: bool) {
     let mut rig = Rig::new();
-    let base = |index, n, last| Record::base(ONE, (1, index), last, vec![body(index, n, 700)]);
+    let base =
+        |index, n, last| Record::base(ONE, (1, index), (n == 1, last), vec![body(index, n, 700)]);
     let live = Refs::default();
     let shape = |rig: &Rig| -> Vec<(u64, bool)> {
         let base = &rig.recovered.replicas[&ONE].base;

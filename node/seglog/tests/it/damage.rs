@@ -163,10 +163,10 @@ fn a_damaged_header_hides_whose_record_it_was() {
 #[test]
 fn a_run_without_its_beginning() {
     let mut rig = Rig::new();
-    let rows = |index, last| Record::rows(ONE, (1, index), last, vec![body(1, index, 100)]);
-    rig.write(vec![rows(5, false)]);
-    let first = rig.write(vec![rows(6, false)])[0];
-    rig.write(vec![rows(6, true), rows(7, true)]);
+    let rows = |index, ends| Record::rows(ONE, (1, index), ends, vec![body(1, index, 100)]);
+    rig.write(vec![rows(5, (true, false))]);
+    let first = rig.write(vec![rows(6, (true, false))])[0];
+    rig.write(vec![rows(6, (false, true)), rows(7, (true, true))]);
     assert!(rig.disk.flip(&segment_name(1), header(&first) + 9, 1));
     let rig = rig.reopen();
     assert_eq!(rig.recovered.damage.len(), 1);
@@ -225,7 +225,7 @@ fn filled() -> Rig {
     let mut rig = Rig::new();
     for at in 1..=20 {
         let vote = Record::vote(ONE, Bytes::from(format!("vote {at}")));
-        let rows = Record::rows(TWO, (1, at), true, vec![body(1, at, 60)]);
+        let rows = Record::rows(TWO, (1, at), (true, true), vec![body(1, at, 60)]);
         rig.write(vec![entry(ONE, 1, at, 333), vote, rows]);
         if at % 7 == 0 {
             rig.write(vec![
@@ -235,7 +235,13 @@ fn filled() -> Rig {
             rig.write(vec![entry(ONE, 2, at, 99)]);
         }
     }
-    rig.write(vec![Record::base(TWO, (1, 9), true, vec![body(5, 5, 500)])]);
+    let whole = (true, true);
+    rig.write(vec![Record::base(
+        TWO,
+        (1, 9),
+        whole,
+        vec![body(5, 5, 500)],
+    )]);
     rig
 }
 

@@ -41,12 +41,12 @@ fn write() -> Rig {
     ]);
     rig.write(
         (1..=3)
-            .map(|at| Record::rows(TWO, (1, 9), at == 3, vec![body(1, at, 200)]))
+            .map(|at| Record::rows(TWO, (1, 9), (at == 1, at == 3), vec![body(1, at, 200)]))
             .collect(),
     );
     rig.write(
         (1..=2)
-            .map(|at| Record::base(TWO, (1, 4), at == 2, vec![body(2, at, 300)]))
+            .map(|at| Record::base(TWO, (1, 4), (at == 1, at == 2), vec![body(2, at, 300)]))
             .collect(),
     );
     rig.write(vec![Record {

@@ -76,6 +76,12 @@ impl Model {
         let run = of(replica.open_rows.as_ref()).max(applied);
         let next_base = newest_base.max(run.saturating_sub(choice % 3));
         let base = replica.open_base.as_ref().map_or(next_base, |run| run[0].0);
+        // Now and then one is given up, and begun again at the same log id.
+        let goes_on = |open: &Option<Vec<Part>>, at| {
+            act.choice % 7 != 6 && open.as_ref().is_some_and(|run| run[0].0 == at)
+        };
+        let first_rows = !goes_on(&replica.open_rows, run);
+        let first_base = !goes_on(&replica.open_base, base);
         let records = match act.kind % 16 {
             0..=3 => entries(1 + choice % 4).collect(),
             4 => vec![Record::vote(id, mark())],
@@ -95,12 +101,15 @@ impl Model {
                     Record::rows(
                         id,
                         (1, run),
-                        act.kind < 128 && n == choice % 3,
+                        (first_rows && n == 0, act.kind < 128 && n == choice % 3),
                         payload(size),
                     )
                 })
                 .collect(),
-            11 => vec![Record::base(id, (1, base), act.kind < 128, payload(size))],
+            11 => {
+                let ends = (first_base, act.kind < 128);
+                vec![Record::base(id, (1, base), ends, payload(size))]
+            }
             12 if act.kind > 220 => vec![Record::end(id)],
             12 if act.kind > 100 => {
                 vec![Record::body(id, (self.stamp, choice), payload(size))]
@@ -138,7 +147,11 @@ impl Model {
         }
         let payload: Bytes = record.payload.concat().into();
         let Record {
-            term, index, last, ..
+            term,
+            index,
+            first,
+            last,
+            ..
         } = *record;
         let view = &mut replica.view;
         match record.kind {
@@ -154,12 +167,12 @@ impl Model {
                 view.entries.retain(|entry| entry.1 > index);
             }
             Kind::Rows => {
-                if let Some(run) = grow(&mut replica.open_rows, (index, last, payload)) {
+                if let Some(run) = grow(&mut replica.open_rows, first, (index, last, payload)) {
                     replica.runs.push(run);
                 }
             }
             Kind::Base => {
-                if let Some(run) = grow(&mut replica.open_base, (index, last, payload)) {
+                if let Some(run) = grow(&mut replica.open_base, first, (index, last, payload)) {
                     view.base = run;
                     replica.runs.retain(|rows| rows[0].0 > index);
                 }
@@ -232,12 +245,14 @@ impl Model {
 
 type Part = (u64, bool, Bytes);
 
-fn grow(open: &mut Option<Vec<Part>>, part: Part) -> Option<Vec<Part>> {
-    if open.as_ref().is_some_and(|run| run[0].0 != part.0) {
+fn grow(open: &mut Option<Vec<Part>>, first: bool, part: Part) -> Option<Vec<Part>> {
+    if first {
         *open = None;
     }
     let last = part.1;
-    open.get_or_insert_default().push(part);
+    let run = open.get_or_insert_default();
+    assert!(run.iter().all(|before| before.0 == part.0));
+    run.push(part);
     if last { open.take() } else { None }
 }
 

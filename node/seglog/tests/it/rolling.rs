@@ -20,7 +20,7 @@ fn open_run() -> Vec<Record> {
     let vote = body(1, 1, 375);
     vec![
         Record::vote(ONE, vote),
-        Record::rows(ONE, (1, 1), false, vec![body(1, 1, 8)]),
+        Record::rows(ONE, (1, 1), (true, false), vec![body(1, 1, 8)]),
     ]
 }
 

@@ -92,11 +92,12 @@ fn purged_entries_are_not_listed() {
 #[test]
 fn a_checkpoint_counts_when_it_is_whole() {
     let mut rig = Rig::new();
-    let rows = |at, last, text| Record::rows(ONE, at, last, vec![bytes(text)]);
+    let rows = |at, ends, text| Record::rows(ONE, at, ends, vec![bytes(text)]);
+    let (begin, end, alone) = ((true, false), (false, true), (true, true));
     rig.write(vec![
-        rows((1, 5), false, "a"),
-        rows((1, 5), true, "b"),
-        rows((1, 9), false, "c"),
+        rows((1, 5), begin, "a"),
+        rows((1, 5), end, "b"),
+        rows((1, 9), begin, "c"),
     ]);
     let mut rig = rig.reopen();
     let listed = |rig: &Rig| -> Vec<(u64, Bytes, bool)> {
@@ -108,45 +109,67 @@ fn a_checkpoint_counts_when_it_is_whole() {
     let whole = [(5, bytes("a"), false), (5, bytes("b"), true)];
     assert_eq!(listed(&rig), whole);
     // The run that the restart cut short is not mended by one at the same log id.
-    rig.write(vec![rows((1, 9), true, "d")]);
+    rig.write(vec![rows((1, 9), alone, "d")]);
     let mut rig = rig.reopen();
     assert_eq!(
         listed(&rig),
         [&whole[..], &[(9, bytes("d"), true)]].concat()
     );
     // Nor by one at another.
-    rig.write(vec![rows((1, 10), false, "lost"), rows((1, 11), true, "e")]);
-    assert_eq!(listed(&rig.reopen())[3..], [(11, bytes("e"), true)]);
+    rig.write(vec![
+        rows((1, 10), begin, "lost"),
+        rows((1, 11), alone, "e"),
+    ]);
+    let mut rig = rig.reopen();
+    assert_eq!(listed(&rig)[3..], [(11, bytes("e"), true)]);
+    // Nor by one at the same, in the same life.
+    rig.write(vec![
+        rows((1, 12), begin, "lost"),
+        rows((1, 12), begin, "f"),
+        rows((1, 12), end, "g"),
+    ]);
+    let run = [(12, bytes("f"), false), (12, bytes("g"), true)];
+    assert_eq!(listed(&rig.reopen())[4..], run);
 }
 
 #[test]
 fn a_whole_base_replaces_what_it_was_made_of() {
     let mut rig = Rig::new();
-    let rows = |index| Record::rows(ONE, (1, index), true, vec![bytes("r")]);
-    let base = |index, last| Record::base(ONE, (1, index), last, vec![bytes("b")]);
+    let (begin, between, end, whole) = ((true, false), (false, false), (false, true), (true, true));
+    let rows = |index| Record::rows(ONE, (1, index), whole, vec![bytes("r")]);
+    let base = |index, ends| Record::base(ONE, (1, index), ends, vec![bytes("b")]);
     let kinds = |rig: &Rig| {
         let one = &rig.recovered.replicas[&ONE];
         let indexes = |list: &[seglog::RowsAt]| list.iter().map(|at| at.index).collect::<Vec<_>>();
         (indexes(&one.base), indexes(&one.rows))
     };
-    rig.write(vec![rows(1), rows(2), base(2, false), rows(3)]);
+    rig.write(vec![rows(1), rows(2), base(2, begin), rows(3)]);
     let mut rig = rig.reopen();
     assert_eq!(kinds(&rig), (vec![], vec![1, 2, 3]));
     // Checkpoints go on while a base is written; those above it stay.
     rig.write(vec![
-        base(3, false),
+        base(3, begin),
         rows(4),
-        base(3, false),
-        base(3, true),
+        base(3, between),
+        base(3, end),
         rows(5),
     ]);
     let mut rig = rig.reopen();
     assert_eq!(kinds(&rig), (vec![3, 3, 3], vec![4, 5]));
-    rig.write(vec![base(5, true)]);
+    rig.write(vec![base(5, whole)]);
     let mut rig = rig.reopen();
     assert_eq!(kinds(&rig), (vec![5], vec![]));
-    rig.write(vec![base(6, false)]);
-    assert_eq!(kinds(&rig.reopen()), (vec![5], vec![]));
+    rig.write(vec![base(6, begin)]);
+    let mut rig = rig.reopen();
+    assert_eq!(kinds(&rig), (vec![5], vec![]));
+    // One that is given up is begun again: nothing is left of what was there of it.
+    rig.write(vec![
+        base(7, begin),
+        base(7, between),
+        base(7, begin),
+        base(7, end),
+    ]);
+    assert_eq!(kinds(&rig.reopen()), (vec![7, 7], vec![]));
 }
 
 #[test]

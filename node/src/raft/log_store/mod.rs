@@ -138,6 +138,7 @@ impl LogStore {
             kind,
             term: id.term,
             index: id.index,
+            first: false,
             last: false,
             payload,
         }

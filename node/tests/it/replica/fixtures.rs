@@ -53,7 +53,7 @@ impl Reader {
         let written = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&written);
         let done = Box::new(move |result| *slot.lock().unwrap() = Some(result));
-        let record = Record::rows(ReplicaId(1), (1, 1), false, vec![payload]);
+        let record = Record::rows(ReplicaId(1), (1, 1), (true, false), vec![payload]);
         self.log.append(vec![record], Sync::Required, done).unwrap();
         while written.lock().unwrap().is_none() {
             self.writer.step().unwrap();
