@@ -23,7 +23,7 @@ use super::bodies::{self, Entries};
 use super::history::History;
 use super::index::Change;
 use super::keeper::Bell;
-use super::limits::{LOG_QUEUED_BYTES_MAX, LOG_ROOM_LEFT};
+use super::limits::{LOG_QUEUED_BYTES_MAX, LOG_ROOM_LEFT, POLL_EVERY};
 use super::machine::LogId;
 use super::merge::Merging;
 use super::overlay::Overlay;
@@ -143,6 +143,16 @@ impl Keep {
             }
         }
         self.kept_bytes.retain(|_, bytes| *bytes > 0);
+    }
+
+    /// A run is durable: from here on it is in the checkpoint, whatever becomes of the index.
+    fn note_run(&mut self, mark: Mark, places: &[PlaceChange], written: &[Written]) {
+        self.history.runs.push(Run {
+            at: mark.at,
+            records: written.iter().map(RecordAt::from).collect(),
+        });
+        self.mark = Some(mark);
+        self.note_places(places);
     }
 
     /// Where a body lies of which the checkpoint says that it lies there.
@@ -364,11 +374,7 @@ impl Replica {
             ..
         } = logged;
         let at = mark.at;
-        keep.history.runs.push(Run {
-            at,
-            records: written.iter().map(RecordAt::from).collect(),
-        });
-        keep.mark = Some(mark);
+        keep.note_run(mark, &places, written);
         let index = Arc::clone(self.state.read().layers.index());
         let local = places.iter().map(PlaceChange::row);
         let changed = rows
@@ -377,7 +383,6 @@ impl Replica {
             .map(|(key, value)| (key.clone(), value.clone()));
         index.put_sorted(&mut changed.chain(local).map(Ok::<Change, Fault>))?;
         index.set_applied(at)?;
-        keep.note_places(&places);
         keep.moves.retain(|id, moved| {
             let kept = places::find(index.as_ref(), *id).ok().flatten();
             kept.is_some_and(|kept| kept.logged.place == moved.from)
@@ -392,6 +397,30 @@ impl Replica {
         self.note_bytes(&state);
         metrics::counter!("rookery_checkpoints_total").increment(1);
         Ok(Progress::Working)
+    }
+
+    /// Takes up what was on its way into the log, before the way there is given up: a run that was
+    /// appended is the newest checkpoint, and a base of which all was appended holds, whether or
+    /// not the index says so. Waits for the log.
+    pub(super) fn take_up(&self, keep: &mut Keep) -> Result<(), Fault> {
+        match std::mem::take(&mut keep.stage) {
+            Stage::Logged(logged) => {
+                let written = self.wait_for(&logged.ticket)?;
+                keep.note_run(logged.mark, &logged.places, &written);
+            }
+            stage => keep.stage = stage,
+        }
+        self.end_merge(keep)
+    }
+
+    /// Waits until the log has written what was appended.
+    pub(super) fn wait_for(&self, ticket: &Ticket) -> Result<Vec<Written>, Fault> {
+        loop {
+            match ticket.take()? {
+                Some(written) => return Ok(written),
+                None => self.bell.wait(POLL_EVERY),
+            }
+        }
     }
 
     /// Flushes the index, so that a crash takes nothing from it that is in the log only.

@@ -371,6 +371,7 @@ impl Replica {
             }
             self.bell.wait(POLL_EVERY);
         };
+        self.end_merge(&mut keep)?;
         let Some(mark) = keep.mark.clone() else {
             return Ok(());
         };
@@ -379,7 +380,6 @@ impl Replica {
         if !has_room(&self.log, bytes) {
             return Err(Fault::NoRoom);
         }
-        keep.merging = None;
         let (index, _) = self.holds();
         let mut rows = BaseWriter::new(self, mark.at);
         for row in places::all_rows(index.as_ref())? {
@@ -398,19 +398,22 @@ impl Replica {
     }
 
     /// Comes back after a fault of the store: with a new index, filled from the log, at the last
-    /// checkpoint. No entry may be applied meanwhile. Blocks on the disk.
+    /// checkpoint that was appended there. No entry may be applied meanwhile. Blocks on the disk.
     ///
     /// # Errors
-    /// [`Fault::Store`] if the log cannot be read either; then nothing has changed.
+    /// [`Fault::Store`] if the log cannot be read either: it has not come back, but knows its last
+    /// checkpoint.
     pub fn revive(&self) -> Result<(), Fault> {
         let mut keep = self.keep.lock();
+        self.take_up(&mut keep)?;
         let mark = keep.mark.clone();
         let mark = mark.ok_or_else(|| Fault::Store("there is no checkpoint".to_owned()))?;
+        *self.checkpointed.lock() = Some(mark.at);
         let fresh = self.indexes.fresh(self.id)?;
         let rebuilt = rebuild(self.group, &self.log, &fresh, &keep.history, &mark);
         let kept_bytes = rebuilt.inspect_err(|_| self.discard(fresh.as_ref()))?;
-        // What was on its way is of the life before.
-        (keep.stage, keep.merging, keep.kept_bytes) = (Stage::Idle, None, kept_bytes);
+        // What was frozen is of the life before.
+        (keep.stage, keep.kept_bytes) = (Stage::Idle, kept_bytes);
         self.go_on(&keep, fresh, &mark)
     }
 

@@ -5,6 +5,10 @@
 //! on: those land above the log id of the base and stay. Until its last record is durable the base
 //! does not exist; the digests counted over its rows are those of the checkpoint, or it is not
 //! finished.
+//!
+//! A base takes the place of all runs up to its log id, so none of these may be on its way while it
+//! is begun, nor be begun before it is whole: one that tells of nothing but where bodies went has
+//! the log id of the run before it.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +16,7 @@ use rows::{Digest, Fault};
 use seglog::{Record, Sync};
 
 use super::Replica;
-use super::checkpoint::{Keep, Progress, Ticket};
+use super::checkpoint::{Keep, Progress, Stage, Ticket};
 use super::history::{History, Merged};
 use super::limits::RUNS_MAX;
 use super::machine::LogId;
@@ -97,6 +101,7 @@ impl Replica {
             Some(merging) => merging,
             // What it would read is damaged: it waits until that is mended.
             None if self.wounds.lock().rows => return Ok(Progress::Idle),
+            None if !matches!(keep.stage, Stage::Idle) => return Ok(Progress::Idle),
             None if self.may_merge(&keep.history) => self.begin_merge(keep)?,
             None => return Ok(Progress::Idle),
         };
@@ -108,11 +113,7 @@ impl Replica {
             merging.written.extend(written.iter().map(RecordAt::from));
             merging.ticket = None;
             if merging.writer.is_none() {
-                let base = Run {
-                    at: merging.mark.at,
-                    records: merging.written,
-                };
-                keep.history.rebase(base);
+                keep.history.rebase(merging.base());
                 metrics::counter!("rookery_base_merges_total").increment(1);
                 return Ok(Progress::Working);
             }
@@ -132,6 +133,21 @@ impl Replica {
         }
         keep.merging = Some(merging);
         Ok(Progress::Waiting)
+    }
+
+    /// Gives a merge up, unless all of the base was appended: then it holds. Waits for the log.
+    pub(super) fn end_merge(&self, keep: &mut Keep) -> Result<(), Fault> {
+        let Some(mut merging) = keep.merging.take() else {
+            return Ok(());
+        };
+        if merging.writer.is_none()
+            && let Some(ticket) = &merging.ticket
+        {
+            let written = self.wait_for(ticket)?;
+            merging.written.extend(written.iter().map(RecordAt::from));
+            keep.history.rebase(merging.base());
+        }
+        Ok(())
     }
 
     /// Whether a merge is due and fits into half of what room there is: others may merge too, and
@@ -166,6 +182,14 @@ impl Merging {
     /// The checkpoint of which it is the base.
     pub fn at(&self) -> LogId {
         self.mark.at
+    }
+
+    /// The base, all of which is written.
+    fn base(self) -> Run {
+        Run {
+            at: self.mark.at,
+            records: self.written,
+        }
     }
 
     /// The next few MiB of the base, or its end.

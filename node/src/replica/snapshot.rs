@@ -237,8 +237,11 @@ impl Replica {
         let mut keep = self.keep.lock();
         let applied = self.applied().last;
         let arrival = self.arrived(at, snapshot)?;
-        // What is under way is below the snapshot. Unless there is no room for that, from here on
-        // there is no way back to it.
+        // What is under way is below the snapshot, unless the replica has lost what it had applied.
+        if self.fault().is_some() {
+            self.known_below(&mut keep, at)?;
+        }
+        // Unless there is no room for it, from here on there is no way back to it.
         let Arrived {
             run,
             mark,
@@ -266,6 +269,18 @@ impl Replica {
         }
         self.wounds.lock().rows = false;
         self.go_on(&keep, fresh, &mark)
+    }
+
+    /// Fails if the log holds a checkpoint above `at`: it would be taken for one that came later.
+    fn known_below(&self, keep: &mut Keep, at: LogId) -> Result<(), Fault> {
+        self.take_up(keep)?;
+        match keep.history.newest() {
+            Some(known) if known.at.index > at.index => Err(Fault::Store(format!(
+                "a snapshot at {at} is older than checkpoint {}",
+                known.at
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The rows of a snapshot, all of them.

@@ -20,7 +20,7 @@ use super::rig::{
 
 /// What other replicas would give.
 #[derive(Default)]
-struct Others {
+pub struct Others {
     entries: Vec<Entry>,
     /// They have purged their entries: only bodies are left.
     purged: AtomicBool,
@@ -112,7 +112,7 @@ fn place(rig: &Rig, index: u64) -> Place {
         .place
 }
 
-fn flip(rig: &Rig, place: Place, offset: u64) {
+pub fn flip(rig: &Rig, place: Place, offset: u64) {
     let name = format!("{:016x}.seg", place.segment);
     assert!(rig.disk.flip(&name, offset, 4));
 }
@@ -122,7 +122,7 @@ fn mend(rig: &mut Rig, others: &dyn Fetch) -> Mended {
 }
 
 /// Runs what waits for the log while a thread writes it.
-fn with_writer<T>(rig: &mut Rig, run: impl FnOnce(&Arc<Replica>) -> T) -> T {
+pub fn with_writer<T>(rig: &mut Rig, run: impl FnOnce(&Arc<Replica>) -> T) -> T {
     let spare = seglog::open(Arc::new(seglog::sim::SimDisk::new()), options());
     let writing = WriterThread::start(std::mem::replace(&mut rig.writer, spare.unwrap().1));
     let done = run(&rig.replica);
@@ -289,14 +289,14 @@ fn rows_in_the_log() {
 }
 
 /// Opens what the log alone gives.
-fn without_index(disk: seglog::sim::SimDisk) -> Rig {
+pub fn without_index(disk: seglog::sim::SimDisk) -> Rig {
     let opened = seglog::open(Arc::new(disk.clone()), options()).unwrap();
     let fresh = Arc::new(MemoryIndexes::new());
     Rig::open_on(opened, Arc::new(Forgetful), disk, fresh, tight(), 2).unwrap()
 }
 
 /// The records of rows and bases, as an open finds them.
-fn found_rows(rig: &Rig) -> Vec<Place> {
+pub fn found_rows(rig: &Rig) -> Vec<Place> {
     let copy = seglog::sim::SimDisk::new();
     for segment in 1..=rig.log.active_segment() {
         let name = format!("{segment:016x}.seg");
