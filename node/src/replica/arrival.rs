@@ -16,7 +16,7 @@ use rows::{Digest, END, Fault, Row};
 use seglog::{Record, Sync};
 
 use super::Replica;
-use super::bodies::Logged;
+use super::bodies::{Entries, Logged};
 use super::checkpoint::has_room;
 use super::history::puts;
 use super::index::{Change, Index};
@@ -154,10 +154,9 @@ impl Arrival {
             if comes || self.index.get(&place)?.is_some() || old.get(&place)?.is_some() {
                 continue;
             }
-            let logged = entries
-                .as_ref()
-                .and_then(|entries| entries.place(id.index, id.term));
-            if let Some(logged) = logged {
+            // One that cannot be read comes from another replica, like one that is not here.
+            let lies_at = |entries: &Arc<dyn Entries>| entries.place(id.index, id.term).ok()?;
+            if let Some(logged) = entries.as_ref().and_then(lies_at) {
                 listed.insert(place, places::value(&uncounted(logged)));
             } else if wanted.insert(id, referred).is_none() {
                 bytes += referred.length;
@@ -276,7 +275,7 @@ impl Arrival {
             }
             let logged = kept
                 .map(|kept| kept.logged)
-                .or_else(|| entries.as_ref()?.place(index, term));
+                .or_else(|| entries.as_ref()?.place(index, term).ok()?);
             if let Some(logged) = logged {
                 let kept = Kept {
                     logged,

@@ -39,7 +39,10 @@ pub trait Entries: Send + Sync {
 
     /// Where the entry lies in the log of this node, also if it is held in memory; `None` if it is
     /// not listed, or not durable yet.
-    fn place(&self, index: u64, term: u64) -> Option<Logged>;
+    ///
+    /// # Errors
+    /// [`Fault::Store`] if its record has to be looked at for that, and cannot be read now.
+    fn place(&self, index: u64, term: u64) -> Result<Option<Logged>, Fault>;
 
     /// The last index up to which all entries are durable in the log of this node.
     fn written_upto(&self) -> u64;

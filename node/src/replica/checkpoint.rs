@@ -23,7 +23,7 @@ use super::bodies::{self, Entries};
 use super::history::History;
 use super::index::Change;
 use super::keeper::Bell;
-use super::limits::{LOG_QUEUED_BYTES_MAX, LOG_ROOM_LEFT, POLL_EVERY};
+use super::limits::{LOG_QUEUED_BYTES_MAX, LOG_ROOM_LEFT, POLL_EVERY, UNREAD_STEPS};
 use super::machine::LogId;
 use super::merge::Merging;
 use super::overlay::Overlay;
@@ -92,6 +92,9 @@ pub(crate) struct Frozen {
     mark: Mark,
     rows: Arc<Overlay>,
     references: BTreeMap<LogId, i64>,
+    /// The record of an entry could not be read, to see where its body lies: so many steps pass
+    /// before it is tried again.
+    pub unread: Option<u32>,
 }
 
 /// A checkpoint on its way into the log.
@@ -239,19 +242,29 @@ impl Replica {
             mark,
             rows: state.layers.freeze(),
             references,
+            unread: None,
         })
     }
 
     /// Hands the frozen rows to the log, once the entries that made them are durable.
-    fn log_rows(&self, keep: &mut Keep, frozen: Frozen) -> Result<Progress, Fault> {
+    fn log_rows(&self, keep: &mut Keep, mut frozen: Frozen) -> Result<Progress, Fault> {
         let at = frozen.mark.at;
         let entries = self.entries.read().clone();
-        let Some(entries) = entries.filter(|entries| entries.written_upto() >= at.index) else {
+        let entries = entries.filter(|entries| entries.written_upto() >= at.index);
+        let Some(entries) = entries.filter(|_| !frozen.passes()) else {
             keep.stage = Stage::Frozen(frozen);
             return Ok(Progress::Waiting);
         };
         let mut mark = frozen.mark.clone();
-        let placed = self.place_changes(keep, &frozen, entries.as_ref())?;
+        let placed = match self.place_changes(keep, &frozen, entries.as_ref())? {
+            Ok(placed) => placed,
+            Err(unread) => {
+                self.wound(unread);
+                frozen.unread = Some(UNREAD_STEPS);
+                keep.stage = Stage::Frozen(frozen);
+                return Ok(Progress::Waiting);
+            }
+        };
         for PlaceChange { id, before, after } in &placed {
             let key = places::key(*id);
             if let Some(kept) = before {
@@ -289,13 +302,14 @@ impl Replica {
         Ok(Progress::Waiting)
     }
 
-    /// What becomes of the local rows: references were made and dropped, bodies were moved.
+    /// What becomes of the local rows: references were made and dropped, bodies were moved. Answers
+    /// the entry instead that cannot be read now.
     fn place_changes(
         &self,
         keep: &Keep,
         frozen: &Frozen,
         entries: &dyn Entries,
-    ) -> Result<Vec<PlaceChange>, Fault> {
+    ) -> Result<Result<Vec<PlaceChange>, LogId>, Fault> {
         let (references, homes) = (&frozen.references, self.homes(frozen)?);
         let index = Arc::clone(self.state.read().layers.index());
         let checkpointed = keep.mark.as_ref().map_or(0, |mark| mark.at.index);
@@ -314,7 +328,10 @@ impl Replica {
             };
             let logged = match before {
                 Some(kept) => Some(keep.place_now(id, kept.logged)),
-                None if gained > 0 => entries.place(id.index, id.term),
+                None if gained > 0 => match entries.place(id.index, id.term) {
+                    Err(Fault::Store(_)) => return Ok(Err(id)),
+                    place => place?,
+                },
                 None => None,
             };
             if logged.is_none() && gained > 0 {
@@ -338,7 +355,7 @@ impl Replica {
                 changes.push(PlaceChange { id, before, after });
             }
         }
-        Ok(changes)
+        Ok(Ok(changes))
     }
 
     /// To what the bodies belong to which more rows refer than did before.
@@ -428,6 +445,14 @@ impl Replica {
         let index = Arc::clone(self.state.read().layers.index());
         keep.unflushed = 0;
         index.flush()
+    }
+}
+
+impl Frozen {
+    /// Whether a step passes without a try.
+    fn passes(&mut self) -> bool {
+        let left = self.unread.as_mut().filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
     }
 }
 

@@ -58,6 +58,10 @@ pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// durable, of which nothing tells it.
 pub const POLL_EVERY: Duration = Duration::from_millis(5);
 
+/// Steps that a checkpoint passes before it reads a record again that could not be read: at
+/// [`POLL_EVERY`] as long as it takes for damage to be looked at ([`MEND_EVERY`]).
+pub const UNREAD_STEPS: u32 = 40;
+
 /// Bytes of one read of a body. A body of any size is read in pieces of at most this.
 pub const BODY_READ_BYTES_MAX: u64 = 4 << 20;
 

@@ -207,9 +207,8 @@ impl Replica {
             mended.entries += self.mend_entries(fetch, &listed)?;
             mended.bodies += self.mend_bodies(fetch, &kept)?;
         }
-        if rows {
-            self.rebase()
-                .map_err(|fault| self.stop_unless_full(fault))?;
+        let stop = |fault| self.stop_unless_full(fault);
+        if rows && self.rebase().map_err(stop)? {
             self.wounds.lock().rows = false;
             mended.bases += 1;
         }
@@ -357,14 +356,16 @@ impl Replica {
     }
 
     /// Writes all rows of the checkpoint as a new base, from the index: its rows are those of the
-    /// checkpoint, or there is no base. Holds up checkpoints meanwhile.
-    fn rebase(&self) -> Result<(), Fault> {
+    /// checkpoint, or there is no base. Holds up checkpoints meanwhile. `false` if the checkpoint
+    /// that was begun cannot go on before something else is mended.
+    fn rebase(&self) -> Result<bool, Fault> {
         let mut keep = loop {
             let keep = self.keep.lock();
-            if matches!(keep.stage, Stage::Idle) {
-                break keep;
+            match &keep.stage {
+                Stage::Idle => break keep,
+                Stage::Frozen(frozen) if frozen.unread.is_some() => return Ok(false),
+                Stage::Frozen(_) | Stage::Logged(_) => drop(keep),
             }
-            drop(keep);
             self.step(super::Due::IfFull);
             if let Some(fault) = self.fault() {
                 return Err(fault);
@@ -373,7 +374,7 @@ impl Replica {
         };
         self.end_merge(&mut keep)?;
         let Some(mark) = keep.mark.clone() else {
-            return Ok(());
+            return Ok(true);
         };
         // The base that it replaces is not freed before it is durable.
         let bytes = keep.history.base_bytes() + keep.history.runs_bytes();
@@ -394,7 +395,7 @@ impl Replica {
             runs: Vec::new(),
         };
         tracing::warn!(group = self.group.0, at = %mark.at, "a new base was written");
-        Ok(())
+        Ok(true)
     }
 
     /// Comes back after a fault of the store: with a new index, filled from the log, at the last

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use openraft::EntryPayload;
+use rows::Fault;
 use seglog::{Place, RecordAt, Written};
 
 use super::LogStore;
@@ -26,43 +27,61 @@ impl Entries for LogStore {
         {
             return Some(proposal.body.place());
         }
-        self.place(index, term).map(BodyPlace::Logged)
+        // Of one that cannot be read somebody has been told.
+        let place = self.place(index, term).unwrap_or_default();
+        place.map(BodyPlace::Logged)
     }
 
-    fn place(&self, index: u64, term: u64) -> Option<Logged> {
+    fn place(&self, index: u64, term: u64) -> Result<Option<Logged>, Fault> {
         let (place, checksum) = {
             let state = self.shared.state.lock();
-            let slot = state.slot(index).filter(|slot| slot.term == term)?;
+            let slot = state.slot(index).filter(|slot| slot.term == term);
+            let Some((slot, written)) = slot.and_then(|slot| Some((slot, slot.written?))) else {
+                return Ok(None);
+            };
             let Written {
                 place, checksum, ..
-            } = slot.written?;
+            } = written;
             if slot.skip > 0 {
-                return Some(Logged {
+                return Ok(Some(Logged {
                     place,
                     checksum,
                     skip: slot.skip,
-                });
+                }));
             }
             (place, checksum)
         };
         // Found at open: only the payload says how long its command is. Read whole, so that what
         // it says is as it was written.
-        let payload = self.shared.log.read(place, Some(checksum));
-        let freed = matches!(payload, Err(seglog::Error::Freed { .. }));
-        if freed && !self.lies_at(index, term, place) {
-            return self.place(index, term);
-        }
-        let skip = convert::skip_from_head(&payload.ok()?)?;
+        let payload = match self.shared.log.read(place, Some(checksum)) {
+            Ok(payload) => payload,
+            Err(error @ seglog::Error::Freed { .. }) => {
+                if self.lies_at(index, term, place) {
+                    return Err(Fault::invariant(format!(
+                        "entry {index} is listed: {error}"
+                    )));
+                }
+                // It was moved since it was looked for.
+                return self.place(index, term);
+            }
+            Err(error) => {
+                self.shared.state.lock().untold.insert(index);
+                return Err(Fault::Store(format!("entry {index}: {error}")));
+            }
+        };
+        let Some(skip) = convert::skip_from_head(&payload) else {
+            return Ok(None);
+        };
         if let Some(slot) = self.shared.state.lock().slot_mut(index)
             && slot.term == term
         {
             slot.skip = skip;
         }
-        Some(Logged {
+        Ok(Some(Logged {
             place,
             checksum,
             skip,
-        })
+        }))
     }
 
     fn written_upto(&self) -> u64 {

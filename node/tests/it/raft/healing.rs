@@ -99,7 +99,7 @@ impl Node {
 
     /// Flips a bit of an entry: of its payload, or of its header.
     fn harm(&self, index: u64, header: bool) {
-        let place = self.store.place(index, 1).unwrap().place;
+        let place = self.store.place(index, 1).unwrap().unwrap().place;
         let offset = match header {
             true => place.record_offset() + 9,
             false => place.offset + 3,

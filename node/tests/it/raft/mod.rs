@@ -6,6 +6,7 @@ mod broken_off;
 mod healing;
 mod log_store;
 mod offers;
+mod places;
 mod running;
 mod settling;
 mod suite;

@@ -18,6 +18,7 @@ use openraft::alias::CommittedLeaderIdOf;
 use openraft::impls::EmptyNode;
 use openraft::storage::{EntryResponder, RaftStateMachine, Snapshot as RaftSnapshot, SnapshotMeta};
 use openraft::testing::log::{StoreBuilder, Suite};
+use rows::Fault;
 use tempfile::TempDir;
 
 use crate::replica::rig::{GROUP, KeyValue, REPLICA, WriterThread, options};
@@ -73,8 +74,8 @@ impl Entries for Elsewhere {
         None
     }
 
-    fn place(&self, _: u64, _: u64) -> Option<Logged> {
-        None
+    fn place(&self, _: u64, _: u64) -> Result<Option<Logged>, Fault> {
+        Ok(None)
     }
 
     fn written_upto(&self) -> u64 {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use node::replica::index::MemoryIndexes;
 use node::replica::limits::Bounds;
 use node::replica::{Applying, Checkpointer, Due, LogId, Opening, Progress, open};
+use rows::Fault;
 use seglog::ReplicaId;
 
 use super::crash::command;
@@ -140,8 +141,8 @@ impl node::replica::Entries for AllWritten {
         None
     }
 
-    fn place(&self, _: u64, _: u64) -> Option<node::replica::Logged> {
-        None
+    fn place(&self, _: u64, _: u64) -> Result<Option<node::replica::Logged>, Fault> {
+        Ok(None)
     }
 
     fn written_upto(&self) -> u64 {

@@ -109,6 +109,7 @@ fn place(rig: &Rig, index: u64) -> Place {
     assert!(found.is_empty());
     node::replica::Entries::place(rig.raft.as_ref(), index, 1)
         .unwrap()
+        .unwrap()
         .place
 }
 

@@ -291,7 +291,7 @@ impl Entries for RaftLog {
     }
 
     fn lies_at(&self, index: u64, term: u64, place: Place) -> bool {
-        let logged = self.place(index, term);
+        let logged = self.place(index, term).unwrap();
         logged.is_some_and(|logged| logged.place == place)
     }
 
@@ -333,12 +333,11 @@ impl Entries for RaftLog {
         Vec::new()
     }
 
-    fn place(&self, index: u64, term: u64) -> Option<Logged> {
+    fn place(&self, index: u64, term: u64) -> Result<Option<Logged>, Fault> {
         let slots = self.slots.lock();
-        slots
-            .get(&index)
-            .filter(|slot| slot.entry.id.term == term)?
-            .logged
+        let slot = slots.get(&index);
+        let slot = slot.filter(|slot| slot.entry.id.term == term);
+        Ok(slot.and_then(|slot| slot.logged))
     }
 
     fn written_upto(&self) -> u64 {
