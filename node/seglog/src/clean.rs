@@ -21,6 +21,10 @@
 //! a whole segment and copies of which recovery takes one; a crash after it leaves at most a file,
 //! which the next open gives away unread. What happened was never half of it.
 //!
+//! **What cannot be moved.** A replica that has stopped, or that nobody has opened, takes no note of
+//! a move: a segment in which it needs something is left alone until it goes on, and all others
+//! are cleaned.
+//!
 //! **Which segment.** By benefit over cost as Rosenblum and Ousterhout have it ("The design and
 //! implementation of a log-structured file system", 1992): `won * age / (size + live)`, the age
 //! counted in segments. One without live bytes costs nothing and comes first. One in which less
@@ -51,105 +55,12 @@ use crate::format::{HEADER_BYTES, record_bytes};
 use crate::limits::{
     CLEAN_GROWTH_PART, CLEAN_ROOM_PART, CLEAN_WIN_PART_SHORT, SETTLING_SEGMENTS_MAX,
 };
+use crate::live::{Cleaned, Live};
 use crate::log::Log;
-use crate::record::{Done, Place, Position, RecordAt, Sync, Written};
+use crate::record::{Done, Place, Position, RecordAt, ReplicaId, Sync, Written};
 use crate::recover::{Damage, What};
 use crate::shared::held;
 use crate::source::Extent;
-
-/// What is alive: answered by the layer above, which keeps the places of what it refers to.
-///
-/// Implementers owe, for every record from the moment its append was done:
-///
-/// - `refers` is true as long as somebody would read it at exactly this place: an entry above the
-///   purge mark, an entry whose body a row names, all records of the newest complete base, of
-///   every complete run of rows that it does not replace (see [`Kind`](crate::Kind)), and of the
-///   runs that are being written. Of a run all records or none.
-/// - `refers` turns false only after what took the record was appended (a purge, a truncation, a
-///   base, the end of a replica), or after `moved` gave another place for it. Then it stays false.
-pub trait Live {
-    /// Whether somebody would read this record at this place.
-    fn refers(&self, record: &RecordAt) -> bool;
-
-    /// Where a record belongs: the copies of a replica's records are written in the order of their
-    /// homes, those of one home in the order in which they were first written. It is asked once for
-    /// each record when its segment was chosen, and decides nothing but the order.
-    fn home(&self, record: &RecordAt) -> u128;
-
-    /// There are durable copies at these places: whoever refers to one of the records reads there
-    /// from now on. The old places go on to be readable until the segment is freed.
-    fn moved(&self, copies: &[(RecordAt, Place)]);
-
-    /// Whether nothing durable names a place in this segment any more: the newest durable
-    /// checkpoint of every replica has no such place, nor has one that is on its way.
-    fn settled(&self, segment: u64) -> bool;
-}
-
-/// What a step of the cleaner did. All bytes are those of records, with headers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Cleaned {
-    /// There is nothing worth cleaning.
-    Idle,
-    /// Something is under way: copies or a note in the log's queue, or a checkpoint above.
-    Waiting,
-    /// A segment was chosen.
-    Chose {
-        /// Its number.
-        segment: u64,
-        /// Bytes that have to be copied.
-        live_bytes: u64,
-    },
-    /// A segment was chosen and holds more live bytes than was told: too many to be worth it. It
-    /// is left alone until another number is told.
-    Passed {
-        /// Its number.
-        segment: u64,
-        /// Bytes that would have to be copied.
-        live_bytes: u64,
-    },
-    /// There is no room for what would have to be copied, even with more spares: the disk is full,
-    /// or a spare is being filled at this moment.
-    NoRoom {
-        /// The segment that was to be cleaned.
-        segment: u64,
-        /// Bytes that have to be copied.
-        live_bytes: u64,
-    },
-    /// Copies were queued.
-    Copying {
-        /// The segment that is cleaned.
-        segment: u64,
-        /// Bytes of the copies.
-        bytes: u64,
-    },
-    /// Copies are durable and were told.
-    Copied {
-        /// The segment that is cleaned.
-        segment: u64,
-        /// Bytes of the copies.
-        bytes: u64,
-    },
-    /// The note that a segment is freed was queued.
-    Noted {
-        /// Its number.
-        segment: u64,
-    },
-    /// A segment is freed.
-    Freed {
-        /// Its number.
-        segment: u64,
-        /// Its file became a spare.
-        recycled: bool,
-    },
-    /// A segment is damaged where somebody refers to it or may do so. It is kept, and not tried
-    /// again before [`Cleaner::retry`].
-    Kept {
-        /// Its number.
-        segment: u64,
-        /// What is to be mended.
-        damage: Vec<Damage>,
-    },
-}
 
 /// Frees segments, step by step. One per log. What it has begun is in memory only: after a restart
 /// it begins anew, and loses nothing but copies.
@@ -177,6 +88,18 @@ enum Aside {
     Damaged,
     /// It holds more than was told: this many bytes.
     Full(u64),
+    /// This replica needs something in it, and is held.
+    Held(ReplicaId),
+}
+
+/// What is in a segment.
+enum Found {
+    /// The records to which somebody refers.
+    Needed(Vec<RecordAt>),
+    /// Damage, to which somebody may refer.
+    Damaged(Vec<Damage>),
+    /// Something that this replica needs, which is held.
+    Held(ReplicaId),
 }
 
 /// Filled by the writer.
@@ -258,16 +181,25 @@ impl Cleaner {
         if self.noted.is_some() {
             return Ok(None);
         }
+        let held = |segment: &u64| Some((*segment, live.holder(*segment)?));
+        for (segment, replica) in self.settling.iter().filter_map(held).collect::<Vec<_>>() {
+            self.settling.remove(&segment);
+            self.aside.insert(segment, Aside::Held(replica));
+        }
         let mut settling = self.settling.iter().copied();
         let Some(segment) = settling.find(|segment| live.settled(*segment)) else {
             return Ok(None);
         };
         self.settling.remove(&segment);
         match self.inspect(segment, live)? {
-            Ok(needed) if needed.is_empty() => {}
+            Found::Needed(needed) if needed.is_empty() => {}
             // It will be chosen again.
-            Ok(_) => return Ok(None),
-            Err(damage) => return Ok(Some(self.keep(segment, damage))),
+            Found::Needed(_) => return Ok(None),
+            Found::Damaged(damage) => return Ok(Some(self.keep(segment, damage))),
+            Found::Held(replica) => {
+                self.aside.insert(segment, Aside::Held(replica));
+                return Ok(None);
+            }
         }
         let (slot, done) = slot();
         match self.log.append_freed(segment, done) {
@@ -331,6 +263,9 @@ impl Cleaner {
             if !live.refers(&record) {
                 continue;
             }
+            if live.is_held(record.replica) {
+                return Ok(self.hold(segment, record.replica));
+            }
             match read(&record) {
                 Ok(payload) => batch.push((record, vec![payload])),
                 Err(Error::Damaged { .. }) => {
@@ -393,12 +328,13 @@ impl Cleaner {
             return Ok(resting);
         }
         let win_part = win_part(&self.log)?;
-        let Some((segment, extent)) = self.best(live_bytes, win_part)? else {
+        let Some((segment, extent)) = self.best(live, live_bytes, win_part)? else {
             return Ok(resting);
         };
         let mut todo = match self.inspect(segment, live)? {
-            Ok(todo) => todo,
-            Err(damage) => return Ok(self.keep(segment, damage)),
+            Found::Needed(todo) => todo,
+            Found::Damaged(damage) => return Ok(self.keep(segment, damage)),
+            Found::Held(replica) => return Ok(self.hold(segment, replica)),
         };
         let live_bytes_found = bytes_of(&todo);
         if todo.is_empty() {
@@ -430,6 +366,7 @@ impl Cleaner {
     /// are such.
     fn best(
         &mut self,
+        live: &dyn Live,
         live_bytes: &BTreeMap<u64, u64>,
         win_part: u64,
     ) -> Result<Option<(u64, Extent)>, Error> {
@@ -440,7 +377,7 @@ impl Cleaner {
         let mut best = None;
         for segment in shared.files.numbers() {
             let told = live_bytes.get(&segment).copied().unwrap_or_default();
-            if segment + 1 >= end || !self.may_choose(segment, told) {
+            if segment + 1 >= end || !self.may_choose(live, segment, told) {
                 continue;
             }
             let extent = match shared.files.extent(segment) {
@@ -464,7 +401,7 @@ impl Cleaner {
         Ok(best.map(|((_, _, Reverse(segment)), extent)| (segment, extent)))
     }
 
-    fn may_choose(&self, segment: u64, told: u64) -> bool {
+    fn may_choose(&self, live: &dyn Live, segment: u64, told: u64) -> bool {
         let busy = self.settling.contains(&segment)
             || self
                 .noted
@@ -474,16 +411,13 @@ impl Cleaner {
             && match self.aside.get(&segment) {
                 None => true,
                 Some(Aside::Full(before)) => *before != told,
+                Some(Aside::Held(replica)) => !live.is_held(*replica),
                 Some(Aside::Damaged) => false,
             }
     }
 
-    /// The records of a segment to which somebody refers, or the damage that may be such.
-    fn inspect(
-        &mut self,
-        segment: u64,
-        live: &dyn Live,
-    ) -> Result<Result<Vec<RecordAt>, Vec<Damage>>, Error> {
+    /// The records of a segment to which somebody refers, or what keeps it.
+    fn inspect(&mut self, segment: u64, live: &dyn Live) -> Result<Found, Error> {
         let mut found = match self.log.records(segment) {
             Ok(found) => found,
             Err(error) => return Err(self.put_aside(segment, error)),
@@ -493,11 +427,14 @@ impl Cleaner {
             Some(record) => live.refers(record),
             None => !mended,
         });
-        if !found.damage.is_empty() {
-            return Ok(Err(found.damage));
-        }
         found.records.retain(|record| live.refers(record));
-        Ok(Ok(found.records))
+        let damaged = found.damage.iter().filter_map(|damage| damage.record);
+        let mut needed = damaged.chain(found.records.iter().copied());
+        Ok(match needed.find(|record| live.is_held(record.replica)) {
+            Some(held) => Found::Held(held.replica),
+            None if found.damage.is_empty() => Found::Needed(found.records),
+            None => Found::Damaged(found.damage),
+        })
     }
 
     /// Whether no segment takes space twice, but for the one that is copied.
@@ -510,6 +447,12 @@ impl Cleaner {
         self.copying = None;
         self.aside.remove(&segment);
         self.settling.insert(segment);
+    }
+
+    fn hold(&mut self, segment: u64, replica: ReplicaId) -> Cleaned {
+        self.copying = None;
+        self.aside.insert(segment, Aside::Held(replica));
+        Cleaned::Held { segment, replica }
     }
 
     fn keep(&mut self, segment: u64, damage: Vec<Damage>) -> Cleaned {

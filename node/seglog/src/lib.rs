@@ -51,7 +51,7 @@
 //! own for the mail of one partition, since each further stream would have a tail to be torn.
 //!
 //! Read on: `record` for what goes in, `log` for the queue and reads, `writer` for the step that
-//! makes it durable, `clean` for what frees segments, `segment`, `spare` and `files` for the
+//! makes it durable, `clean` and `live` for what frees segments, `segment`, `spare` and `files` for the
 //! files, `format` for the bytes, `state` for what each segment repeats, `recover`, `source`,
 //! `scan` and `replay` for what an open does, [`disk`] and [`sim`] for the two kinds of disk.
 
@@ -61,6 +61,7 @@ mod error;
 mod files;
 mod format;
 pub mod limits;
+mod live;
 mod log;
 mod ranges;
 mod record;
@@ -75,9 +76,10 @@ mod spare;
 mod state;
 mod writer;
 
-pub use clean::{Cleaned, Cleaner, Live};
+pub use clean::Cleaner;
 pub use error::{Error, Poisoned};
 pub use format::FORMAT_VERSION;
+pub use live::{Cleaned, Live};
 pub use log::{Log, Options, Room, Segment, Stats, open};
 pub use record::{
     Done, Kind, Place, Position, Record, RecordAt, ReplicaId, Sync, Written, checksum,

@@ -17,7 +17,10 @@
 //! Bodies are copied in the order of what they belong to, as their local rows say it, so that the
 //! mail of a mailbox lies side by side, however it came in.
 //!
-//! In doubt a record is alive: a replica that has stopped, or is not open yet, loses nothing.
+//! In doubt a record is alive. A replica that has stopped makes no checkpoint that would say where
+//! its bodies went, and one that is not open takes no note of it: what these need stays where it
+//! is, with its segments, and all others are cleaned. Of one that is not open, or whose index cannot
+//! be trusted, that is every record.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -60,7 +63,7 @@ pub struct SegmentUse {
 pub struct Cleaning {
     log: seglog::Log,
     checkpointer: Arc<Checkpointer>,
-    /// Replicas that the log knows and nobody has opened yet: before that nothing is cleaned.
+    /// Replicas that the log knows and nobody has opened yet.
     awaited: Mutex<BTreeSet<ReplicaId>>,
     /// What the cleaner found damaged, for whoever mends it.
     damaged: Mutex<Vec<Damage>>,
@@ -129,9 +132,7 @@ impl Cleaning {
     /// # Errors
     /// Those of [`Cleaner::step`].
     pub fn step(&self, cleaner: &mut Cleaner) -> Result<Duration, seglog::Error> {
-        let Some(held) = self.held() else {
-            return Ok(CLEAN_EVERY);
-        };
+        let held = self.held();
         for segment in std::mem::take(&mut *self.mended.lock()) {
             cleaner.retry(segment);
         }
@@ -139,6 +140,14 @@ impl Cleaning {
         Ok(match cleaned {
             Cleaned::Idle => CLEAN_EVERY,
             Cleaned::Waiting => CLEAN_POLL,
+            Cleaned::Held { segment, replica } => {
+                tracing::debug!(
+                    segment,
+                    replica = replica.0,
+                    "a segment waits for a replica"
+                );
+                CLEAN_POLL
+            }
             Cleaned::Copying { bytes, .. } => {
                 metrics::counter!("rookery_log_cleaned_bytes_total").increment(bytes);
                 Duration::from_secs(1).mul_f64(bytes as f64 / CLEAN_BYTES_PER_SECOND as f64)
@@ -203,17 +212,16 @@ impl Cleaning {
     /// Whether all replicas that the log knows are open.
     #[must_use]
     pub fn all_open(&self) -> bool {
-        self.held().is_some()
-    }
-
-    /// The replicas, once all of them are open.
-    fn held(&self) -> Option<Held> {
-        // Before the replicas: one that is in neither is taken for alive.
-        let ended = self.ended.lock().clone();
-        let held = Held::of(&self.checkpointer).without(ended);
+        let held = self.held();
         let mut awaited = self.awaited.lock();
         awaited.retain(|replica| !held.replicas.contains_key(replica));
-        awaited.is_empty().then_some(held)
+        awaited.is_empty()
+    }
+
+    fn held(&self) -> Held {
+        // Before the replicas: one that is in neither is taken for alive.
+        let ended = self.ended.lock().clone();
+        Held::of(&self.checkpointer).without(ended)
     }
 }
 
@@ -279,6 +287,17 @@ impl Live for Held {
         let mut replicas = self.replicas.values();
         replicas.all(|replica| replica.has_settled(segment))
     }
+
+    fn is_held(&self, replica: ReplicaId) -> bool {
+        let open = self.replicas.get(&replica);
+        !self.ended.contains(&replica) && open.is_none_or(|open| open.fault().is_some())
+    }
+
+    fn holder(&self, segment: u64) -> Option<ReplicaId> {
+        let mut stopped = self.replicas.iter().filter(|(id, _)| self.is_held(**id));
+        let (id, _) = stopped.find(|(_, replica)| replica.names(&replica.keep.lock(), segment))?;
+        Some(*id)
+    }
 }
 
 fn id_of(record: &RecordAt) -> LogId {
@@ -295,7 +314,8 @@ impl Replica {
             return true;
         }
         let keep = self.keep.lock();
-        if self.fault().is_some() {
+        // Its index may say anything.
+        if matches!(self.fault(), Some(Fault::Store(_) | Fault::Row { .. })) {
             return true;
         }
         match record.kind {
@@ -375,22 +395,28 @@ impl Replica {
             return false;
         }
         let keep = self.keep.lock();
-        if self.fault().is_some() || keep.merging.is_some() {
+        let wanted = match self.fault() {
+            // No merge of it goes on. What it refers to will not be moved, nor be forgotten.
+            Some(_) => self.names(&keep, segment),
+            None => keep.merging.is_some() || keep.has_moves(segment),
+        };
+        if wanted {
             return false;
-        }
-        let mut moves = keep.moves.values();
-        if moves.any(|moved| moved.from.segment == segment) {
-            return false;
-        }
-        if let Stage::Logged(logged) = &keep.stage {
-            let mut places = logged.places.iter().filter_map(|change| change.after);
-            if places.any(|kept| kept.logged.place.segment == segment) {
-                return false;
-            }
         }
         let pinned = self.pinned.lock();
         let mut pinned = pinned.iter().filter_map(std::sync::Weak::upgrade);
         !pinned.any(|history| lies_in(&history, segment))
+    }
+
+    /// Whether the checkpoint that a stopped replica comes back to, the one on its way, or what has
+    /// moved since, is known to lie in the segment in part. Does not look into the index, which a
+    /// fault may have left half written.
+    fn names(&self, keep: &Keep, segment: u64) -> bool {
+        let copies = |moved: &Move| moved.to.place.segment == segment;
+        keep.kept_bytes.contains_key(&segment)
+            || lies_in(&keep.history, segment)
+            || keep.has_moves(segment)
+            || keep.moves.values().any(copies)
     }
 
     fn count_bytes(&self, by_segment: &mut BTreeMap<u64, u64>) {
@@ -414,6 +440,19 @@ impl Keep {
     pub fn move_to(&mut self, id: LogId, from: Place, to: Logged) {
         let moved = self.moves.entry(id).or_insert(Move { from, to });
         moved.to = to;
+    }
+
+    /// Whether bodies were moved out of the segment of which no checkpoint says so yet, or the one on
+    /// its way says that they lie there.
+    fn has_moves(&self, segment: u64) -> bool {
+        let mut moves = self.moves.values();
+        let on_its_way = match &self.stage {
+            Stage::Logged(logged) => logged.places.as_slice(),
+            Stage::Idle | Stage::Frozen(_) => &[],
+        };
+        let mut places = on_its_way.iter().filter_map(|change| change.after);
+        moves.any(|moved| moved.from.segment == segment)
+            || places.any(|kept| kept.logged.place.segment == segment)
     }
 
     /// Where a body lies: as it was moved, or as the checkpoint or the one on its way says.

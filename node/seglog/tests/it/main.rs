@@ -4,6 +4,7 @@
 mod append;
 mod cleaning;
 mod cleaning_damage;
+mod cleaning_held;
 mod crash;
 mod damage;
 mod directory;

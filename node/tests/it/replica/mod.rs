@@ -21,3 +21,4 @@ mod rebuild;
 pub mod rig;
 mod search;
 mod snapshots;
+mod stopped;
