@@ -21,8 +21,8 @@
 //! a whole segment and copies of which recovery takes one; a crash after it leaves at most a file,
 //! which the next open gives away unread. What happened was never half of it.
 //!
-//! **What cannot be moved.** A replica that has stopped, or that nobody has opened, takes no note of
-//! a move: a segment in which it needs something is left alone until it goes on, and all others
+//! **What cannot be moved.** A replica that has stopped, or that nobody has opened, takes no note
+//! of a move: a segment in which it needs something is left alone until it goes on, and all others
 //! are cleaned.
 //!
 //! **Which segment.** By benefit over cost as Rosenblum and Ousterhout have it ("The design and

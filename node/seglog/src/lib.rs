@@ -51,8 +51,8 @@
 //! own for the mail of one partition, since each further stream would have a tail to be torn.
 //!
 //! Read on: `record` for what goes in, `log` for the queue and reads, `writer` for the step that
-//! makes it durable, `clean` and `live` for what frees segments, `segment`, `spare` and `files` for the
-//! files, `format` for the bytes, `state` for what each segment repeats, `recover`, `source`,
+//! makes it durable, `clean` and `live` for what frees segments, `segment`, `spare` and `files` for
+//! the files, `format` for the bytes, `state` for what each segment repeats, `recover`, `source`,
 //! `scan` and `replay` for what an open does, [`disk`] and [`sim`] for the two kinds of disk.
 
 mod clean;

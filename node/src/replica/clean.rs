@@ -19,8 +19,8 @@
 //!
 //! In doubt a record is alive. A replica that has stopped makes no checkpoint that would say where
 //! its bodies went, and one that is not open takes no note of it: what these need stays where it
-//! is, with its segments, and all others are cleaned. Of one that is not open, or whose index cannot
-//! be trusted, that is every record.
+//! is, with its segments, and all others are cleaned. Of one that is not open, or whose index
+//! cannot be trusted, that is every record.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -442,8 +442,8 @@ impl Keep {
         moved.to = to;
     }
 
-    /// Whether bodies were moved out of the segment of which no checkpoint says so yet, or the one on
-    /// its way says that they lie there.
+    /// Whether bodies were moved out of the segment of which no checkpoint says so yet, or the one
+    /// on its way says that they lie there.
     fn has_moves(&self, segment: u64) -> bool {
         let mut moves = self.moves.values();
         let on_its_way = match &self.stage {
