@@ -42,7 +42,7 @@ pub(super) struct Node<'h> {
 }
 
 impl Hierarchy {
-    /// Of these names, of which some are selected. If there are two of one name the last one counts.
+    /// Of these names, of which some are selected. Of two that are the same the last one counts.
     pub(super) fn new(mut folders: Vec<Folder>, selects: impl Fn(&Folder) -> bool) -> Hierarchy {
         folders.sort_by_cached_key(|folder| place(&folder.name));
         folders.dedup_by(|next, kept| {
