@@ -132,9 +132,13 @@ fn keywords() {
         assert!(store(&mut wire, 0..5_000).starts_with("a BAD [TOOBIG] "));
         let said = wire.ask("a", format!("a STORE * FLAGS ({})\r\n", "w".repeat(60_000)));
         assert!(last(&said).starts_with("a BAD [TOOBIG] "), "{said:?}");
-        let keys = " KEYWORD word1".repeat(4_000);
-        let said = wire.ask("a", format!("a SEARCH{keys}\r\n"));
-        assert_eq!(last(&said), "a OK SEARCH completed");
+        let mut search = |keys: usize| {
+            let keys = " KEYWORD word1".repeat(keys);
+            let said = wire.ask("a", format!("a SEARCH{keys}\r\n"));
+            last(&said).to_owned()
+        };
+        assert_eq!(search(900), "a OK SEARCH completed");
+        assert!(search(4_000).starts_with(full));
     });
     // What there is can be used.
     assert_eq!(store(&mut wire, 0..30), done);
