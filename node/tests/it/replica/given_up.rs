@@ -9,13 +9,12 @@ use node::replica::clean::Held;
 use node::replica::index::{Change, Index, Indexes, MemoryIndexes};
 use node::replica::limits::Bounds;
 use node::replica::{Checkpointer, Due, LogId, Progress};
-use parking_lot::Mutex;
 use rows::{Fault, Row, Rows, Scan};
 use seglog::sim::SimDisk;
-use seglog::{Cleaned, Cleaner, Kind, Live, Place, Record, RecordAt, ReplicaId, Sync};
+use seglog::{Cleaned, Cleaner, Kind, Live, Record, ReplicaId, Sync};
 
 use super::mending::{Others, flip, found_rows, with_writer, without_index};
-use super::rig::{Entry, Forgetful, REPLICA, Rig, apply, payload, tight};
+use super::rig::{Entry, Forgetful, REPLICA, Rig, apply, tight};
 
 fn rig(indexes: Arc<dyn Indexes>, bounds: Bounds) -> Rig {
     Rig::open_as(Arc::new(Forgetful), SimDisk::new(), indexes, bounds, 1).unwrap()
@@ -269,62 +268,4 @@ fn a_base_that_the_log_has() {
     found.retain(|record| record.kind == Kind::Base);
     assert!(found.len() > 1);
     assert!(found.iter().all(|record| held.refers(record)));
-}
-
-/// A merge may become possible while a checkpoint is on its way that says nothing but where a body
-/// went: the base that is made then does not forget it.
-#[test]
-fn a_merge_waits_for_what_says_where_bodies_went() {
-    let bounds = Bounds {
-        overlay_bytes_max: 8 << 20,
-        ..tight()
-    };
-    let mut rig = rig(Arc::new(MemoryIndexes::new()), bounds);
-    let moved = rig.apply("put m01 @1.1.3", b"one");
-    put_rows(&mut rig, 800_000);
-    rig.write();
-    // There is room for the rows, and then not twice as much as a base would take.
-    rig.disk.set_capacity(Some(6 << 20));
-    let room = |rig: &Rig| rig.log.room().unwrap().bytes();
-    while room(&rig) > 2_200_000 {
-        rig.apply("put filler 1", &[7; 50_000]);
-        rig.write();
-    }
-    assert!(room(&rig) > 2_100_000, "{}", room(&rig));
-    rig.checkpoint();
-    assert!(room(&rig) > 1_200_000, "{}", room(&rig));
-
-    let to = move_body(&mut rig, moved);
-    assert_eq!(rig.replica.step(Due::Now), Progress::Waiting);
-    // It is not written yet.
-    rig.disk.set_capacity(None);
-    rig.replica.step(Due::Now);
-    let newest = rig.replica.checkpointed();
-    rig.checkpoint();
-    assert_eq!(rig.replica.checkpointed(), newest, "it has the same log id");
-
-    roll(&mut rig, 3);
-    assert!(clean(&mut rig).contains(&1));
-    let (disk, model) = (rig.disk.clone(), rig.model.clone());
-    drop(rig.end());
-    let rig = without_index(disk);
-    rig.check_against(&model);
-    assert_eq!(rig.replica.entry_body(moved).unwrap(), "one", "{to:?}");
-}
-
-/// Copies the record of an entry, as the cleaner does.
-fn move_body(rig: &mut Rig, id: LogId) -> Place {
-    let LogId { term, index } = id;
-    let original = node::replica::Entries::record(rig.raft.as_ref(), index, term).unwrap();
-    let entry = rig.entries.iter().find(|entry| entry.id == id).unwrap();
-    let copies: Vec<(RecordAt, Vec<Bytes>)> = vec![(original, vec![payload(entry)])];
-    let written = Arc::new(Mutex::new(None));
-    let slot = Arc::clone(&written);
-    let done = Box::new(move |result| *slot.lock() = Some(result));
-    rig.log.append_moved(copies, Sync::Required, done).unwrap();
-    rig.write();
-    let to = written.lock().take().unwrap().unwrap()[0].place;
-    let checkpointer = checkpointer(rig);
-    Held::of(&checkpointer).moved(&[(original, to)]);
-    to
 }
