@@ -9,8 +9,8 @@ use anyhow::{Context, bail, ensure};
 /// The server's name as a program.
 const PROGRAM: &str = "rookeryd";
 
-/// In a server that was built for development or with the feature `faults`: names the file that says by how many
-/// milliseconds each sync of the log is delayed.
+/// In a server that was built for development or with the feature `faults`: names the file that
+/// says by how many milliseconds each sync of the log is delayed.
 pub const SYNC_DELAY: &str = "ROOKERY_FAULT_SYNC_DELAY_FILE";
 
 /// In such a server: names the file that says which operations on the log's files fail.
