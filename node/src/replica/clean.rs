@@ -310,7 +310,7 @@ fn id_of(record: &RecordAt) -> LogId {
 impl Replica {
     fn refers(&self, record: &RecordAt) -> bool {
         // Looked at first: what arrives is counted until `keep` is held for it.
-        if self.arriving.load(Relaxed) > 0 {
+        if self.takes_in() {
             return true;
         }
         let keep = self.keep.lock();
@@ -391,7 +391,7 @@ impl Replica {
 
     /// Whether nothing durable names a place in the segment, nor what is on its way there.
     fn has_settled(&self, segment: u64) -> bool {
-        if self.arriving.load(Relaxed) + self.exporting.load(Relaxed) > 0 {
+        if self.takes_in() || self.exporting.load(Relaxed) > 0 {
             return false;
         }
         let keep = self.keep.lock();

@@ -90,7 +90,7 @@ struct Writing<'a>(&'a Replica);
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        self.0.arriving.fetch_sub(1, Relaxed);
+        self.0.mending.fetch_sub(1, Relaxed);
     }
 }
 
@@ -194,7 +194,7 @@ impl Replica {
         self.read(|rows| rows.check())?;
         let ids: Vec<LogId> = ids.into_iter().collect();
         for ids in ids.chunks(MEND_BATCH) {
-            self.arriving.fetch_add(1, Relaxed);
+            self.mending.fetch_add(1, Relaxed);
             let _writing = Writing(self);
             let (mut listed, mut kept) = (Vec::new(), BTreeMap::new());
             for id in ids {

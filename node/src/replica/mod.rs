@@ -152,6 +152,8 @@ pub struct Replica {
     checkpointed: Mutex<Option<LogId>>,
     /// Snapshots that are on their way in.
     arriving: AtomicUsize,
+    /// Good copies that are being written.
+    mending: AtomicUsize,
     /// Exports that are being read.
     exporting: AtomicUsize,
     /// Histories that somebody reads.
@@ -187,6 +189,11 @@ impl Replica {
     #[must_use]
     pub fn is_arriving(&self) -> bool {
         self.arriving.load(Relaxed) > 0
+    }
+
+    /// Whether something is being written to which only later somebody will refer.
+    fn takes_in(&self) -> bool {
+        self.is_arriving() || self.mending.load(Relaxed) > 0
     }
 
     /// Hands down Raft's log, which knows where entries lie. Before the first entry is applied;

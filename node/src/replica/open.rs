@@ -159,6 +159,7 @@ fn opened(opening: &Opening, index: Arc<dyn Index>, keep: Keep) -> Arc<Replica> 
         keep: Mutex::new(keep),
         checkpointed: Mutex::new(checkpointed),
         arriving: Default::default(),
+        mending: Default::default(),
         exporting: Default::default(),
         pinned: Mutex::default(),
         wounds: Mutex::default(),

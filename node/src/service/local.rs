@@ -178,6 +178,10 @@ impl Local {
         at_least: ModSeq,
     ) -> Option<mailbox::Answer> {
         let group = self.groups.get(group)?;
+        // Who hinted may have been another node, which is ahead.
+        if group.rows().is_arriving() {
+            return None;
+        }
         group.rows().read(|rows| {
             let seen = mailbox::modseq(rows, account).ok()?;
             let answer = || mailbox::query(rows, query).ok();

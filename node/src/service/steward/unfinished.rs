@@ -145,9 +145,8 @@ async fn finish(service: &Service, source: &Account, open: &OpenMove) -> Result<
             false => missing.push(message),
         }
     }
-    let brought: UidRanges = missing.iter().map(|one| one.uid).collect();
-    if brought.is_empty() || import(source, &target, open, &missing).await? {
-        gone = gone.union(&brought);
+    if !missing.is_empty() {
+        gone = gone.union(&import(source, &target, open, &missing).await?);
     }
     end(source, new, gone).await
 }
@@ -195,13 +194,13 @@ async fn messages(source: &Account, new: &NewMove) -> Result<Vec<Message>, Failu
 }
 
 /// Appends messages to the mailbox that they go to, those that are still there once their bodies
-/// have come; `false` if that is refused for good.
+/// have come. Says which: none if that is refused for good.
 async fn import(
     source: &Account,
     target: &Account,
     open: &OpenMove,
     messages: &[Message],
-) -> Result<bool, Failure> {
+) -> Result<UidRanges, Failure> {
     let mut leaving = Vec::with_capacity(messages.len());
     let mut sent = send(source, target, messages, &mut leaving).await;
     let mut arrived = Vec::with_capacity(messages.len());
@@ -228,25 +227,27 @@ async fn import(
         }
     };
     match outcome {
-        Ok(None | Some(Outcome::Done(_))) => Ok(true),
-        Ok(Some(Outcome::Rejected(why))) | Err(Failure::Rejected(why)) if is_final(why) => {
+        Ok(None) => Ok(UidRanges::new()),
+        Ok(Some((uids, Outcome::Done(_)))) => Ok(uids),
+        Ok(Some((_, Outcome::Rejected(why)))) | Err(Failure::Rejected(why)) if is_final(why) => {
             tracing::info!(id = %open.new.id, %why, "a move is given up");
-            Ok(false)
+            Ok(UidRanges::new())
         }
-        Ok(Some(Outcome::Rejected(why))) => Err(Failure::Rejected(why)),
-        Ok(Some(Outcome::Forgotten)) => Err(Failure::Unknown),
-        Ok(Some(Outcome::Moved)) => Err(Failure::Moved),
+        Ok(Some((_, Outcome::Rejected(why)))) => Err(Failure::Rejected(why)),
+        Ok(Some((_, Outcome::Forgotten))) => Err(Failure::Unknown),
+        Ok(Some((_, Outcome::Moved))) => Err(Failure::Moved),
         Err(failure) => Err(failure),
     }
 }
 
-/// Appends what was brought and is among the messages that are there `now`; `None` if nothing is.
+/// Appends what was brought and is among the messages that are there `now`, and says which that is
+/// and what came of it; `None` if nothing is.
 async fn append(
     target: &Account,
     open: &OpenMove,
     now: Vec<Message>,
     brought: impl Iterator<Item = (Uid, Arrived)>,
-) -> Result<Option<Outcome>, Failure> {
+) -> Result<Option<(UidRanges, Outcome)>, Failure> {
     let mut now: BTreeMap<Uid, Message> = now.into_iter().map(|one| (one.uid, one)).collect();
     let mut left = Vec::new();
     for (uid, body) in brought {
@@ -258,13 +259,14 @@ async fn append(
     if left.is_empty() {
         return Ok(None);
     }
+    let uids = left.iter().map(|(message, _)| message.uid).collect();
     let command = command(target, open, &left);
     let bodies = left.iter().map(|(_, body)| body);
     let outcome = target.propose_arrived(command, bodies).await;
     if !matches!(outcome, Ok(Outcome::Done(_))) {
         abandon(left.into_iter().map(|(_, body)| body)).await;
     }
-    outcome.map(Some)
+    outcome.map(|outcome| Some((uids, outcome)))
 }
 
 /// Whether it will not be taken later either, as far as anybody can tell.
