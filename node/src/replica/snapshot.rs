@@ -237,8 +237,8 @@ impl Replica {
         let mut keep = self.keep.lock();
         let applied = self.applied().last;
         let arrival = self.arrived(at, snapshot)?;
-        // What is under way is below the snapshot, unless the replica has lost what it had applied. A
-        // merge is given up: another base that is begun in its midst would cut it in two.
+        // What is under way is below the snapshot, unless the replica has lost what it had applied.
+        // A merge is given up: another base that is begun in its midst would cut it in two.
         match self.fault() {
             Some(_) => self.known_below(&mut keep, at)?,
             None => self.end_merge(&mut keep)?,
