@@ -29,7 +29,7 @@ const MISSES: u64 = 300;
 fn little_more_than_it_missed() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let rookeryd = tokio::task::spawn_blocking(|| process::build())
+        let rookeryd = tokio::task::spawn_blocking(process::build)
             .await
             .unwrap()
             .unwrap();
