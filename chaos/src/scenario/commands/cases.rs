@@ -135,7 +135,7 @@ pub const CASES: &[Case] = &[
     changes("CREATE", "CREATE Box/New"),
     changes("CREATE", "CREATE Sent2 (USE (\\Archive))"),
     changes("DELETE", "DELETE Box"),
-    changes("DELETEACL", "DELETEACL Box anyone").after(&["SETACL Box anyone lr"]),
+    changes("DELETEACL", "DELETEACL Box spectator").after(&["SETACL Box spectator lr"]),
     reads("ENABLE", "ENABLE QRESYNC CONDSTORE").after(&["SELECT INBOX"]),
     reads(
         "ESEARCH",
@@ -166,7 +166,7 @@ pub const CASES: &[Case] = &[
         "EXPUNGE",
         "UNSELECT",
     ]),
-    changes("SETACL", "SETACL Box anyone lr"),
+    changes("SETACL", "SETACL Box spectator lr"),
     changes(
         "SETMETADATA",
         "SETMETADATA Box (/private/comment {7}^changed)",
