@@ -54,19 +54,14 @@ impl Auth for Doorkeeper {
     }
 
     async fn account(&self, user: &str) -> Result<Mail, LoginError> {
-        let attempt = self.scram.lock().take();
-        let account = self.door.service.account(user, self.door.wait);
-        if let Some(account) = account {
-            if let Some(attempt) = attempt {
-                attempt.succeeded();
-            }
-            return Ok(self.door.mail(account));
+        let account = self.certified(user).await;
+        if account.is_err() {
+            // That it was right is not told by the time that it takes.
+            self.scram_failed(user).await;
+        } else if let Some(attempt) = self.scram.lock().take() {
+            attempt.succeeded();
         }
-        // That it was right is not told by the time that it takes.
-        if let Some(attempt) = attempt {
-            self.denied(user, attempt).await;
-        }
-        Err(LoginError::Denied)
+        account
     }
 
     async fn certified(&self, user: &str) -> Result<Mail, LoginError> {
