@@ -12,7 +12,8 @@
 //!                    seglog     one log for the whole node
 //! ```
 //!
-//! [`search`], the index that spares SEARCH reading, stands between `service` and `replica`.
+//! [`search`], the index that spares SEARCH reading, and [`derived`], what FETCH told of messages,
+//! stand between `service` and `replica`.
 //!
 //! Imports point downwards only. What a lower layer needs from above it is handed as a trait when
 //! it is built: [`link::Dial`], [`raft::Gate`], [`replica::Entries`]. [`node`] builds the layers of
@@ -26,6 +27,7 @@ pub mod budget;
 pub mod cache;
 pub mod config;
 pub mod demo;
+pub mod derived;
 #[cfg(any(feature = "faults", debug_assertions))]
 pub mod faults;
 pub mod front;

@@ -26,6 +26,7 @@ use crate::book::Book;
 use crate::budget::Budget;
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::derived::Derived;
 use crate::identity::{self, FEATURE_LEVEL, Identity, Membership, Peer};
 use crate::link::Dial;
 use crate::raft::{Gate, Groups, Health, OnFatal, Peers, Timing};
@@ -105,6 +106,8 @@ pub struct Opened {
     pub scrubbing: Arc<Scrubbing>,
     /// Indexes mail, unless that is switched off; to be driven by a thread.
     pub search: Option<Arc<Search>>,
+    /// What FETCH told of messages; works out beforehand what it will tell of new ones.
+    pub derived: Arc<Derived>,
 }
 
 impl Node {
@@ -207,7 +210,9 @@ impl Node {
             hub.clone(),
             Arc::clone(&budget.uploads),
         );
-        let noting = search.clone();
+        let derived = Arc::clone(&budget.derived);
+        let derived = Arc::new(Derived::new(derived, Arc::clone(&checkpointer)));
+        let noting = (search.clone(), Arc::clone(&derived));
         let node = Arc::new(Self {
             config,
             service,
@@ -223,9 +228,10 @@ impl Node {
             scrubbing: Arc::clone(&scrubbing),
             hints: Arc::new(move |group, hints| {
                 hub.publish(hints);
-                if let Some(search) = &noting {
+                if let Some(search) = &noting.0 {
                     search.note(group, hints);
                 }
+                noting.1.note(group, hints);
             }),
             view,
             book,
@@ -243,6 +249,7 @@ impl Node {
             cleaning,
             scrubbing,
             search,
+            derived,
         })
     }
 

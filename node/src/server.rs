@@ -97,12 +97,19 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
         cleaning,
         scrubbing,
         search,
+        derived,
     } = opened;
     spawn_threads(&node, writer, &checkpointer, &cleaning, &scrubbing)?;
     if let Some(search) = search.clone() {
         let indexer = std::thread::Builder::new().name("search-indexer".into());
         indexer.spawn(move || search.run())?;
     }
+    let (arrivals, runtime) = (Arc::clone(&derived), tokio::runtime::Handle::current());
+    let worker = std::thread::Builder::new().name("arrivals".into());
+    worker.spawn(move || {
+        let _within = runtime.enter();
+        arrivals.run();
+    })?;
 
     let (stop, shutdown) = Shutdown::channel();
     tokio::spawn(telemetry::endpoint::upkeep(metrics.clone()));
@@ -133,7 +140,7 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
         tls.clone(),
         tokens,
         Arc::clone(&config),
-        Arc::clone(&node.budget().derived),
+        Arc::clone(&derived),
     ));
     for (listener, implicit_tls) in [(listeners.imap, false), (listeners.imaps, true)] {
         let Some(listener) = listener else { continue };
@@ -162,6 +169,7 @@ pub async fn run(config: Config, listeners: Listeners, options: Options) -> anyh
     if let Some(search) = search {
         search.stop();
     }
+    derived.stop();
     scrubbing.stop();
     cleaning.stop();
     checkpointer.stop();

@@ -3,10 +3,11 @@
 //! ```text
 //!   Transport   one client's connection, its clock and its timers
 //!   Auth        who may log in; gives the account
-//!   Backend     one account: queries, commands, bodies, hints of changes
+//!   Backend     one account: queries, commands, hints of changes
+//!   Content     its part for the bytes of messages alone
 //! ```
 //!
-//! All three are implemented by whoever owns sockets and the cluster, and by tests. Futures are
+//! All are implemented by whoever owns sockets and the cluster, and by tests. Futures are
 //! `Send`, so that a session can be spawned; none of them is polled after it was dropped, and a
 //! session drops the futures of [`Transport::read`], [`Transport::read_command`] and
 //! [`Backend::changed`] before they are ready.
@@ -214,10 +215,27 @@ pub enum TokenError {
     Login(#[from] LoginError),
 }
 
+/// The bytes of messages, and what was worked out of them.
+pub trait Content: Sync {
+    /// Bytes of a body, at most [`crate::limits::PIECE_BYTES`] are asked for at once. The answer
+    /// has exactly as many as were asked for.
+    fn body(
+        &self,
+        body: &Body,
+        range: Range<u64>,
+    ) -> impl Future<Output = Result<Bytes, BackendError>> + Send;
+
+    /// What an item of FETCH is of a body, if that is remembered.
+    fn derived(&self, key: &DerivedKey) -> Option<Bytes>;
+
+    /// Remembers it, for as long as there is room. [`DerivedKey::names_bytes`] are to be counted.
+    fn keep_derived(&self, key: DerivedKey, value: Bytes);
+}
+
 /// The mail of one account, one's own or another's as far as its owner lets the user. Clones are
 /// the same mail. All calls of a session come one after the other, except that
 /// [`Backend::changed`] is dropped when something else happens first.
-pub trait Backend: Clone + Send + Sync {
+pub trait Backend: Content + Clone + Send + Sync {
     /// A message that is on its way in.
     type Upload: Send;
 
@@ -275,14 +293,6 @@ pub trait Backend: Clone + Send + Sync {
         command: Command,
     ) -> impl Future<Output = Result<Outcome, BackendError>> + Send;
 
-    /// Bytes of a body, at most [`crate::limits::PIECE_BYTES`] are asked for at once. The answer
-    /// has exactly as many as were asked for.
-    fn body(
-        &self,
-        body: &Body,
-        range: Range<u64>,
-    ) -> impl Future<Output = Result<Bytes, BackendError>> + Send;
-
     /// Tells which bodies will be asked for next, in that order, and of each how many bytes from
     /// its beginning, so that they can be read together. Answers for how many of them that was
     /// done, at least one; the rest is to be told again later. Nothing depends on it.
@@ -296,12 +306,6 @@ pub trait Backend: Clone + Send + Sync {
         &self,
         user: &str,
     ) -> impl Future<Output = Result<Option<Self>, BackendError>> + Send;
-
-    /// What an item of FETCH is of a body, if that is remembered.
-    fn derived(&self, key: &DerivedKey) -> Option<Bytes>;
-
-    /// Remembers it, for as long as there is room. [`DerivedKey::names_bytes`] are to be counted.
-    fn keep_derived(&self, key: DerivedKey, value: Bytes);
 
     /// Waits until there is room for work that nobody waits for, of about a message; the room is
     /// held until what is returned is dropped. By default there always is.

@@ -74,6 +74,7 @@ mod sync;
 mod told;
 pub mod view;
 
+pub use cmd::fetch::beforehand::work_out;
 pub use config::{Config, TokenService};
 pub use error::{Error, Result};
 pub use session::serve;

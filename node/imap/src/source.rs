@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mailbox::{Body, Message};
 
-use crate::backend::{Backend, BackendError};
+use crate::backend::{Backend, BackendError, Content};
 use crate::limits;
 use crate::mime::{self, PartText, Scanner, Structure};
 use crate::pace::Pace;
@@ -39,7 +39,7 @@ pub(crate) struct Source<'b, B> {
 
 type Result<T> = std::result::Result<T, BackendError>;
 
-impl<'b, B: Backend> Source<'b, B> {
+impl<'b, B: Content> Source<'b, B> {
     /// A message, of which at first only the header is likely to be wanted if `only_header`.
     pub(crate) fn new(backend: &'b B, message: &Message, only_header: bool) -> Source<'b, B> {
         Source {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use imap::TokenService;
-use imap::backend::{Backend, BackendError, ChannelBinding, DerivedKey, Transport};
+use imap::backend::{Backend, BackendError, ChannelBinding, Content, DerivedKey, Transport};
 use imap::mime::NeedleGrams;
 use mailbox::{
     AccountId, Answer, Body, Command, MailboxId, Millis, ModSeq, MoveId, NewBody, Outcome, Query,
@@ -22,15 +22,14 @@ use tokio::net::TcpStream;
 use super::accept::{Guest, Phase, Shutdown};
 use super::deflate::{Compressors, Deflate};
 use super::limits::{
-    COMPRESSOR_REST, DERIVED_OVERHEAD_BYTES, ID_LOGGED_BYTES, IMAP_IDLE, LOGIN_IDLE,
-    READ_IDLE_BYTES, WRITE_STALL,
+    COMPRESSOR_REST, ID_LOGGED_BYTES, IMAP_IDLE, LOGIN_IDLE, READ_IDLE_BYTES, WRITE_STALL,
 };
-use super::mail::{Derived, Mail};
+use super::mail::Mail;
 use super::stream::{Reader, Stream};
 use super::tokens::Tokens;
 use super::upload::{Sent, Upload, Whole};
-use crate::budget::Share;
 use crate::config::Config;
+use crate::derived::Derived;
 use crate::service::{Account, Failure, Service, now_ms};
 use crate::tls::{Tls, email_of};
 use doorkeeper::Doorkeeper;
@@ -50,13 +49,13 @@ pub struct ImapDoor {
 impl ImapDoor {
     /// A door with this node's settings.
     #[must_use]
-    /// `derived` is what may be taken by what is remembered of messages.
+    /// `derived` is what is remembered of messages.
     pub fn new(
         service: Service,
         tls: Tls,
         tokens: Option<Tokens>,
         config: Arc<Config>,
-        derived: Arc<Share>,
+        derived: Arc<Derived>,
     ) -> Self {
         let discovery = &config.oauth.discovery;
         let session = imap::Config {
@@ -78,7 +77,7 @@ impl ImapDoor {
             wait,
             tokens,
             compressors: Compressors::default(),
-            derived: Derived::new(derived),
+            derived,
         }
     }
 
@@ -309,6 +308,21 @@ fn failed(failure: Failure) -> BackendError {
     }
 }
 
+impl Content for Mail {
+    async fn body(&self, body: &Body, range: Range<u64>) -> Result<Bytes, BackendError> {
+        self.account.body(body, range).await.map_err(failed)
+    }
+
+    fn derived(&self, key: &DerivedKey) -> Option<Bytes> {
+        self.derived.get(key)
+    }
+
+    fn keep_derived(&self, key: DerivedKey, value: Bytes) {
+        self.derived.asked(&key.item);
+        self.derived.put(key, value);
+    }
+}
+
 impl Backend for Mail {
     type Upload = Upload;
     type Arrived = Whole;
@@ -386,10 +400,6 @@ impl Backend for Mail {
         outcome.map_err(failed)
     }
 
-    async fn body(&self, body: &Body, range: Range<u64>) -> Result<Bytes, BackendError> {
-        self.account.body(body, range).await.map_err(failed)
-    }
-
     fn is_administrator(&self) -> bool {
         self.is_administrator
     }
@@ -397,15 +407,6 @@ impl Backend for Mail {
     async fn administered(&self, user: &str) -> Result<Option<Mail>, BackendError> {
         let found = self.of(user).await?;
         Ok(found.map(Mail::for_its_owner))
-    }
-
-    fn derived(&self, key: &DerivedKey) -> Option<Bytes> {
-        self.derived.cache.get(key)
-    }
-
-    fn keep_derived(&self, key: DerivedKey, value: Bytes) {
-        let bytes = value.len() + key.names_bytes() + DERIVED_OVERHEAD_BYTES;
-        self.derived.cache.put(key, value, bytes as u64);
     }
 
     async fn spare(&self) -> Box<dyn Send + Sync> {

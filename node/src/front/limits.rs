@@ -92,15 +92,3 @@ pub const PROXY_HEADER_BYTES: usize = 4096;
 
 /// How long a proxy may take to send its header.
 pub const PROXY_HEADER: Duration = Duration::from_secs(5);
-
-/// What a remembered item of FETCH takes in memory beside its bytes and the names in its key: that
-/// key, twice, and where it stands among the others.
-pub const DERIVED_OVERHEAD_BYTES: usize = 256;
-
-/// Messages of which sessions work out at the same time what their clients may ask for: it takes
-/// processors from what is waited for, of which there may be two.
-pub const SPARE_PLACES: usize = 2;
-
-/// Between two such messages. With some 100 microseconds for each that is a tenth of a processor at
-/// most; more mail than that is worked out when it is asked for.
-pub const SPARE_INTERVAL: Duration = Duration::from_millis(1);

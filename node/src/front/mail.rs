@@ -2,34 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use imap::backend::DerivedKey;
 use imap::guest::Guest;
 use mailbox::{AccountId, Command};
 use parking_lot::Mutex;
 
 use super::limits::OTHERS_KEPT;
-use super::spare::Spare;
-use crate::budget::Share;
-use crate::cache::Cache;
+use crate::derived::Derived;
 use crate::service::Account;
-
-/// What FETCH told of messages, for all sessions.
-pub(super) struct Derived {
-    pub(super) cache: Cache<DerivedKey, Bytes>,
-    /// The room for work that makes it before it is asked for.
-    pub(super) spare: Spare,
-}
-
-impl Derived {
-    /// What takes as much memory as the share has.
-    pub(super) fn new(share: Arc<Share>) -> Arc<Derived> {
-        Arc::new(Derived {
-            cache: Cache::new(share),
-            spare: Spare::default(),
-        })
-    }
-}
 
 /// One account's mail, as it is to the user of a session. Clones are the same.
 #[derive(Clone)]

@@ -10,7 +10,6 @@
 //!   lmtp     drives an lmtp::Session; deliveries go to service
 //!   imap     drives imap::serve; an account of service is its backend
 //!   mail     one's own account, and those of others
-//!   spare    room for work that nobody waits for
 //!   upload   messages that a session appends
 //!   admin    the gRPC service of operators, behind client certificates
 //! ```
@@ -27,7 +26,6 @@ pub mod limits;
 pub mod lmtp;
 mod mail;
 pub mod proxy;
-mod spare;
 pub mod stream;
 pub mod tokens;
 mod upload;

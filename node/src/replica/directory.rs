@@ -49,6 +49,7 @@ impl Machine for Directory {
                 account: 0,
                 mailbox: 0,
                 modseq: at.index,
+                brings_mail: false,
             });
             hints.extend(events.iter().filter_map(|event| to_guest(event, at.index)));
         }
@@ -77,6 +78,7 @@ fn to_guest(event: &directory::Event, index: u64) -> Option<Hint> {
             account: user.0,
             mailbox: 0,
             modseq: index,
+            brings_mail: false,
         }),
         _ => None,
     }

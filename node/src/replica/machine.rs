@@ -92,6 +92,8 @@ pub struct Hint {
     pub mailbox: u64,
     /// The change is visible at or above this.
     pub modseq: u64,
+    /// Whether a message arrived; of changes on other nodes that is not known.
+    pub brings_mail: bool,
 }
 
 /// Takes the hints of an entry once it was applied. Called by the thread that applied it, so it

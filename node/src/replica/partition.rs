@@ -1,9 +1,10 @@
 //! The machine of a partition: `mailbox` over a replica's rows.
 
 use bytes::Bytes;
-use mailbox::{Millis, codec};
+use mailbox::{Answer, Millis, Query, QueryError, codec};
 use rows::{Fault, Staged};
 
+use super::Replica;
 use super::machine::{Applied, At, Hint, LogId, Machine, Referred};
 use super::overlay::Layers;
 
@@ -29,6 +30,7 @@ impl Machine for Partition {
             account: event.account.0,
             mailbox: event.mailbox.0,
             modseq: event.modseq.0,
+            brings_mail: event.kind == mailbox::EventKind::Arrived,
         };
         let reference = |body: &mailbox::BodyChange| {
             let (term, index) = (body.term, body.index);
@@ -57,4 +59,14 @@ impl Machine for Partition {
             home: referred.home,
         }))
     }
+}
+
+/// Reads from a replica as it is now, without asking whether it leads; `None` if it cannot be read
+/// or does not have what is asked for. For caches, which look again at what comes later.
+pub fn read(replica: &Replica, query: &Query) -> Option<Answer> {
+    let answer = replica.read(|rows| {
+        rows.check().map_err(QueryError::Fault)?;
+        mailbox::query(rows, query)
+    });
+    answer.ok()
 }

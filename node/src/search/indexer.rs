@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use imap::mime::MessageGrams;
-use mailbox::{AccountId, Answer, Folder, Message, Query, QueryError, Uid, UidRanges};
+use mailbox::{AccountId, Answer, Folder, Message, Query, Uid, UidRanges};
 use seglog::ReplicaId;
 
 use super::Search;
@@ -25,6 +25,7 @@ use super::limits::{
     REMOVED_AT_ONCE, SWEEP_EVERY,
 };
 use super::message;
+use crate::replica::partition::read;
 use crate::replica::{GroupId, Replica};
 
 /// Bytes that every message costs beside its own.
@@ -337,16 +338,6 @@ fn folders(replica: &Replica, account: AccountId) -> Option<Vec<Folder>> {
     };
     folders.retain(|folder| folder.exists);
     Some(folders)
-}
-
-/// Reads from this replica as it is now, without asking whether it leads: what came later is
-/// indexed later.
-fn read(replica: &Replica, query: &Query) -> Option<Answer> {
-    let answer = replica.read(|rows| {
-        rows.check().map_err(QueryError::Fault)?;
-        mailbox::query(rows, query)
-    });
-    answer.ok()
 }
 
 /// The first few.

@@ -259,6 +259,7 @@ async fn the_streams_of_a_removed_node_end() {
         account,
         mailbox: 1,
         modseq: 1,
+        brings_mail: false,
     };
     calls.send(call(7)).await.unwrap();
     let answer = answers.message().await.unwrap().unwrap();

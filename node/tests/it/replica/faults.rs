@@ -156,6 +156,7 @@ fn hints_follow_what_is_visible() {
         account: 1,
         mailbox: 2,
         modseq: 1,
+        brings_mail: false,
     };
     assert_eq!(*heard.lock(), [(GroupId(3), hint)]);
 }

@@ -10,6 +10,7 @@ mod checkpoints;
 mod cleaning;
 mod crash;
 mod damage;
+mod derived;
 mod faults;
 mod fixtures;
 mod given_up;

@@ -113,6 +113,7 @@ impl Machine for KeyValue {
             account: 1,
             mailbox: 2,
             modseq: at.index,
+            brings_mail: false,
         }];
         Ok(Applied {
             outcome: Bytes::from(format!("{} rows", rows.written())),

@@ -21,25 +21,25 @@ use seglog::sim::SimDisk;
 
 use super::rig::{Entry, GROUP, REPLICA, RaftLog, WriterThread, options, tight};
 
-const ALICE: AccountId = AccountId(5);
+pub const ALICE: AccountId = AccountId(5);
 
 /// So that a test ends.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A partition with mail, and the index beside it.
-struct Mail {
+pub struct Mail {
     log: Log,
     writer: Option<WriterThread>,
     raft: Arc<RaftLog>,
     replica: Arc<Replica>,
-    replicas: Arc<Checkpointer>,
+    pub replicas: Arc<Checkpointer>,
     sequence: u64,
     folder: tempfile::TempDir,
     running: Option<(Arc<Search>, JoinHandle<()>)>,
 }
 
 impl Mail {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let disk = SimDisk::new();
         let (log, writer, _) = seglog::open(Arc::new(disk), options()).unwrap();
         let indexes = Arc::new(MemoryIndexes::new());
@@ -110,12 +110,13 @@ impl Mail {
                 account: ALICE.0,
                 mailbox: MailboxId::INBOX.0,
                 modseq: 1,
+                brings_mail: true,
             };
             search.note(GROUP, &[hint]);
         }
     }
 
-    fn deliver(&mut self, text: &str) {
+    pub fn deliver(&mut self, text: &str) {
         let recipient = Recipient {
             account: ALICE,
             address: "alice@example.org".into(),
@@ -163,7 +164,7 @@ impl Mail {
         self.ask(expunge, b"");
     }
 
-    fn messages(&self) -> Vec<Message> {
+    pub fn messages(&self) -> Vec<Message> {
         let (mut all, mut uids) = (Vec::new(), UidRanges::all());
         while !uids.is_empty() {
             let query = Query::Messages {

@@ -15,11 +15,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailbox::{Answer, MailboxId, ModSeq, Query, Uid, UidRanges};
+use mailbox::{Answer, MailboxId, Message, ModSeq, Query, Uid, UidRanges};
 
 use super::derived;
 use super::items::{needs_header_at_most, value};
-use crate::backend::{Backend, BackendError, Transport};
+use crate::backend::{Backend, BackendError, Content, Transport};
 use crate::connection::Woken;
 use crate::grammar::FetchItem;
 use crate::limits;
@@ -140,18 +140,33 @@ impl Next {
             return Err(BackendError::Broken);
         };
         for message in &page.messages {
-            let is_small = message.body.length <= limits::FRESH_BYTES_MAX;
-            let wanted = self.items.iter();
-            let wanted = wanted.filter(|item| is_small || needs_header_at_most(item));
-            let missing = wanted.filter(|item| derived::recall(backend, item, message).is_none());
-            let missing: Vec<_> = missing.collect();
-            let only_header = missing.iter().all(|item| needs_header_at_most(item));
-            let mut source = Source::new(backend, message, only_header);
-            for item in missing {
-                let value = value(&mut source, item).await?;
-                derived::remember(backend, item, message, &value);
-            }
+            work_out(backend, message, &self.items).await?;
         }
         Ok(())
     }
+}
+
+/// Works out what these items are of a message, and remembers it, unless it is remembered already
+/// or takes long.
+///
+/// # Errors
+///
+/// Where its bytes cannot be read now.
+pub async fn work_out<C: Content>(
+    content: &C,
+    message: &Message,
+    items: &[Arc<FetchItem>],
+) -> std::result::Result<(), BackendError> {
+    let is_small = message.body.length <= limits::FRESH_BYTES_MAX;
+    let wanted = items.iter();
+    let wanted = wanted.filter(|item| is_small || needs_header_at_most(item));
+    let missing = wanted.filter(|item| derived::recall(content, item, message).is_none());
+    let missing: Vec<_> = missing.collect();
+    let only_header = missing.iter().all(|item| needs_header_at_most(item));
+    let mut source = Source::new(content, message, only_header);
+    for item in missing {
+        let value = value(&mut source, item).await?;
+        derived::remember(content, item, message, &value);
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 //! A part is decoded while it is read, a piece at a time; nothing of it is held. Its decoded size,
 //! which the literal begins with, takes a pass of its own.
 
-use crate::backend::{Backend, BackendError};
+use crate::backend::{BackendError, Content};
 use crate::grammar::Partial;
 use crate::mime::{PartDecoder, PartText, part_of};
 use crate::source::Source;
@@ -12,7 +12,7 @@ use super::chunks::{Chunks, Maker};
 use super::items::{Value, cut};
 
 /// `BINARY[part]<partial>`.
-pub(super) async fn content<B: Backend>(
+pub(super) async fn content<B: Content>(
     source: &mut Source<'_, B>,
     part: &[u32],
     partial: Option<Partial>,
@@ -43,7 +43,7 @@ pub(super) async fn content<B: Backend>(
 }
 
 /// `BINARY.SIZE[part]`: exact, as RFC 3516 section 4.3 wants it; 0 for a part that is not there.
-pub(super) async fn size<B: Backend>(
+pub(super) async fn size<B: Content>(
     source: &mut Source<'_, B>,
     part: &[u32],
 ) -> Result<Value, BackendError> {
@@ -60,7 +60,7 @@ pub(super) async fn size<B: Backend>(
     count(source, chunks).await.map(Value::Number)
 }
 
-async fn decoder<B: Backend>(
+async fn decoder<B: Content>(
     source: &mut Source<'_, B>,
     part: &[u32],
 ) -> Result<Option<PartDecoder>, BackendError> {
@@ -72,7 +72,7 @@ async fn decoder<B: Backend>(
     Ok(part_of(&structure, part).and_then(PartDecoder::new))
 }
 
-async fn count<B: Backend>(
+async fn count<B: Content>(
     source: &mut Source<'_, B>,
     mut chunks: Chunks,
 ) -> Result<u64, BackendError> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::backend::{Backend, BackendError};
+use crate::backend::{BackendError, Content};
 use crate::mime::{FieldFilter, PartDecoder};
 use crate::source::Source;
 
@@ -49,7 +49,7 @@ impl Chunks {
     }
 
     /// The next bytes, perhaps none; `None` at the end.
-    pub(crate) async fn next<B: Backend>(
+    pub(crate) async fn next<B: Content>(
         &mut self,
         source: &mut Source<'_, B>,
     ) -> Result<Option<Bytes>, BackendError> {
@@ -68,7 +68,7 @@ impl Chunks {
 }
 
 impl Making {
-    async fn next<B: Backend>(
+    async fn next<B: Content>(
         &mut self,
         source: &mut Source<'_, B>,
     ) -> Result<Option<Bytes>, BackendError> {

@@ -12,7 +12,7 @@ use mailbox::Message;
 
 use super::chunks::Chunks;
 use super::items::Value;
-use crate::backend::{Backend, DerivedKey};
+use crate::backend::{Content, DerivedKey};
 use crate::grammar::{FetchItem, Section, SectionText};
 use crate::limits;
 
@@ -69,7 +69,7 @@ fn is_trace(name: &Bytes) -> bool {
 }
 
 /// What an item is of a message, if that is remembered.
-pub(super) fn recall<B: Backend>(
+pub(super) fn recall<B: Content>(
     backend: &B,
     item: &Arc<FetchItem>,
     message: &Message,
@@ -82,7 +82,7 @@ pub(super) fn recall<B: Backend>(
 }
 
 /// Remembers what an item is of a message, unless it is long.
-pub(super) fn remember<B: Backend>(
+pub(super) fn remember<B: Content>(
     backend: &B,
     item: &Arc<FetchItem>,
     message: &Message,

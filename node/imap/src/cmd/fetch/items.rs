@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::binary;
 use super::chunks::{Chunks, Maker};
-use crate::backend::{Backend, BackendError};
+use crate::backend::{BackendError, Content};
 use crate::grammar::{FetchItem, Partial, Section, SectionText};
 use crate::limits;
 use crate::mime::{self, FieldFilter, PartText};
@@ -75,7 +75,7 @@ pub(super) fn reads_beginning(item: &FetchItem) -> bool {
 }
 
 /// Works out an item.
-pub(crate) async fn value<B: Backend>(
+pub(crate) async fn value<B: Content>(
     source: &mut Source<'_, B>,
     item: &FetchItem,
 ) -> Result<Value, BackendError> {
@@ -115,7 +115,7 @@ pub(crate) async fn value<B: Backend>(
     }
 }
 
-async fn whole<B: Backend>(
+async fn whole<B: Content>(
     source: &mut Source<'_, B>,
     text: PartText,
 ) -> Result<Value, BackendError> {
@@ -123,7 +123,7 @@ async fn whole<B: Backend>(
     Ok(range.map_or(Value::Absent, range_of))
 }
 
-async fn section<B: Backend>(
+async fn section<B: Content>(
     source: &mut Source<'_, B>,
     section: &Section,
     partial: Option<Partial>,
@@ -157,7 +157,7 @@ fn filter(section: &Section) -> Option<FieldFilter> {
 
 /// Picks fields out of a header, and holds them unless they are very long: then they are picked
 /// out once more while they are sent.
-async fn fields<B: Backend>(
+async fn fields<B: Content>(
     source: &mut Source<'_, B>,
     header: Range<u64>,
     section: &Section,

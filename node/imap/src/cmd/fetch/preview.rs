@@ -3,13 +3,13 @@
 //! However large the message, a bounded beginning of it is looked at. That is cheap enough to be
 //! done for `(LAZY)` as well, so NIL is never sent.
 
-use crate::backend::{Backend, BackendError};
+use crate::backend::{BackendError, Content};
 use crate::limits;
 use crate::mime::{Preview, TextDecoder, preview_parts};
 use crate::source::Source;
 
 /// The preview of a message; empty if nothing in it can be shown (RFC 8970 section 3.1).
-pub(super) async fn preview<B: Backend>(
+pub(super) async fn preview<B: Content>(
     source: &mut Source<'_, B>,
 ) -> Result<String, BackendError> {
     let structure = source.structure_within(limits::PREVIEW_SCAN_BYTES).await?;

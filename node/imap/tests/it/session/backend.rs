@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use imap::backend::{Backend, BackendError, DerivedKey, LoginError};
+use imap::backend::{Backend, BackendError, Content, DerivedKey, LoginError};
 use imap::guest::Guest;
 use imap::mime::{self, NeedleGrams};
 use mailbox::limits::ENTRY_BODY_BYTES_MAX;
@@ -361,6 +361,33 @@ impl Account {
     }
 }
 
+impl Content for Account {
+    async fn body(&self, body: &Body, range: Range<u64>) -> Result<Bytes, BackendError> {
+        assert!(range.end - range.start <= imap::limits::PIECE_BYTES);
+        self.wait().await;
+        let mut state = self.partition.0.lock().unwrap();
+        if let Some(Some(error)) = state.body_failures.pop() {
+            return Err(error);
+        }
+        state.read.push(range.clone());
+        let bytes = match body.at {
+            BodyAt::Entry { index, .. } => &state.bodies[&index],
+            BodyAt::Upload(upload) => &state.uploads[&upload],
+        };
+        Ok(bytes.slice(range.start as usize..range.end as usize))
+    }
+
+    fn derived(&self, key: &DerivedKey) -> Option<Bytes> {
+        let state = self.partition.0.lock().unwrap();
+        state.derived.get(key).cloned()
+    }
+
+    fn keep_derived(&self, key: DerivedKey, value: Bytes) {
+        let mut state = self.partition.0.lock().unwrap();
+        state.derived.insert(key, value);
+    }
+}
+
 impl Backend for Account {
     type Upload = BytesMut;
     type Arrived = (NewBody, Bytes);
@@ -471,33 +498,8 @@ impl Backend for Account {
         self.propose_with(command, Bytes::new())
     }
 
-    async fn body(&self, body: &Body, range: Range<u64>) -> Result<Bytes, BackendError> {
-        assert!(range.end - range.start <= imap::limits::PIECE_BYTES);
-        self.wait().await;
-        let mut state = self.partition.0.lock().unwrap();
-        if let Some(Some(error)) = state.body_failures.pop() {
-            return Err(error);
-        }
-        state.read.push(range.clone());
-        let bytes = match body.at {
-            BodyAt::Entry { index, .. } => &state.bodies[&index],
-            BodyAt::Upload(upload) => &state.uploads[&upload],
-        };
-        Ok(bytes.slice(range.start as usize..range.end as usize))
-    }
-
     async fn read_ahead(&self, wanted: &[(Body, u64)]) -> usize {
         wanted.len().min(2)
-    }
-
-    fn derived(&self, key: &DerivedKey) -> Option<Bytes> {
-        let state = self.partition.0.lock().unwrap();
-        state.derived.get(key).cloned()
-    }
-
-    fn keep_derived(&self, key: DerivedKey, value: Bytes) {
-        let mut state = self.partition.0.lock().unwrap();
-        state.derived.insert(key, value);
     }
 
     /// An index that is always new.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::limits::{SPARE_INTERVAL, SPARE_PLACES};
 
 /// Where such work waits for its turn.
-pub(super) struct Spare {
+pub struct Spare {
     places: Arc<Semaphore>,
     /// When the next one may begin.
     next: Mutex<Option<Instant>>,
@@ -27,7 +27,7 @@ impl Default for Spare {
 
 impl Spare {
     /// Waits for room, which is held until what is returned is dropped.
-    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+    pub async fn take(&self) -> Option<OwnedSemaphorePermit> {
         // It is never closed.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let now = Instant::now();
