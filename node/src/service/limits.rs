@@ -75,6 +75,10 @@ pub const DELETED_QUERIES_MAX: usize = 100;
 /// How often leaders look whether something is due.
 pub const STEWARD_PAUSE: Duration = Duration::from_millis(500);
 
+/// The same for members of groups while these change: a move takes some ten steps, and a node that
+/// is replaced has a move for each of its groups.
+pub const STEP_PAUSE: Duration = Duration::from_millis(50);
+
 /// How often nodes tell each other how they are.
 pub const CONDITION_EVERY: Duration = Duration::from_secs(1);
 
@@ -100,9 +104,11 @@ pub const PROMOTE_LAG_MAX: u64 = 1000;
 /// send all of a partition.
 pub const MOVES_AT_ONCE: usize = 4;
 
-/// How often, in turns, it is looked whether a node that was removed has heard of it; then it is
-/// left alone.
-pub const FAREWELL_TURNS: u32 = 20;
+/// How long it is looked whether a node that was removed has heard of it; then it is left alone.
+pub const FAREWELL_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// For how long at least it stays a member after that: it hears that what it has is committed.
+pub const FAREWELL_WAIT_MIN: Duration = Duration::from_millis(600);
 
 /// Hints that wait for another node; beyond it the oldest are lost.
 pub const HINTS_QUEUED: usize = 4096;

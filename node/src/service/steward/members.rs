@@ -19,8 +19,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use directory::{Command as Direct, Node, NodeState, Outcome as Directed, Replica, Role};
 
@@ -28,7 +28,9 @@ use super::wanted::{Step, Wanted, has_caught_up};
 use super::{STEP_WAIT, Usher, refused};
 use crate::raft::{Group, GroupError};
 use crate::service::call::Failure;
-use crate::service::limits::{FAREWELL_TURNS, MOVES_AT_ONCE, STEWARD_PAUSE};
+use crate::service::limits::{
+    FAREWELL_WAIT_MAX, FAREWELL_WAIT_MIN, MOVES_AT_ONCE, STEP_PAUSE, STEWARD_PAUSE,
+};
 use crate::service::{DIRECTORY, Service};
 
 /// How long ago a node may have been heard that counts as there.
@@ -41,10 +43,16 @@ pub(super) async fn run(service: Service, usher: Arc<dyn Usher>) {
         usher,
         farewells: BTreeMap::new(),
         turn: 0,
+        hands_over: false,
+        handed_over: Instant::now(),
+        goes_on: AtomicBool::new(false),
     };
     loop {
-        tokio::time::sleep(STEWARD_PAUSE).await;
-        members.turn += 1;
+        let pause = match members.goes_on.swap(false, Relaxed) {
+            true => STEP_PAUSE,
+            false => STEWARD_PAUSE,
+        };
+        tokio::time::sleep(pause).await;
         members.turn().await;
     }
 }
@@ -53,13 +61,25 @@ struct Members {
     service: Service,
     usher: Arc<dyn Usher>,
     /// Replicas of the directory on removed nodes: which entry they shall have before they are left
-    /// alone, and for how many turns that has been so.
-    farewells: BTreeMap<u64, (u64, u32)>,
+    /// alone, and since when that has been so.
+    farewells: BTreeMap<u64, (u64, Instant)>,
+    /// How many turns there were that hand over.
     turn: u64,
+    /// In this turn groups may be handed over. Not in each: whoever was asked to lead needs some
+    /// time for it, and whoever was asked twice would stand for election twice.
+    hands_over: bool,
+    handed_over: Instant,
+    /// A step was taken, or a replica comes up: the next step may be due at once.
+    goes_on: AtomicBool,
 }
 
 impl Members {
     async fn turn(&mut self) {
+        self.hands_over = self.handed_over.elapsed() >= STEWARD_PAUSE;
+        if self.hands_over {
+            self.handed_over = Instant::now();
+            self.turn += 1;
+        }
         let groups = self.service.router().local().groups().all();
         let led: Vec<_> = groups
             .into_iter()
@@ -76,7 +96,9 @@ impl Members {
             let mut learners = status.learners.iter();
             group.id() != DIRECTORY && learners.any(|learner| !has_caught_up(&status, *learner))
         });
-        let room = AtomicUsize::new(MOVES_AT_ONCE.saturating_sub(moving.count()));
+        let moving = moving.count();
+        self.goes_on.fetch_or(moving > 0, Relaxed);
+        let room = AtomicUsize::new(MOVES_AT_ONCE.saturating_sub(moving));
         let members = &*self;
         let steps = led.iter().map(|group| {
             let (told, room) = (&told, &room);
@@ -147,7 +169,9 @@ impl Members {
             welcome
                 .await
                 .map_err(|error| Failure::Busy(format!("{error:#}")))?;
-            return within(group.add_learner(replica.0)).await;
+            within(group.add_learner(replica.0)).await?;
+            self.goes_on.store(true, Relaxed);
+            return Ok(());
         }
         if node.state == NodeState::Joining && has_caught_up(&status, replica.0) {
             self.direct(Direct::ActivateNode { node: node.id }).await?;
@@ -164,7 +188,10 @@ impl Members {
 
     async fn direct(&self, command: Direct) -> Result<(), Failure> {
         match self.service.direct(command, STEP_WAIT).await? {
-            Directed::Done => Ok(()),
+            Directed::Done => {
+                self.goes_on.store(true, Relaxed);
+                Ok(())
+            }
             outcome => Err(refused(outcome)),
         }
     }
@@ -253,23 +280,26 @@ impl Members {
         let Some(step) = step else { return Ok(()) };
         tracing::debug!(group = group.id().0, ?step, "members");
         match step {
-            Step::Wait => Ok(()),
+            Step::Wait => return Ok(()),
+            Step::Lead(_) if !self.hands_over => return Ok(()),
             Step::Add(replica) => {
                 let taken = |left: usize| left.checked_sub(1);
                 if room.fetch_update(Relaxed, Relaxed, taken).is_err() {
                     return Ok(());
                 }
                 tracing::info!(group = group.id().0, replica, "replica is brought up");
-                within(group.add_learner(replica)).await
+                within(group.add_learner(replica)).await?;
             }
-            Step::Lead(replica) => Ok(group.transfer(replica).await?),
+            Step::Lead(replica) => group.transfer(replica).await?,
             Step::Vote { voters, retain } => {
                 tracing::info!(group = group.id().0, ?voters, "voters change");
-                within(group.set_voters(voters, retain, &seen)).await
+                within(group.set_voters(voters, retain, &seen)).await?;
             }
-            Step::PutOut(replicas) => within(group.put_out(replicas, &seen)).await,
-            Step::Tell(command) => self.direct(command).await,
+            Step::PutOut(replicas) => within(group.put_out(replicas, &seen)).await?,
+            Step::Tell(command) => self.direct(command).await?,
         }
+        self.goes_on.store(true, Relaxed);
+        Ok(())
     }
 
     fn next_step(
@@ -302,15 +332,16 @@ impl Members {
             }
             let id = replica.id.0;
             let known = self.farewells.get(&id).copied();
-            let (index, turns) = known.unwrap_or((status.last_index, 0));
+            let (index, since) = known.unwrap_or((status.last_index, Instant::now()));
+            let waited = since.elapsed();
             let heard = peers.heard(replica.node.0);
-            let hears = heard.is_some_and(|ago| ago < HEARD_WAIT) && turns < FAREWELL_TURNS;
-            // One more turn, in which it hears that what it has is committed.
-            let has = turns > 1 && status.matched_of(id).is_some_and(|upto| upto >= index);
+            let hears = heard.is_some_and(|ago| ago < HEARD_WAIT) && waited < FAREWELL_WAIT_MAX;
+            let has = waited > FAREWELL_WAIT_MIN
+                && status.matched_of(id).is_some_and(|upto| upto >= index);
             if has || !hears {
                 told.insert(id);
             }
-            farewells.insert(id, (index, turns + 1));
+            farewells.insert(id, (index, since));
         }
         drop(view);
         self.farewells = farewells;
