@@ -39,7 +39,7 @@ impl Account {
             service: service.clone(),
             id,
             group,
-            lane: Mutex::new(service.lanes().open()),
+            lane: Mutex::new(service.lanes().open_to(group)),
             watcher: Mutex::new(service.hub().watch(id)),
             ahead: Ahead::default(),
             leaving: Arc::new(Semaphore::new(LEAVING_MAX)),
@@ -179,7 +179,7 @@ impl Account {
         if done.is_err() {
             // The partition may not know this lane, and takes an unknown one only from its first
             // command on.
-            *lane = self.service.lanes().open();
+            *lane = self.service.lanes().open_to(self.group);
         }
         done
     }

@@ -175,6 +175,9 @@ impl Delivery {
                 }
             }
         }
+        if !results.iter().any(|one| matches!(one, Result::Unknown(_))) {
+            lane.settled();
+        }
         arrived.abandon_in(&unused).await;
         (results, told)
     }

@@ -37,9 +37,14 @@ pub const ROSTER_MESSAGES_MIN: u64 = 500;
 /// What a roster takes in memory beside its ranges, bytes.
 pub const ROSTER_BYTES: usize = 256;
 
-/// A lane that was not used for so long is replaced by a new one: partitions forget lanes after an
-/// hour.
+/// A lane that was not used for so long in a partition is replaced by a new one: partitions forget
+/// lanes after an hour.
 pub const LANE_IDLE_MAX: Duration = Duration::from_secs(20 * 60);
+
+/// Lanes that are kept for whoever needs one next, of each partition and of those that go to all:
+/// some 100 bytes each. More are free only where as many connections have ended at about the same
+/// time.
+pub const FREE_LANES_MAX: usize = 4096;
 
 /// Bytes of a body that ride in the entry that delivers it; a larger body is uploaded in chunks of
 /// this size.

@@ -52,7 +52,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use directory::{NodeId, View};
-use mailbox::{Command, Confirmed, Envelope, Millis, Outcome, Query, Stamp};
+use mailbox::{Command, Confirmed, Envelope, Millis, Outcome, Query, Rejection, Stamp};
 use parking_lot::{Mutex, RwLock};
 
 use crate::budget::Share;
@@ -232,8 +232,20 @@ impl Service {
         wait: Duration,
     ) -> Result<Outcome, Failure> {
         let stamp = self.lanes().stamp(lane, group);
-        self.propose_stamped(group, stamp, command, body, wait)
-            .await
+        // A tick is not remembered, so what followed it on its lane would be forgotten.
+        let is_remembered = command != Command::Tick;
+        let outcome = self
+            .propose_stamped(group, stamp, command, body, wait)
+            .await?;
+        let is_lost = match outcome {
+            Outcome::Done(_) | Outcome::Moved => false,
+            Outcome::Rejected(why) => why == Rejection::SequenceUsed,
+            Outcome::Forgotten => true,
+        };
+        if is_remembered && !is_lost {
+            lane.settled();
+        }
+        Ok(outcome)
     }
 
     /// The same with a stamp that was taken before.

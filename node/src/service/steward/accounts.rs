@@ -4,12 +4,10 @@ use bytes::Bytes;
 use directory::{Command as Direct, OperationKind};
 use futures_util::stream::{self, TryStreamExt as _};
 use mailbox::{Command, NewFolder, SpecialUse};
-use parking_lot::Mutex;
 
 use super::{STEP_WAIT, Steward};
 use crate::raft::Group;
 use crate::replica::GroupId;
-use crate::service::Lane;
 use crate::service::call::Failure;
 use crate::service::limits::{OPERATIONS_AT_ONCE, OPERATIONS_IN_FLIGHT};
 
@@ -24,27 +22,17 @@ const FOLDERS: [(&str, SpecialUse); 5] = [
 
 impl Steward {
     /// Does the partition's part of what spans groups, then says so.
-    pub(super) async fn drive_operations(&mut self, group: &Group) -> Result<(), Failure> {
+    pub(super) async fn drive_operations(&self, group: &Group) -> Result<(), Failure> {
         let pending = group
             .rows()
             .read(|rows| directory::pending(rows, OPERATIONS_AT_ONCE))
             .map_err(|fault| Failure::Broken(fault.to_string()))?;
-        let lanes = Mutex::new(std::mem::take(&mut self.lanes));
-        let driven: Result<(), Failure> = stream::iter(pending.into_iter().map(Ok))
-            .try_for_each_concurrent(OPERATIONS_IN_FLIGHT, |operation| {
-                self.drive(&lanes, operation)
-            })
-            .await;
-        self.lanes = lanes.into_inner();
-        driven
+        stream::iter(pending.into_iter().map(Ok))
+            .try_for_each_concurrent(OPERATIONS_IN_FLIGHT, |operation| self.drive(operation))
+            .await
     }
 
-    /// Does one operation, through a lane that no other one uses meanwhile.
-    async fn drive(
-        &self,
-        lanes: &Mutex<Vec<Lane>>,
-        operation: directory::Operation,
-    ) -> Result<(), Failure> {
+    async fn drive(&self, operation: directory::Operation) -> Result<(), Failure> {
         let account = mailbox::AccountId(operation.account.0);
         let command = match operation.kind {
             OperationKind::CreateAccount => Command::CreateAccount {
@@ -54,9 +42,8 @@ impl Steward {
             },
             OperationKind::DeleteAccount => Command::DeleteAccount { account },
         };
-        let free = lanes.lock().pop();
-        let mut lane = free.unwrap_or_else(|| self.service.lanes().open());
         let partition = GroupId(operation.partition.0);
+        let mut lane = self.service.lanes().open_to(partition);
         let outcome = self
             .service
             .propose(partition, &mut lane, command, Bytes::new(), STEP_WAIT)
@@ -67,8 +54,6 @@ impl Steward {
                 if operation.kind == OperationKind::DeleteAccount => {}
             outcome => return Err(Failure::Invalid(format!("{outcome:?}"))),
         }
-        // A lane whose command may still be on its way is not used again.
-        lanes.lock().push(lane);
         let finish = Direct::FinishOperation {
             operation: operation.id,
         };

@@ -34,7 +34,7 @@ use super::call::Failure;
 use super::deleted::{DAY_MS, RETENTION_SETTING};
 use super::limits::{BALANCE_TURNS, STEWARD_PAUSE};
 use super::local::now_ms;
-use super::{DIRECTORY, Lane, Service};
+use super::{DIRECTORY, Service};
 use crate::raft::Group;
 use crate::replica::GroupId;
 
@@ -63,7 +63,6 @@ pub async fn run(service: Service, usher: std::sync::Arc<dyn Usher>) {
 
 async fn keep(service: Service) {
     let mut steward = Steward {
-        lanes: Vec::new(),
         service,
         settled: BTreeMap::new(),
         retentions: BTreeMap::new(),
@@ -78,8 +77,6 @@ async fn keep(service: Service) {
 
 struct Steward {
     service: Service,
-    /// Lanes that no command is in flight on.
-    lanes: Vec<Lane>,
     /// For how many looks in a row the preferred replica of a group was fit to lead.
     settled: BTreeMap<GroupId, u32>,
     /// The retention, in days, that partitions were told since this node leads them.
@@ -116,8 +113,7 @@ impl Steward {
         if due.is_none_or(|due| due > now_ms()) {
             return;
         }
-        // Of its own: a tick is not remembered, so what followed it on its lane would be forgotten.
-        let mut lane = self.service.lanes().open();
+        let mut lane = self.service.lanes().open_to(group.id());
         let ticked = self
             .service
             .propose(
@@ -144,7 +140,7 @@ impl Steward {
             return;
         };
         let retention = Millis(days.saturating_mul(DAY_MS));
-        let mut lane = self.lane();
+        let mut lane = self.service.lanes().open_to(group.id());
         let command = Command::SetDefaultRetention { retention };
         let told = self
             .service
@@ -154,7 +150,6 @@ impl Steward {
             // Told again, on another lane.
             Ok(mailbox::Outcome::Forgotten) => {}
             Ok(outcome) => {
-                self.lanes.push(lane);
                 if let mailbox::Outcome::Done(_) = outcome {
                     tracing::info!(group = group.id().0, days, "retention");
                 } else {
@@ -164,12 +159,6 @@ impl Steward {
             }
             Err(failure) => tracing::debug!(group = group.id().0, %failure, "retention"),
         }
-    }
-
-    /// A lane that no command is in flight on.
-    fn lane(&mut self) -> Lane {
-        let free = self.lanes.pop();
-        free.unwrap_or_else(|| self.service.lanes().open())
     }
 }
 
