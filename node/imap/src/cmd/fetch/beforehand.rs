@@ -7,10 +7,12 @@
 //!
 //! A client that was told of new messages asks at once for what it shows of them, which is what it
 //! asked for of others. So it is worked out for those whose client is connected here, after it was
-//! told of them and while the session waits for it; for nobody else, since it may never be asked
-//! for. Nothing waits for this: what the client says and what others do comes first, and the
-//! backend says when there is room for it ([`Backend::spare`]). Messages whose turn did not come
-//! are worked out when they are asked for.
+//! told of them and while the session waits for it. Nothing waits for this: what the client says
+//! and what others do comes first, and the backend says when there is room for it
+//! ([`Backend::spare`]). Messages whose turn did not come are worked out when they are asked for.
+//!
+//! Whoever owns the backends may do the same with [`work_out`] for what arrives, for everybody, where
+//! it knows what most will ask for.
 
 use std::sync::Arc;
 use std::time::Duration;

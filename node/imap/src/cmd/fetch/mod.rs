@@ -6,10 +6,9 @@
 //!
 //! `items` works out what each item of one message is, `binary` and `preview` those that need a
 //! file of their own, `derived` remembers it, `beforehand` works it out before it is asked for;
-//! `chunks` are the bytes of a section, `write` sends it
-//! all. All that is likely
-//! to fail is done before a message's line begins. After that a failure ends the connection,
-//! because a literal that was announced cannot be taken back.
+//! `chunks` are the bytes of a section, `write` sends it all. All that is likely to fail is done
+//! before a message's line begins. After that a failure ends the connection, because a literal that
+//! was announced cannot be taken back.
 
 pub(crate) mod beforehand;
 mod binary;
