@@ -21,6 +21,8 @@ pub(crate) struct Connection<'a, T> {
     pub(crate) framer: Framer,
     /// What is to be sent; whoever writes much calls [`Connection::relieve`] often.
     pub(crate) out: Writer,
+    /// Something was sent that the transport may have kept back.
+    is_held_back: bool,
     pub(crate) config: &'a Config,
 }
 
@@ -50,6 +52,7 @@ impl<'a, T: Transport> Connection<'a, T> {
             transport,
             framer,
             out: Writer::new(),
+            is_held_back: false,
             config,
         }
     }
@@ -150,17 +153,31 @@ impl<'a, T: Transport> Connection<'a, T> {
     pub(crate) async fn send(&mut self) -> Result<(), Stop> {
         if !self.out.is_empty() {
             let bytes = self.out.take();
-            self.transport.write(bytes).await?;
+            self.write(bytes).await?;
         }
         Ok(())
+    }
+
+    /// Sends bytes that do not go through the writer, after all that was written.
+    pub(crate) async fn write(&mut self, bytes: bytes::Bytes) -> Result<(), Stop> {
+        self.is_held_back = true;
+        Ok(self.transport.write(bytes).await?)
+    }
+
+    /// Whether the client will hear something with the next [`Connection::flush`].
+    pub(crate) fn has_news(&self) -> bool {
+        self.is_held_back || !self.out.is_empty()
     }
 
     /// Sends all that was written, and lets its buffer go: what follows is a wait.
     pub(crate) async fn flush(&mut self) -> Result<(), Stop> {
         if !self.out.is_empty() {
             let bytes = self.out.take_all();
-            self.transport.write(bytes).await?;
+            self.write(bytes).await?;
+        }
+        if self.is_held_back {
             self.transport.flush().await?;
+            self.is_held_back = false;
         }
         Ok(())
     }

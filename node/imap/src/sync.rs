@@ -110,17 +110,28 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     }
 
     async fn refresh_or_delay(&mut self, expunges: Expunges, reading: Reading) -> Result<()> {
-        let result = Box::pin(self.take_changes(expunges, reading)).await;
         if let Some(selected) = &mut self.selected {
-            selected.is_stale = result.is_err();
+            selected.is_stale = false;
         }
+        let result = Box::pin(self.take_changes(expunges, reading)).await;
+        self.or_delay(result)
+    }
+
+    /// What was not told is told later.
+    fn or_delay(&mut self, result: Result<()>) -> Result<()> {
         match result {
-            Err(Stop::No(..) | Stop::Bad(_) | Stop::BadCode(..)) => Ok(()),
+            Err(Stop::No(..) | Stop::Bad(_) | Stop::BadCode(..)) => {
+                if let Some(selected) = &mut self.selected {
+                    selected.is_stale = true;
+                }
+                Ok(())
+            }
             result => result,
         }
     }
 
-    /// Tells what the view knows and the client does not.
+    /// Tells what the view knows and the client does not. What goes beyond the view is told later
+    /// if it cannot be read now: no command depends on it.
     pub(crate) async fn tell(&mut self, news: News, expunges: Expunges) -> Result<()> {
         if expunges == Expunges::Tell {
             self.tell_removed();
@@ -150,8 +161,11 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             self.tell_flags(uid, modseq, &flags, with_uid);
             self.conn.relieve().await?;
         }
-        Box::pin(self.tell_changed()).await?;
-        Box::pin(self.tell_arrived()).await
+        let mut told = Box::pin(self.tell_changed()).await;
+        if told.is_ok() {
+            told = Box::pin(self.tell_arrived()).await;
+        }
+        self.or_delay(told)
     }
 
     /// Writes VANISHED, in several lines if it is long; `earlier` for what has no sequence numbers

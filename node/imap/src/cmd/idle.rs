@@ -14,6 +14,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         self.structures = Vec::new();
         self.conn.framer.expect_line();
         self.conn.out.continuation("Idling");
+        self.conn.flush().await?;
         self.tell_all(Expunges::Tell).await?;
         let mut timer = Box::pin(self.conn.transport.sleep(self.patience()));
         loop {
@@ -21,7 +22,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             if let Some(item) = self.conn.next_item()? {
                 return end(&item);
             }
-            let has_news = !self.conn.out.is_empty();
+            let has_news = self.conn.has_news();
             self.conn.flush().await?;
             if self.has_more_to_tell() {
                 self.tell_all(Expunges::Tell).await?;

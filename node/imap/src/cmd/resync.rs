@@ -48,7 +48,7 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         }
         let result = self.tell_missed(known).await;
         if let Err(Stop::No(..)) = result {
-            self.selected = None;
+            self.unselect()?;
         }
         result
     }

@@ -166,7 +166,7 @@ async fn put<T: Transport>(conn: &mut Connection<'_, T>, bytes: Bytes) -> Result
     }
     conn.send().await?;
     if !bytes.is_empty() {
-        conn.transport.write(bytes).await?;
+        conn.write(bytes).await?;
     }
     Ok(())
 }

@@ -14,7 +14,8 @@ use crate::backend::{Backend, Transport};
 use crate::cmd::store::chunks;
 use crate::grammar::FetchItem;
 use crate::limits;
-use crate::state::{Result, Session};
+use crate::respond::Code;
+use crate::state::{Result, Session, Stop};
 
 /// Messages of the selected mailbox that have arrived.
 #[derive(Default)]
@@ -49,6 +50,11 @@ impl Arrivals {
         }
     }
 
+    /// Of this one all is told.
+    fn done(&mut self, uid: Uid) {
+        self.untold = self.untold.subtract(&UidRanges::range(uid, uid));
+    }
+
     /// What is to be told of a message, each item once.
     fn items(&self, uid: Uid, of_all: &[FetchItem]) -> Vec<FetchItem> {
         let asked = self.asked.iter().filter(|(uids, _)| uids.contains(uid));
@@ -64,7 +70,7 @@ impl Arrivals {
 
 impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Tells of messages that have arrived what is asked for. What fails is tried again the next
-    /// time.
+    /// time, each message for itself; of one that can never be read nothing is told.
     pub(crate) async fn tell_arrived(&mut self) -> Result<()> {
         let of_all = self.fetched_of_new();
         let Some(selected) = &mut self.selected else {
@@ -86,8 +92,12 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
                     let uid = message.uid;
                     let items = self.selected()?.arrivals.items(uid, &of_all);
                     if !items.is_empty() {
-                        self.fetch_one(items, message).await?;
+                        match self.fetch_one(items, message).await {
+                            Err(Stop::No(Some(Code::ServerBug), _)) => {}
+                            told => told?,
+                        }
                     }
+                    self.selected()?.arrivals.done(uid);
                 }
             }
             let arrivals = &mut self.selected()?.arrivals;

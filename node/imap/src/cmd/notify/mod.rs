@@ -200,13 +200,15 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         if let Some(request) = self.conn.begun()? {
             return Ok(request);
         }
+        // Nor for the answer to what it said before.
+        self.conn.flush().await?;
         let mut timer = Box::pin(self.conn.transport.sleep(self.patience()));
         loop {
             self.tell_between().await?;
             if let Some(request) = self.conn.begun()? {
                 return Ok(request);
             }
-            let has_news = !self.conn.out.is_empty();
+            let has_news = self.conn.has_news();
             self.conn.flush().await?;
             if self.has_more_to_tell() {
                 continue;

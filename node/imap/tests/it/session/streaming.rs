@@ -1,7 +1,7 @@
 //! Large messages and large mailboxes: memory stays flat, reads stay few.
 
 use imap::Config;
-use imap::limits::{PIECE_BYTES, READ_BYTES};
+use imap::limits::{PIECE_BYTES, READ_BYTES, WRITE_BYTES};
 use mailbox::{Command, Flags, StoreMode, SystemFlags, UidRanges};
 
 use super::backend::Partition;
@@ -264,4 +264,22 @@ fn nul_stands_in_no_literal() {
     let said = dialogue.say("c", b"a FETCH 1 BINARY.PEEK[]\r\n");
     let literal = format!(" ~{{{}}}\r\n{whole})", whole.len());
     assert!(String::from_utf8(said).unwrap().contains(&literal));
+}
+
+/// Whatever an answer ends with is sent before the client is waited for: also if the answer was so
+/// long that nothing of it was left to be written then.
+#[test]
+fn long_answers_are_sent_to_their_end() {
+    let mut dialogue = Dialogue::new();
+    dialogue.log_in("c", "alice");
+    let value = "x".repeat(WRITE_BYTES + 4096);
+    let set = format!(
+        "a SETMETADATA INBOX (/shared/long {{{}+}}\r\n{value})\r\n",
+        value.len()
+    );
+    let said = String::from_utf8(dialogue.say("c", set.as_bytes())).unwrap();
+    assert!(said.starts_with("a OK"), "{said}");
+    let said = dialogue.say("c", b"b GETMETADATA INBOX /shared/long\r\n");
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains(&value) && said.ends_with("b OK GETMETADATA completed\r\n"));
 }

@@ -28,6 +28,8 @@ struct Wire {
     is_closed: bool,
     is_silent: bool,
     is_closing: bool,
+    /// What was written and not flushed: a client does not hear of it.
+    held: Vec<u8>,
     output: Vec<u8>,
     largest_write: usize,
     is_tls: bool,
@@ -162,11 +164,14 @@ impl Transport for Server {
     async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
         let mut wire = self.0.lock().unwrap();
         wire.largest_write = wire.largest_write.max(bytes.len());
-        wire.output.extend_from_slice(&bytes);
+        wire.held.extend_from_slice(&bytes);
         Ok(())
     }
 
     async fn flush(&mut self) -> io::Result<()> {
+        let mut wire = self.0.lock().unwrap();
+        let held = std::mem::take(&mut wire.held);
+        wire.output.extend_from_slice(&held);
         Ok(())
     }
 
