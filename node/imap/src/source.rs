@@ -65,6 +65,11 @@ impl<'b, B: Content> Source<'b, B> {
         self.prefix.len() as u64 + self.body.length
     }
 
+    /// So many bytes were made of it.
+    pub(crate) async fn spend(&mut self, bytes: usize) {
+        self.pace.spend(bytes).await;
+    }
+
     /// Bytes that were read since others had their turn.
     pub(crate) fn unspent(&self) -> usize {
         self.pace.unspent()

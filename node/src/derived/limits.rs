@@ -6,8 +6,8 @@ use std::time::Duration;
 /// twice, and where it stands among the others.
 pub const OVERHEAD_BYTES: usize = 256;
 
-/// Items, beside the envelope, that are worked out of mail that arrives: what the programs of two or
-/// three makers ask for.
+/// Items, beside the envelope, that are worked out of mail that arrives: what the programs of two
+/// or three makers ask for.
 pub const ITEMS_MAX: usize = 3;
 
 /// Mailboxes that have changed and were not looked at yet, each some 50 bytes. Beyond it, what

@@ -23,6 +23,7 @@ use super::accept::{Guest, Phase, Shutdown};
 use super::deflate::{Compressors, Deflate};
 use super::limits::{
     COMPRESSOR_REST, ID_LOGGED_BYTES, IMAP_IDLE, LOGIN_IDLE, READ_IDLE_BYTES, WRITE_STALL,
+    WRITTEN_PIECE_BYTES,
 };
 use super::mail::Mail;
 use super::stream::{Reader, Stream};
@@ -179,15 +180,19 @@ impl Transport for Connection {
     }
 
     async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
-        let write = async {
-            match &mut self.deflate {
-                Some(deflate) => deflate.write(&bytes, &mut self.stream).await,
-                None => self.stream.write_all(&bytes).await,
-            }
-        };
-        tokio::time::timeout(WRITE_STALL, write)
-            .await
-            .map_err(|_| io::Error::other("the client does not read"))?
+        // Whoever reads slowly reads: each piece has its time.
+        for piece in bytes.chunks(WRITTEN_PIECE_BYTES) {
+            let write = async {
+                match &mut self.deflate {
+                    Some(deflate) => deflate.write(piece, &mut self.stream).await,
+                    None => self.stream.write_all(piece).await,
+                }
+            };
+            tokio::time::timeout(WRITE_STALL, write)
+                .await
+                .map_err(|_| io::Error::other("the client does not read"))??;
+        }
+        Ok(())
     }
 
     async fn flush(&mut self) -> io::Result<()> {

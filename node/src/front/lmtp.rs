@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use lmtp::{Delivered, Event, HangUp, Session, Verdict};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::accept::{Guest, Phase, Shutdown};
-use super::limits::{LMTP_IDLE, READ_BYTES, REPLIES_BYTES, RESOLVE_WAIT, WRITE_STALL};
+use super::limits::{
+    LMTP_IDLE, READ_BYTES, REPLIES_BYTES, RESOLVE_WAIT, WAITING_BYTES, WRITE_STALL,
+};
 use super::stream::{Reader, Stream};
 use crate::config::Config;
 use crate::service::delivery::{Recipient, Result as Delivery1, Told};
@@ -176,6 +179,7 @@ impl Connection {
                 Event::Data(bytes) => self.data(bytes).await,
                 Event::End => {
                     let outcomes = self.end().await;
+                    self.push_waiting()?;
                     self.session
                         .delivered(&outcomes)
                         .map_err(io::Error::other)?;
@@ -198,6 +202,20 @@ impl Connection {
             }
         }
         Ok(true)
+    }
+
+    /// Takes what the client has sent meanwhile: it was sent before any reply, so it shows nothing.
+    fn push_waiting(&mut self) -> io::Result<()> {
+        let mut bytes = 0;
+        // The end of the connection, and errors, are met again by whoever waits for more.
+        while bytes < WAITING_BYTES
+            && let Some(Ok(input)) = self.reader.read(&mut self.stream).now_or_never()
+            && !input.is_empty()
+        {
+            bytes += input.len();
+            self.session.push(input).map_err(io::Error::other)?;
+        }
+        Ok(())
     }
 
     async fn write(&mut self) -> io::Result<()> {

@@ -296,6 +296,16 @@ impl Health {
         is_steady && !self.clock_is_off(node)
     }
 
+    /// Whether another node that was heard lately has about the time of this one's clock.
+    #[must_use]
+    pub fn clock_is_confirmed(&self) -> bool {
+        let others = self.others.lock();
+        let mut fresh = others
+            .values()
+            .filter(|heard| heard.at.elapsed() < CONDITION_FRESH);
+        fresh.any(|heard| heard.condition.clock_ahead_ms.unsigned_abs() <= CLOCK_OFF_MAX_MS)
+    }
+
     /// Whether the clock of a node is far from the median of all that were heard and this one.
     #[must_use]
     pub fn clock_is_off(&self, node: u64) -> bool {

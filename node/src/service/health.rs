@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use proto::v1;
 
+use super::clock::Others;
 use super::limits::{
     BALANCE_LAG_MAX, CONDITION_EVERY, CONDITION_WAIT, HEALTH_LOOKS_MIN, HEALTH_PAUSE,
 };
@@ -43,7 +44,7 @@ async fn tell(service: Service) {
         };
         let peers = service.router().local().groups().peers();
         let logins = service.penalties().take_news();
-        join_all(others.into_iter().map(|node| {
+        join_all(others.iter().map(|&node| {
             let (service, logins) = (&service, logins.clone());
             async move {
                 let own = v1::PeerCondition {
@@ -56,6 +57,11 @@ async fn tell(service: Service) {
             }
         }))
         .await;
+        service.clock().follow(match others.is_empty() {
+            true => Others::None,
+            false if service.health().clock_is_confirmed() => Others::Agree,
+            false => Others::Differ,
+        });
         if let Some(sync) = service.health().own().sync {
             metrics::gauge!("rookery_log_sync_seconds").set(sync.as_secs_f64());
         }

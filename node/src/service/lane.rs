@@ -14,8 +14,8 @@ use mailbox::{Lane as LaneId, Millis, Stamp};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::limits::{FREE_LANES_MAX, LANE_IDLE_MAX};
-use super::local::now_ms;
 use crate::replica::GroupId;
 
 /// Gives lanes that nobody else has: the boot number is counted durably at each start.
@@ -24,6 +24,7 @@ pub struct Lanes {
     node: u64,
     boot: u64,
     next: AtomicU64,
+    clock: Arc<Clock>,
     free: Arc<Free>,
 }
 
@@ -58,13 +59,15 @@ impl Used {
 }
 
 impl Lanes {
-    /// Lanes of this node's `boot`-th start.
+    /// Lanes of this node's `boot`-th start. Stamps have the time of `clock`: a partition that forgets
+    /// a lane refuses all new ones with older stamps, so they must not be ahead.
     #[must_use]
-    pub fn new(node: u64, boot: u64) -> Self {
+    pub fn new(node: u64, boot: u64, clock: Arc<Clock>) -> Self {
         Self {
             node,
             boot,
             next: AtomicU64::new(1),
+            clock,
             free: Arc::default(),
         }
     }
@@ -118,6 +121,13 @@ impl Lanes {
         }
     }
 
+    /// A partition has forgotten a lane, and perhaps others with it.
+    pub fn forget(&self, group: GroupId) {
+        for free in self.free.0.lock().values_mut() {
+            free.retain(|used| !used.last.contains_key(&group));
+        }
+    }
+
     /// The stamp of the lane's next command in `group`. A lane that was not there for long is
     /// replaced first: the partition may have forgotten it.
     pub fn stamp(&self, lane: &mut Lane, group: GroupId) -> Stamp {
@@ -137,7 +147,7 @@ impl Lanes {
         Stamp {
             lane: lane.id,
             sequence: *sequence,
-            issued: Millis(now_ms()),
+            issued: Millis(self.clock.now_ms()),
         }
     }
 }
@@ -182,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_is_settled_is_used_again() {
-        let lanes = Lanes::new(1, 1);
+        let lanes = Lanes::new(1, 1, Arc::default());
         let mut lane = lanes.open_to(HERE);
         let first = lanes.stamp(&mut lane, HERE);
         lane.settled();
@@ -194,18 +204,28 @@ mod tests {
         let mut again = lanes.open_to(HERE);
         let second = lanes.stamp(&mut again, HERE);
         assert_eq!((second.lane, second.sequence), (first.lane, 2));
+        // Not by anybody where the partition has forgotten some.
+        again.settled();
+        drop(again);
+        lanes.forget(THERE);
+        let mut again = lanes.open_to(HERE);
+        assert_eq!(lanes.stamp(&mut again, HERE).lane, first.lane);
+        again.settled();
+        drop(again);
+        lanes.forget(HERE);
+        let mut again = lanes.open_to(HERE);
+        assert_ne!(lanes.stamp(&mut again, HERE).lane, first.lane);
         // Whoever was interrupted does not know what became of its command.
         drop(again);
         let mut other = lanes.open_to(HERE);
         let third = lanes.stamp(&mut other, HERE);
-        assert_ne!(third.lane, first.lane);
         assert_eq!(third.sequence, 1);
     }
 
     #[test]
     fn what_a_partition_may_have_forgotten_is_not() {
         const LONGER: Duration = LANE_IDLE_MAX.saturating_add(Duration::from_secs(1));
-        let (lanes, now) = (Lanes::new(1, 1), Instant::now());
+        let (lanes, now) = (Lanes::new(1, 1, Arc::default()), Instant::now());
         let mut lane = lanes.open();
         let first = lanes.stamp_at(&mut lane, HERE, now);
         let later = now + LANE_IDLE_MAX;
@@ -224,7 +244,7 @@ mod tests {
 
     #[test]
     fn few_are_kept() {
-        let (lanes, now) = (Lanes::new(1, 1), Instant::now());
+        let (lanes, now) = (Lanes::new(1, 1, Arc::default()), Instant::now());
         let mut all: Vec<Lane> = (0..FREE_LANES_MAX + 10).map(|_| lanes.open()).collect();
         for lane in &mut all {
             lanes.stamp_at(lane, HERE, now);

@@ -77,6 +77,13 @@ pub const DELETED_PAGE: usize = 1000;
 /// Mailboxes that are asked for one page of what an account deleted.
 pub const DELETED_QUERIES_MAX: usize = 100;
 
+/// By how much the system's clock may be corrected at a time for it to be followed whatever others
+/// say, milliseconds: far more than time services do in a second, and nothing beside what expires.
+pub const CLOCK_FOLLOWED_MS: u64 = 1_000;
+
+/// How long the clock of a node that is alone must have been elsewhere until it is followed.
+pub const CLOCK_LONE_WAIT: Duration = Duration::from_secs(60);
+
 /// How often leaders look whether something is due.
 pub const STEWARD_PAUSE: Duration = Duration::from_millis(500);
 

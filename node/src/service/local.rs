@@ -13,6 +13,7 @@ use proto::v1;
 
 use super::SharedView;
 use super::call::{Answer, Call, Failure};
+use super::clock::Clock;
 use super::limits::{APPLIED_WAIT, BODY_READ_MAX, RECENT_MAX};
 use super::rosters::Rosters;
 use crate::budget::Share;
@@ -27,6 +28,7 @@ pub struct Local {
     recent: Mutex<HashMap<(AccountId, MailboxId), Uid>>,
     rosters: Rosters,
     search: Option<Arc<Search>>,
+    clock: Arc<Clock>,
 }
 
 impl Local {
@@ -45,6 +47,7 @@ impl Local {
             recent: Mutex::default(),
             rosters: Rosters::new(rosters),
             search,
+            clock: Arc::default(),
         }
     }
 
@@ -61,6 +64,12 @@ impl Local {
         };
         let asked = move || search.lacking(group, place, &texts);
         tokio::task::spawn_blocking(asked).await.unwrap_or_default()
+    }
+
+    /// The time of this node.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.clock
     }
 
     /// The groups of this node.
@@ -86,7 +95,7 @@ impl Local {
                     return Err(Failure::NoSpace);
                 }
                 Ok(Answer::Outcome(
-                    group.propose(now_ms(), command, body).await?,
+                    group.propose(self.clock.now_ms(), command, body).await?,
                 ))
             }
             Call::Query(Query::Open { account, mailbox }) => {

@@ -29,6 +29,7 @@
 pub mod account;
 pub mod body;
 pub mod call;
+pub mod clock;
 pub mod deleted;
 pub mod delivery;
 pub mod health;
@@ -61,6 +62,7 @@ use crate::raft::convert::fits_entry;
 use crate::replica::GroupId;
 pub use account::Account;
 pub use call::{Answer, Call, Failure};
+pub use clock::Clock;
 pub use delivery::Delivery;
 pub use lane::{Lane, Lanes};
 pub use local::{Local, now_ms};
@@ -110,9 +112,9 @@ impl Service {
     ) -> Self {
         let shared = Shared {
             node,
+            lanes: Lanes::new(node, boot, Arc::clone(local.clock())),
             router: Router::new(node, local, remote),
             view,
-            lanes: Lanes::new(node, boot),
             hub,
             uploads,
             confirmed: Mutex::default(),
@@ -140,6 +142,12 @@ impl Service {
     #[must_use]
     pub fn lanes(&self) -> &Lanes {
         &self.shared.lanes
+    }
+
+    /// The time that commands carry.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        self.router().local().clock()
     }
 
     /// Finds leaders.
@@ -278,8 +286,14 @@ impl Service {
             adds: envelope.command.adds(),
         };
         match self.ask(group, call, wait).await? {
-            Answer::Outcome(bytes) => mailbox::codec::decode_outcome(&bytes)
-                .map_err(|error| Failure::Broken(error.to_string())),
+            Answer::Outcome(bytes) => {
+                let outcome = mailbox::codec::decode_outcome(&bytes)
+                    .map_err(|error| Failure::Broken(error.to_string()))?;
+                if outcome == Outcome::Forgotten {
+                    self.lanes().forget(group);
+                }
+                Ok(outcome)
+            }
             _ => Err(Failure::Invalid("unexpected answer".into())),
         }
     }

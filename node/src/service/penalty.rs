@@ -182,6 +182,8 @@ fn count<'c>(counts: &'c mut HashMap<Key, Count>, key: &Key, now: Instant) -> &'
 fn add_failed(counts: &mut HashMap<Key, Count>, keys: &[Key], now: Instant) {
     for key in keys {
         let count = count(counts, key, now);
+        // What wore off before it happened does not wear off from it.
+        count.forgive(key, now);
         if count.failed == 0 {
             count.since = now;
         }
@@ -356,6 +358,19 @@ mod tests {
         // Others are not concerned: elsewhere, or another user here.
         assert_eq!(fail(&penalties, "alice", "192.0.2.8", now), Some(1500));
         assert!(fail(&penalties, "bob", HERE, now).is_some());
+    }
+
+    #[test]
+    fn what_others_hear_is_not_forgiven_for_what_was_before() {
+        let (here, there) = (Penalties::default(), Penalties::default());
+        let start = Instant::now();
+        let mut now = start;
+        assert!(fail(&here, "alice", HERE, now).is_some());
+        there.hear(&here.take_news(), now);
+        now += FORGIVEN_EVERY * 20;
+        while fail(&here, "alice", HERE, now).is_some() {}
+        there.hear(&here.take_news(), now);
+        assert_eq!(fail(&there, "alice", HERE, now), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("replica", &["budget", "cache"]),
     ("raft", &["replica", "link", "budget"]),
     ("search", &["replica"]),
+    ("derived", &["replica", "budget", "cache"]),
     (
         "service",
         &["raft", "search", "replica", "link", "budget", "cache"],
@@ -27,7 +28,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "front",
         &[
-            "service", "raft", "replica", "config", "identity", "tls", "node", "budget", "cache",
+            "service", "derived", "raft", "replica", "config", "identity", "tls", "node", "budget",
+            "cache",
         ],
     ),
 ];

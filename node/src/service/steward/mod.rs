@@ -33,7 +33,6 @@ use mailbox::{Command, Millis};
 use super::call::Failure;
 use super::deleted::{DAY_MS, RETENTION_SETTING};
 use super::limits::{BALANCE_TURNS, STEWARD_PAUSE};
-use super::local::now_ms;
 use super::{DIRECTORY, Service};
 use crate::raft::Group;
 use crate::replica::GroupId;
@@ -110,7 +109,7 @@ impl Steward {
     /// Lets log time expire what is due.
     async fn tick(&mut self, group: &Group) {
         let due = group.rows().next_due();
-        if due.is_none_or(|due| due > now_ms()) {
+        if due.is_none_or(|due| due > self.service.clock().now_ms()) {
             return;
         }
         let mut lane = self.service.lanes().open_to(group.id());

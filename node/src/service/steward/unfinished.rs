@@ -28,7 +28,7 @@ use crate::service::body::{Arrived, Incoming, Leaving};
 use crate::service::limits::{
     FINISH_AGAIN, FINISH_PAUSE, MOVE_AGE, UNFINISHED_FAILED_MAX, UNFINISHED_PAGE,
 };
-use crate::service::{Account, DIRECTORY, Failure, Service, now_ms};
+use crate::service::{Account, DIRECTORY, Failure, Service};
 
 /// Runs for as long as the node does.
 pub(super) async fn run(service: Service) {
@@ -36,7 +36,8 @@ pub(super) async fn run(service: Service) {
     loop {
         tokio::time::sleep(FINISH_PAUSE).await;
         let age = u64::try_from(MOVE_AGE.as_millis()).unwrap_or(u64::MAX);
-        finisher.turn(Millis(now_ms().saturating_sub(age))).await;
+        let now = finisher.service.clock().now_ms();
+        finisher.turn(Millis(now.saturating_sub(age))).await;
     }
 }
 

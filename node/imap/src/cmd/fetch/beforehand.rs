@@ -11,8 +11,8 @@
 //! and what others do comes first, and the backend says when there is room for it
 //! ([`Backend::spare`]). Messages whose turn did not come are worked out when they are asked for.
 //!
-//! Whoever owns the backends may do the same with [`work_out`] for what arrives, for everybody, where
-//! it knows what most will ask for.
+//! Whoever owns the backends may do the same with [`work_out`] for what arrives, for everybody,
+//! where it knows what most will ask for.
 
 use std::sync::Arc;
 use std::time::Duration;

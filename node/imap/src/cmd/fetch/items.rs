@@ -92,11 +92,13 @@ pub(crate) async fn value<B: Content>(
             let mut out = BytesMut::new();
             let is_extended = *item == FetchItem::BodyStructure;
             mime::write_body(source.structure().await?.as_ref(), is_extended, &mut out);
+            source.spend(out.len()).await;
             Ok(Value::Rendered(out.freeze()))
         }
         FetchItem::Envelope => {
             let mut out = BytesMut::new();
             source.header_structure().await?.envelope().write(&mut out);
+            source.spend(out.len()).await;
             Ok(Value::Rendered(out.freeze()))
         }
         FetchItem::Preview { .. } => {
@@ -137,9 +139,9 @@ async fn section<B: Content>(
     let Some(range) = source.section(&section.part, text).await? else {
         return Ok(Value::Absent);
     };
-    match filter(section) {
-        Some(_) => fields(source, range, section, partial).await,
-        None => Ok(range_of(cut(range, partial))),
+    match section.text {
+        Some(SectionText::HeaderFields { .. }) => fields(source, range, section, partial).await,
+        _ => Ok(range_of(cut(range, partial))),
     }
 }
 

@@ -69,7 +69,14 @@ impl Plan {
         Plan::of(items, read_only)
     }
 
-    fn of(items: Vec<FetchItem>, read_only: bool) -> Plan {
+    /// What is asked for twice is told once: it may be long.
+    fn of(all: Vec<FetchItem>, read_only: bool) -> Plan {
+        let mut items: Vec<FetchItem> = Vec::with_capacity(all.len());
+        for item in all {
+            if !items.contains(&item) {
+                items.push(item);
+            }
+        }
         let sets_seen = !read_only && items.iter().any(FetchItem::sets_seen);
         let only_header = items.iter().all(items::needs_header_at_most);
         let reads_bodies = items.iter().any(items::reads_beginning);
