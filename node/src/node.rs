@@ -32,7 +32,7 @@ use crate::link::Dial;
 use crate::raft::{Gate, Groups, Health, OnFatal, Peers, Timing};
 use crate::replica::index::{Indexes, SledIndexes};
 use crate::replica::{BodyCache, Checkpointer, Cleaning, GroupId, Hints, Scrubbing};
-use crate::search::{Pace, Search};
+use crate::search::{Pace, Room, Search};
 use crate::service::steward::Usher;
 use crate::service::{DIRECTORY, Hub, Local, Remote, Service};
 use crate::tls::Tls;
@@ -521,7 +521,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The search index of a node, which grows only while the disk has room for the reserve twice. One
+/// The search index of a node, which grows only while the disk has room for the reserve twice, and
+/// goes before mail is refused for it. One
 /// that is switched off is removed, and so is one that another life of the data directory left.
 fn open_search(
     config: &Config,
@@ -536,10 +537,14 @@ fn open_search(
     if !config.search.index {
         return Ok(None);
     }
-    let (log, least) = (log.clone(), config.storage.reserve_bytes.saturating_mul(2));
-    let has_room = move || log.room().is_ok_and(|room| room.bytes() >= least);
+    let (log, reserve) = (log.clone(), config.storage.reserve_bytes);
+    let room = move || match log.room().map(|room| room.bytes()) {
+        Ok(bytes) if bytes >= reserve.saturating_mul(2) => Room::Enough,
+        Ok(bytes) if bytes < reserve.saturating_add(reserve / 2) => Room::None,
+        _ => Room::Little,
+    };
     let replicas = Arc::clone(replicas);
-    let search = Search::new(&folder, replicas, Box::new(has_room), Pace::default());
+    let search = Search::new(&folder, replicas, Box::new(room), Pace::default());
     Ok(Some(Arc::new(search)))
 }
 

@@ -60,6 +60,9 @@ pub enum Error {
     /// The library met what it cannot read.
     #[error("panic in the index")]
     Panic,
+    /// The disk has no room for it.
+    #[error("no room on the disk")]
+    NoRoom,
     /// Somebody asked it, and it could not be read.
     #[error("what was asked for could not be read")]
     Unreadable,

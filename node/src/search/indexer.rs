@@ -18,13 +18,13 @@ use imap::mime::MessageGrams;
 use mailbox::{AccountId, Answer, Folder, Message, Query, Uid, UidRanges};
 use seglog::ReplicaId;
 
-use super::Search;
 use super::index::{Error, Index, Place, Writer};
 use super::limits::{
     GONE_PART, GRAMS_PER_COMMIT, MAILBOXES_MAX, MAILBOXES_PER_STEP, NICENESS, PAGE_MESSAGES,
     REMOVED_AT_ONCE, SWEEP_EVERY,
 };
 use super::message;
+use super::{Room, Search};
 use crate::replica::partition::read;
 use crate::replica::{GroupId, Replica};
 
@@ -62,7 +62,11 @@ pub(super) fn work(search: &Search, index: &Arc<Index>, failures: &mut u32) -> R
         if search.is_broken.load(Relaxed) {
             return Err(Error::Unreadable);
         }
-        let is_busy = (search.has_room)() && indexer.step()?;
+        let room = (search.room)();
+        if room == Room::None && index.messages() > 0 {
+            return Err(Error::NoRoom);
+        }
+        let is_busy = room == Room::Enough && indexer.step()?;
         if indexer.commit_if_due()? {
             *failures = 0;
         }
@@ -278,19 +282,35 @@ impl Indexer<'_> {
             return Ok(());
         };
         let gone = indexed.subtract(&opened.uids);
-        if opened.uids.is_empty() && !gone.is_empty() {
+        let mut kept = indexed.intersect(&opened.uids);
+        if gone.len() > kept.len() {
+            // Less is read again than is left behind.
             self.writer.remove_all(place);
             self.changed(place);
+            kept = UidRanges::new();
         } else if gone.len() * GONE_PART > opened.uids.len() {
-            self.writer.remove(place, &first(&gone, REMOVED_AT_ONCE))?;
-            self.changed(place);
+            self.remove(place, gone)?;
         }
-        let missing = opened.uids.subtract(&indexed);
-        let known = indexed.last().unwrap_or(Uid(0));
+        let missing = opened.uids.subtract(&kept);
+        let known = kept.last().unwrap_or(Uid(0));
         if !missing.is_empty() {
             self.missing = missing.len();
             self.add_all(replica, place, missing, known)?;
             self.missing = 0;
+        }
+        Ok(())
+    }
+
+    /// Takes out what is gone, some at a time.
+    fn remove(&mut self, place: Place, mut gone: UidRanges) -> Result<(), Error> {
+        while !gone.is_empty() && !self.search.is_stopped.load(Relaxed) {
+            let some = first(&gone, REMOVED_AT_ONCE);
+            gone = gone.subtract(&some);
+            self.writer.remove(place, &some)?;
+            self.changed(place);
+            if !gone.is_empty() {
+                self.commit()?;
+            }
         }
         Ok(())
     }

@@ -83,14 +83,25 @@ impl Default for Pace {
     }
 }
 
-/// Whether the disk has room for more of the index.
-pub type HasRoom = Box<dyn Fn() -> bool + Send + Sync>;
+/// How much room the disk has for the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// It may grow.
+    Enough,
+    /// It may stay.
+    Little,
+    /// Mail needs what it takes.
+    None,
+}
+
+/// Tells how much room there is.
+pub type HasRoom = Box<dyn Fn() -> Room + Send + Sync>;
 
 /// The index of a node and what it is made of. For any thread.
 pub struct Search {
     folder: PathBuf,
     replicas: Arc<Checkpointer>,
-    has_room: HasRoom,
+    room: HasRoom,
     pace: Pace,
     index: RwLock<Option<Arc<Index>>>,
     mailboxes: Mutex<Mailboxes>,
@@ -112,11 +123,11 @@ struct Mailboxes {
 impl Search {
     /// The index in a folder of the data directory, of the replicas that are open on this node.
     #[must_use]
-    pub fn new(folder: &Path, replicas: Arc<Checkpointer>, has_room: HasRoom, pace: Pace) -> Self {
+    pub fn new(folder: &Path, replicas: Arc<Checkpointer>, room: HasRoom, pace: Pace) -> Self {
         Self {
             folder: folder.to_owned(),
             replicas,
-            has_room,
+            room,
             pace,
             index: RwLock::default(),
             mailboxes: Mutex::default(),
@@ -206,11 +217,16 @@ impl Search {
             });
             *self.index.write() = None;
             let Err(error) = worked else { return };
+            if let index::Error::NoRoom = error {
+                tracing::warn!("the search index makes room for mail");
+                self.set_aside();
+                continue;
+            }
             metrics::counter!("rookery_search_failures_total").increment(1);
             tracing::warn!(%error, "the search index does not go on");
             failures += 1;
             // What fails twice in a row with room on the disk is not the disk's fault.
-            let is_bad = failures > 1 && (self.has_room)();
+            let is_bad = failures > 1 && (self.room)() == Room::Enough;
             if self.is_broken.swap(false, Relaxed) || is_bad {
                 self.set_aside();
             }

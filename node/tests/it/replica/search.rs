@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use mailbox::{
 use node::replica::index::MemoryIndexes;
 use node::replica::partition::Partition;
 use node::replica::{Applying, Checkpointer, LogId, Opening, Replica, open};
-use node::search::{Pace, Search};
+use node::search::{Pace, Room, Search};
 use seglog::Log;
 use seglog::sim::SimDisk;
 
@@ -35,6 +36,7 @@ pub struct Mail {
     pub replicas: Arc<Checkpointer>,
     sequence: u64,
     folder: tempfile::TempDir,
+    is_full: Arc<AtomicBool>,
     running: Option<(Arc<Search>, JoinHandle<()>)>,
 }
 
@@ -60,6 +62,7 @@ impl Mail {
             replicas,
             sequence: 0,
             folder: tempfile::tempdir().unwrap(),
+            is_full: Arc::default(),
             running: None,
         };
         mail.ask(
@@ -207,11 +210,14 @@ impl Mail {
             bytes_per_second: u64::MAX,
             failure_pause: Duration::from_millis(2),
         };
-        let replicas = Arc::clone(&self.replicas);
+        let (replicas, is_full) = (Arc::clone(&self.replicas), Arc::clone(&self.is_full));
         let search = Arc::new(Search::new(
             &self.index(),
             replicas,
-            Box::new(|| true),
+            Box::new(move || match is_full.load(Ordering::Relaxed) {
+                true => Room::None,
+                false => Room::Enough,
+            }),
             pace,
         ));
         let running = Arc::clone(&search);
@@ -312,6 +318,40 @@ fn mail_is_indexed_as_it_comes_and_after_a_restart() {
     mail.start();
     mail.indexed(10);
     assert_eq!(mail.check("Number 305"), 9);
+    mail.stop();
+}
+
+#[test]
+fn what_is_gone_leaves_no_more_than_it_may() {
+    let mut mail = Mail::new();
+    mail.deliver_many(0..3000);
+    mail.start();
+    mail.indexed(3000);
+    mail.stop();
+    // More than are taken out in one go, fewer than stay.
+    mail.expunge(UidRanges::range(Uid(1), Uid(1200)));
+    mail.start();
+    mail.indexed(1800);
+    mail.stop();
+    // More than stay.
+    mail.expunge(UidRanges::range(Uid(1201), Uid(2900)));
+    mail.start();
+    mail.indexed(100);
+    assert_eq!(mail.check("Number 2999"), 99);
+    mail.stop();
+}
+
+#[test]
+fn it_makes_room_for_mail() {
+    let mut mail = Mail::new();
+    mail.deliver_many(0..20);
+    mail.start();
+    mail.indexed(20);
+    mail.is_full.store(true, Ordering::Relaxed);
+    mail.indexed(0);
+    assert_eq!(mail.check("pears"), 0);
+    mail.is_full.store(false, Ordering::Relaxed);
+    mail.indexed(20);
     mail.stop();
 }
 
