@@ -39,7 +39,7 @@ pub enum Call {
     Barrier,
     /// Wait until the replica on that very node has applied an index.
     Applied(u64),
-    /// Hand the lead to a replica.
+    /// Hand the lead to a replica that votes, was heard lately and has kept up.
     Transfer(u64),
     /// The digest of the replica on that very node.
     Digest,

@@ -14,7 +14,7 @@ use proto::v1;
 use super::SharedView;
 use super::call::{Answer, Call, Failure};
 use super::clock::Clock;
-use super::limits::{APPLIED_WAIT, BODY_READ_MAX, RECENT_MAX};
+use super::limits::{APPLIED_WAIT, BALANCE_LAG_MAX, BODY_READ_MAX, RECENT_MAX};
 use super::rosters::Rosters;
 use crate::budget::Share;
 use crate::raft::{Group, Groups};
@@ -147,6 +147,7 @@ impl Local {
                     };
                 }
                 if replica != group.replica() {
+                    self.may_take_over(&group, replica)?;
                     group.transfer(replica).await?;
                 }
                 Ok(Answer::Index(group.leader().unwrap_or(0)))
@@ -225,6 +226,28 @@ impl Local {
             last_index: status.last_index,
             members: status.voters.union(&status.learners).map(member).collect(),
         }
+    }
+
+    /// Whether a replica can take the lead of a group that this node leads. openraft asks whomever
+    /// it is told, and refuses all writes from then on until somebody else leads.
+    fn may_take_over(&self, group: &Group, replica: u64) -> Result<(), Failure> {
+        let status = group.status();
+        if !status.voters.contains(&replica) {
+            return Err(Failure::Invalid("that replica has no vote".into()));
+        }
+        let node = {
+            let view = self.view.read();
+            let placed = view.replica(directory::ReplicaId(replica));
+            placed.map(|(_, placed)| placed.node.0)
+        };
+        if node.is_none_or(|node| self.groups.health().of(node).is_none()) {
+            return Err(Failure::Invalid("that node was not heard lately".into()));
+        }
+        let upto = status.matched_of(replica);
+        if upto.is_none_or(|upto| upto + BALANCE_LAG_MAX < status.last_index) {
+            return Err(Failure::Busy("that replica lags behind".into()));
+        }
+        Ok(())
     }
 
     /// Whether a majority of the voters of a group has room for mail, as far as is known here.

@@ -17,7 +17,7 @@ use node::raft::{CallerNode, Gate};
 use node::replica::{GroupId, Hint};
 use node::service::call::Call;
 use node::service::delivery::{Delivery, Recipient, Result as Delivery1};
-use node::service::{Account, Answer, Hub, Rosters, Service, StoreServer};
+use node::service::{Account, Answer, Failure, Hub, Rosters, Service, StoreServer};
 use prost::Message as _;
 use proto::v1;
 use rows::Rows as _;
@@ -107,6 +107,32 @@ async fn what_is_not_stored_leaves_no_chunks() {
     for message in messages(&alice).await {
         assert!(bytes(&alice, &message).await == large);
     }
+}
+
+/// openraft would refuse every write from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lead_is_not_given_to_who_cannot_take_it() {
+    const LEARNER: u64 = 77;
+    let cluster = Cluster::start().await;
+    let service = &cluster.service;
+    let alice = cluster.user("alice").await;
+    let id = recipient(service, &alice, 1).group;
+    let group = service.router().local().groups().get(id).unwrap();
+    group.add_learner(LEARNER).await.unwrap();
+    assert!(group.status().learners.contains(&LEARNER));
+    for replica in [LEARNER, LEARNER + 1] {
+        let asked = service.ask(id, Call::Transfer(replica), STEP_WAIT).await;
+        assert!(matches!(asked, Err(Failure::Invalid(_))), "{asked:?}");
+    }
+    let quota = Command::SetQuota {
+        account: alice.id(),
+        bytes: Some(1),
+        messages: None,
+    };
+    done(&alice, quota).await;
+    let own = group.replica();
+    let asked = service.ask(id, Call::Transfer(own), STEP_WAIT).await;
+    assert!(matches!(asked, Ok(Answer::Index(leader)) if leader == own));
 }
 
 /// RFC 5802 section 5.1: a salt tells nobody whether there is such a user.

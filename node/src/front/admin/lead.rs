@@ -10,7 +10,8 @@ use crate::front::limits::ADMIN_WAIT;
 use crate::replica::GroupId;
 use crate::service::{Answer, Call, DIRECTORY, Failure, Service};
 
-/// The leader of `group` gives the lead to `to`'s replica; returns once it leads.
+/// The leader of `group` gives the lead to `to`'s replica, once that has kept up; returns when it
+/// leads. What cannot lead is refused, and nothing was done.
 pub(super) async fn transfer(service: &Service, group: u64, to: u64) -> Result<(), Status> {
     let replica = {
         let view = service.view().read();
@@ -35,8 +36,8 @@ pub(super) async fn transfer(service: &Service, group: u64, to: u64) -> Result<(
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Err(Status::deadline_exceeded(if group == DIRECTORY.0 {
-        "the directory kept its leader"
+        "the directory kept its leader: does the other replica keep up?"
     } else {
-        "the partition kept its leader"
+        "the partition kept its leader: does the other replica keep up?"
     }))
 }
