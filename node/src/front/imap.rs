@@ -313,8 +313,19 @@ fn failed(failure: Failure) -> BackendError {
     }
 }
 
+impl Mail {
+    /// Before anything is asked of the account of another.
+    fn check_user(&self) -> Result<(), BackendError> {
+        match self.has_user() {
+            true => Ok(()),
+            false => Err(BackendError::Gone),
+        }
+    }
+}
+
 impl Content for Mail {
     async fn body(&self, body: &Body, range: Range<u64>) -> Result<Bytes, BackendError> {
+        self.check_user()?;
         self.account.body(body, range).await.map_err(failed)
     }
 
@@ -375,6 +386,7 @@ impl Backend for Mail {
     }
 
     async fn read(&self, query: Query) -> Result<Answer, BackendError> {
+        self.check_user()?;
         let Some(guest) = &self.guest else {
             return self.account.read(query).await.map_err(failed);
         };
@@ -383,6 +395,7 @@ impl Backend for Mail {
     }
 
     async fn read_near(&self, query: Query, at_least: ModSeq) -> Result<Answer, BackendError> {
+        self.check_user()?;
         let Some(guest) = &self.guest else {
             return self
                 .account
@@ -395,6 +408,7 @@ impl Backend for Mail {
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, BackendError> {
+        self.check_user()?;
         let command = self.on_behalf(command);
         let is_quota = matches!(command, Command::SetQuota { .. });
         let outcome = self.account.propose(command).await;
@@ -411,7 +425,11 @@ impl Backend for Mail {
 
     async fn administered(&self, user: &str) -> Result<Option<Mail>, BackendError> {
         let found = self.of(user).await?;
-        Ok(found.map(Mail::for_its_owner))
+        let found = found.map(Mail::for_its_owner);
+        if let Some(mail) = &found {
+            mail.check_user()?;
+        }
+        Ok(found)
     }
 
     async fn spare(&self) -> Box<dyn Send + Sync> {
@@ -427,6 +445,7 @@ impl Backend for Mail {
     }
 
     fn upload(&self) -> Result<Upload, BackendError> {
+        self.check_user()?;
         let upload = self.account.upload().map_err(failed)?;
         Ok(Upload(Some(upload)))
     }
@@ -459,6 +478,7 @@ impl Backend for Mail {
     }
 
     async fn append(&self, command: Command, whole: Vec<Whole>) -> Result<Outcome, BackendError> {
+        self.check_user()?;
         let arrived = whole.iter().filter_map(Whole::arrived);
         let command = self.on_behalf(command);
         let outcome = self.account.propose_arrived(command, arrived).await;
@@ -470,6 +490,7 @@ impl Backend for Mail {
     }
 
     async fn recent_from(&self, mailbox: MailboxId, claim_below: Uid) -> Result<Uid, BackendError> {
+        self.check_user()?;
         self.account
             .recent_from(mailbox, claim_below)
             .await

@@ -16,6 +16,8 @@ pub(super) struct Mail {
     pub(super) account: Arc<Account>,
     /// Who the user is in the account of another.
     pub(super) guest: Option<Arc<Guest>>,
+    /// The user's own account, in that of another.
+    user: Option<Arc<Account>>,
     pub(super) derived: Arc<Derived>,
     /// Whether the user sets quotas.
     pub(super) is_administrator: bool,
@@ -29,6 +31,7 @@ impl Mail {
         Mail {
             account: Arc::new(account),
             guest: None,
+            user: None,
             derived,
             is_administrator,
             others: Arc::default(),
@@ -49,6 +52,7 @@ impl Mail {
         Some(Mail {
             account,
             guest: Some(Arc::new(Guest::new(self.account.id(), name))),
+            user: Some(Arc::clone(self.own_account())),
             derived: Arc::clone(&self.derived),
             is_administrator: false,
             others: Arc::clone(&self.others),
@@ -61,6 +65,17 @@ impl Mail {
             guest: None,
             ..self
         }
+    }
+
+    /// The account of the session's user.
+    fn own_account(&self) -> &Arc<Account> {
+        self.user.as_ref().unwrap_or(&self.account)
+    }
+
+    /// Whether the session's user is still somebody: what he asks of the partitions of others they
+    /// cannot know. His own one refuses by itself.
+    pub(super) fn has_user(&self) -> bool {
+        self.user.as_ref().is_none_or(|user| user.is_in_use())
     }
 
     /// A command as the account's machine takes it.

@@ -61,6 +61,15 @@ impl Account {
         Some(account.name.to_string())
     }
 
+    /// Whether it is there and its user may log in, as far as this node has heard. Its own
+    /// partition says so itself; those of others do not know.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        let view = self.service.view().read();
+        let account = view.account_by_id(directory::AccountId(self.id.0));
+        account.is_some_and(|account| account.state.may_log_in())
+    }
+
     /// The account of a user who takes mail, and his name.
     ///
     /// # Errors

@@ -24,6 +24,9 @@ pub const PASSWORD: &str = "pass";
 /// Their domain.
 pub const DOMAIN: &str = "demo.example";
 
+/// Who sets the quotas of all, once there is such a user.
+pub const QUOTA_ADMIN: &str = "quotas";
+
 /// Largest message of node 2, bytes.
 pub const STRICT_MESSAGE_BYTES: usize = 1 << 20;
 
@@ -94,6 +97,7 @@ impl Cluster {
             config.raft.heartbeat_ms = 100;
             config.raft.election_ms_min = 700;
             config.raft.election_ms_max = 1400;
+            config.imap.quota_admins = vec![format!("{QUOTA_ADMIN}@{DOMAIN}")];
             fs::write(&node.config, config.to_toml()).unwrap();
         }
         // Little memory, so that many large messages at once have to share it.

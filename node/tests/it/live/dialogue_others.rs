@@ -1,6 +1,8 @@
 //! The mailboxes of another, whose account is in another partition, through other nodes.
 
-use super::cluster::{DOMAIN, PASSWORD, cluster};
+use client::Admin;
+
+use super::cluster::{DOMAIN, PASSWORD, QUOTA_ADMIN, cluster};
 use super::wire::Wire;
 
 /// More than rides in one entry, so that it goes in chunks.
@@ -122,4 +124,60 @@ fn mailboxes_of_others_across_partitions() {
     refused(&mut guest, &format!("SELECT {shared}"), "NONEXISTENT");
     assert!(!has(&done(&mut guest, "LIST \"\" *"), "user/"));
     cluster.is_well("mailboxes of others");
+}
+
+/// The partitions of others do not know that somebody has no account any more.
+#[test]
+fn who_is_deleted_has_no_mailboxes_of_others_either() {
+    let (cluster, _use) = cluster();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let operator = Admin::of_demo(&cluster.folder()).unwrap();
+    let make = |user: &str| {
+        let made = operator.create_account(format!("{user}@{DOMAIN}"), Some(PASSWORD.into()), 0);
+        runtime.block_on(made).unwrap();
+    };
+    let delete = |user: &str| {
+        let deleted = operator.delete_account(format!("{user}@{DOMAIN}"));
+        runtime.block_on(deleted).unwrap();
+    };
+    let is_sent_off = |wire: &mut Wire, command: &str| {
+        wire.send(format!("x {command}\r\n").as_bytes());
+        let said = wire.rest();
+        assert!(said[0].starts_with("* BYE "), "{command}: {said:?}");
+    };
+    for user in ["lender", "reader", QUOTA_ADMIN] {
+        make(user);
+    }
+    let mut owner = logged_in(1, "lender");
+    done(&mut owner, "CREATE Lent");
+    let text = "Subject: lent\r\n\r\nlent";
+    done(&mut owner, &format!("APPEND Lent {{{}+}}\r\n{text}", text.len()));
+    done(&mut owner, &format!("SETACL Lent reader@{DOMAIN} lrswite"));
+    let lent = format!("user/lender@{DOMAIN}/Lent");
+    for command in [
+        "FETCH 1 (FLAGS BODY.PEEK[])".to_owned(),
+        "STORE 1 +FLAGS (\\Flagged)".to_owned(),
+        "NOOP".to_owned(),
+        format!("STATUS {lent} (MESSAGES)"),
+        format!("APPEND {lent} {{{}+}}\r\n{text}", text.len()),
+    ] {
+        let mut guest = logged_in(3, "reader");
+        done(&mut guest, &format!("SELECT {lent}"));
+        done(&mut guest, "FETCH 1 (FLAGS BODY.PEEK[])");
+        delete("reader");
+        is_sent_off(&mut guest, &command);
+        make("reader");
+        done(&mut owner, &format!("SETACL Lent reader@{DOMAIN} lrswite"));
+    }
+    let said = done(&mut owner, "STATUS Lent (MESSAGES)");
+    assert!(has(&said, "MESSAGES 1"), "{said:?}");
+
+    let set = format!("SETQUOTA user/lender@{DOMAIN} (STORAGE 100)");
+    let mut keeper = logged_in(3, QUOTA_ADMIN);
+    done(&mut keeper, &set);
+    delete(QUOTA_ADMIN);
+    is_sent_off(&mut keeper, &set.replace("100", "1"));
+    let said = done(&mut owner, "GETQUOTA \"\"");
+    assert!(has(&said, "100)"), "{said:?}");
+    cluster.is_well("users who are deleted");
 }
