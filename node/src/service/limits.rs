@@ -106,7 +106,7 @@ pub const HEALTH_LOOKS_MIN: u32 = 6;
 /// How often, in turns of the steward, a leader looks whether a preferred replica should lead.
 pub const BALANCE_TURNS: u64 = 10;
 
-/// Entries that a preferred replica may be behind when it is given the lead.
+/// Entries that a replica may be behind when it is given the lead, by itself or by an operator.
 pub const BALANCE_LAG_MAX: u64 = 100;
 
 /// Entries that a replica may be behind when it begins to vote: it has them in a moment.
@@ -154,11 +154,12 @@ pub const UNFINISHED_PAGE: usize = 64;
 /// until it is their turn again.
 pub const UNFINISHED_FAILED_MAX: usize = 10_000;
 
-/// Operations that span groups and are driven in one turn.
-pub const OPERATIONS_AT_ONCE: usize = 1000;
+/// Operations that span groups and are looked at in one turn, some 50 bytes each: more than what
+/// waits for partitions without a leader, so that others are found behind it.
+pub const OPERATIONS_AT_ONCE: usize = 4096;
 
-/// Of these, how many at the same time: enough for a group commit to hold many.
-pub const OPERATIONS_IN_FLIGHT: usize = 64;
+/// Of these, how many at the same time in each partition: enough for a group commit to hold many.
+pub const OPERATIONS_IN_FLIGHT: usize = 16;
 
 /// Passwords that are checked at the same time: each keeps a core busy.
 pub const PASSWORD_CHECKS_MAX: usize = 4;

@@ -53,11 +53,12 @@ pub trait Usher: Send + Sync + 'static {
 
 /// Runs for as long as the node does.
 pub async fn run(service: Service, usher: std::sync::Arc<dyn Usher>) {
-    // Members take long to change where nodes are lost, and moves to be finished; nothing else
-    // waits for that.
+    // Members take long to change where nodes are lost, moves to be finished, and accounts to be
+    // made where there is no leader; nothing else waits for that.
     let members = members::run(service.clone(), usher);
     let moves = unfinished::run(service.clone());
-    tokio::join!(members, moves, keep(service));
+    let accounts = accounts::run(service.clone());
+    tokio::join!(members, moves, accounts, keep(service));
 }
 
 async fn keep(service: Service) {
@@ -88,21 +89,13 @@ impl Steward {
         let leads = |id: &GroupId| groups.iter().any(|one| one.id() == *id && one.is_leader());
         self.retentions.retain(|id, _| leads(id));
         for group in groups.iter().filter(|group| group.is_leader()) {
-            if group.id() == DIRECTORY {
-                self.keep_directory(group).await;
-            } else {
+            if group.id() != DIRECTORY {
                 self.tick(group).await;
                 self.tell_retention(group).await;
             }
             if turn.is_multiple_of(BALANCE_TURNS) {
                 self.balance(group).await;
             }
-        }
-    }
-
-    async fn keep_directory(&mut self, group: &Group) {
-        if let Err(failure) = self.drive_operations(group).await {
-            tracing::info!(%failure, "an operation goes on later");
         }
     }
 
