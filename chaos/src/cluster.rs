@@ -471,7 +471,7 @@ impl Cluster {
     /// When no node does it.
     pub async fn purge_deleted(&self, account: &str) -> anyhow::Result<()> {
         let name = account.to_owned();
-        self.operator()?.purge_deleted(name, String::new()).await?;
+        self.operator()?.purge_deleted(name, None).await?;
         Ok(())
     }
 

@@ -55,7 +55,8 @@ impl Admin {
         self.change(UNDELETE_WAIT, call, wanted).await
     }
 
-    /// Removes what an account deleted for good; of one mailbox if a name is given.
+    /// Removes what an account deleted for good; of one mailbox if a name is given. An empty name is
+    /// refused.
     ///
     /// # Errors
     ///
@@ -63,7 +64,7 @@ impl Admin {
     pub async fn purge_deleted(
         &self,
         account: String,
-        mailbox: String,
+        mailbox: Option<String>,
     ) -> Result<AdminPurged, Error> {
         let wanted = AdminPurgeRequest { account, mailbox };
         let call = async |mut client: Client, request| client.purge_deleted(request).await;
@@ -76,7 +77,7 @@ impl Admin {
     ///
     /// As [`Admin::init_cluster`].
     pub async fn set_retention(&self, account: String, days: Option<u32>) -> Result<(), Error> {
-        self.retention(account, days.unwrap_or(0)).await
+        self.retention(Some(account), days.unwrap_or(0)).await
     }
 
     /// Sets it for all accounts that have none of their own. Partitions hear of it within a second.
@@ -85,10 +86,10 @@ impl Admin {
     ///
     /// As [`Admin::init_cluster`].
     pub async fn set_cluster_retention(&self, days: u32) -> Result<(), Error> {
-        self.retention(String::new(), days).await
+        self.retention(None, days).await
     }
 
-    async fn retention(&self, account: String, days: u32) -> Result<(), Error> {
+    async fn retention(&self, account: Option<String>, days: u32) -> Result<(), Error> {
         let wanted = AdminRetentionRequest { account, days };
         let call = async |mut client: Client, request| client.set_retention(request).await;
         self.change(CHANGE_WAIT, call, wanted).await.map(drop)

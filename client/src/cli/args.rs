@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser as NonEmpty;
 use clap::{Parser, Subcommand, value_parser};
 
 use super::password::PasswordArgs;
@@ -220,6 +221,7 @@ pub enum Account {
     /// Make an account.
     Create {
         /// Its name, such as alice@example.org.
+        #[arg(value_parser = NonEmpty::new())]
         name: String,
         /// How much it may hold, bytes; 0 for no limit.
         #[arg(long, value_name = "BYTES", default_value_t = 0)]
@@ -234,6 +236,7 @@ pub enum Account {
     /// Give an account another password.
     Passwd {
         /// Its name.
+        #[arg(value_parser = NonEmpty::new())]
         name: String,
         /// Where the password comes from.
         #[command(flatten)]
@@ -242,6 +245,7 @@ pub enum Account {
     /// Keep what an account deletes for so many days.
     Retention {
         /// Its name.
+        #[arg(value_parser = NonEmpty::new())]
         name: String,
         /// Days, or `default` for those of the cluster.
         #[arg(value_name = "DAYS|default", value_parser = days)]
@@ -250,6 +254,7 @@ pub enum Account {
     /// Show what an account uses and may, and set limits for it.
     Quota {
         /// Its name.
+        #[arg(value_parser = NonEmpty::new())]
         name: String,
         /// How much it may hold, bytes; 0 for no limit.
         #[arg(long, value_name = "BYTES")]
@@ -263,6 +268,7 @@ pub enum Account {
     /// Delete an account with its mail.
     Delete {
         /// Its name.
+        #[arg(value_parser = NonEmpty::new())]
         name: String,
     },
 }
@@ -273,40 +279,43 @@ pub enum Mail {
     /// List expunged messages and deleted mailboxes, and how much they hold.
     Deleted {
         /// Whose.
+        #[arg(value_parser = NonEmpty::new())]
         account: String,
         /// Only of this mailbox, by the name that it has or had.
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = NonEmpty::new())]
         mailbox: Option<String>,
     },
     /// Bring back expunged messages, or a deleted mailbox. Messages get new UIDs.
     Undelete {
         /// Whose.
+        #[arg(value_parser = NonEmpty::new())]
         account: String,
         /// The expunged messages of this mailbox, or the mailbox that was deleted; if it is left
         /// out, expunged messages of all mailboxes that are there.
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = NonEmpty::new())]
         mailbox: Option<String>,
         /// A deleted mailbox by the number that `mail deleted` shows, if its name does not tell.
         #[arg(long, value_name = "NUMBER", conflicts_with = "mailbox",
               value_parser = value_parser!(u64).range(1..))]
         id: Option<u64>,
         /// Only these messages, such as 3:7,9, by the UIDs that they had.
-        #[arg(long, value_name = "SET", requires = "mailbox")]
+        #[arg(long, value_name = "SET", requires = "mailbox", value_parser = NonEmpty::new())]
         uids: Option<String>,
         /// Only messages expunged since: 90m, 12h, 2d ago, or `2026-11-30[T12:00[:00]]` in UTC.
         #[arg(long, value_name = "TIME", value_parser = super::time::parse_now)]
         since: Option<u64>,
         /// Put messages into this mailbox, which is made if there is none; give a deleted mailbox
         /// this name.
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = NonEmpty::new())]
         into: Option<String>,
     },
     /// Remove what was deleted for good, now.
     Purge {
         /// Whose.
+        #[arg(value_parser = NonEmpty::new())]
         account: String,
         /// Only of this mailbox, by the name that it has or had.
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = NonEmpty::new())]
         mailbox: Option<String>,
         /// It cannot be undone.
         #[arg(long)]

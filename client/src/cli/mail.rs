@@ -26,7 +26,7 @@ pub(super) async fn run(admin: &Admin, command: &Mail) -> Result<Report, Failure
         } => {
             let wanted = AdminUndeleteRequest {
                 account: account.clone(),
-                mailbox: mailbox.clone().unwrap_or_default(),
+                mailbox: mailbox.clone(),
                 deleted_mailbox: id.unwrap_or_default(),
                 uids: uids.clone().unwrap_or_default(),
                 since_ms: since.unwrap_or_default(),
@@ -41,8 +41,9 @@ pub(super) async fn run(admin: &Admin, command: &Mail) -> Result<Report, Failure
         Mail::Purge {
             account, mailbox, ..
         } => {
-            let mailbox = mailbox.clone().unwrap_or_default();
-            let purged = admin.purge_deleted(account.clone(), mailbox).await?;
+            let purged = admin
+                .purge_deleted(account.clone(), mailbox.clone())
+                .await?;
             Ok(Report::Purged(purged))
         }
     }

@@ -460,12 +460,14 @@ impl Admin for Rote {
         let AdminUndeleteRequest { account, uids, .. } = &wanted;
         self.change(format!(
             "undelete {account} {} {uids} {} {}",
-            wanted.mailbox, wanted.into, wanted.deleted_mailbox
+            wanted.mailbox(),
+            wanted.into,
+            wanted.deleted_mailbox
         ))
         .await;
         Ok(Response::new(AdminUndeleted {
             messages: 2,
-            mailboxes: vec![wanted.mailbox],
+            mailboxes: wanted.mailbox.into_iter().collect(),
         }))
     }
 
@@ -474,7 +476,7 @@ impl Admin for Rote {
         request: Request<AdminPurgeRequest>,
     ) -> Result<Response<AdminPurged>, Status> {
         let AdminPurgeRequest { account, mailbox } = request.into_inner();
-        self.change(format!("purge {account} {mailbox}")).await;
+        self.change(format!("purge {account} {mailbox:?}")).await;
         Ok(Response::new(AdminPurged {
             messages: 2,
             bytes: 99,
@@ -486,7 +488,7 @@ impl Admin for Rote {
         request: Request<AdminRetentionRequest>,
     ) -> Result<Response<AdminDone>, Status> {
         let AdminRetentionRequest { account, days } = request.into_inner();
-        self.change(format!("retention {account} {days}")).await;
+        self.change(format!("retention {account:?} {days}")).await;
         Ok(Response::new(AdminDone {}))
     }
 

@@ -6,11 +6,17 @@ use tokio::process::Command;
 
 use crate::cluster::{Place, Rote, nobody};
 
+/// A word that is empty, as where a variable of a script is not set.
+const EMPTY: &str = "''";
+
 /// Runs `rookery` with words, an environment and an input.
 async fn rookery(demo: &Path, words: &str, env: Option<&str>, input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
     command
-        .args(words.split_whitespace())
+        .args(words.split_whitespace().map(|word| match word {
+            EMPTY => "",
+            word => word,
+        }))
         .env_clear()
         .env("ROOKERY_DEMO", demo);
     if let Some(password) = env {
@@ -238,12 +244,34 @@ async fn deleted_mail_is_listed_brought_back_and_purged() {
         asked[3..],
         [
             "undelete alice a 3:7 b 0",
-            "purge alice ",
-            "retention alice 30",
-            "retention alice 0",
-            "retention  14",
+            "purge alice None",
+            "retention Some(\"alice\") 30",
+            "retention Some(\"alice\") 0",
+            "retention None 14",
         ]
     );
+}
+
+#[tokio::test]
+async fn empty_words_are_not_all() {
+    let place = Place::new();
+    let rote = Rote::of(1);
+    let dir = place.write_demo(&[place.node(rote.clone()).await]);
+    for words in [
+        "account retention '' 1",
+        "account delete ''",
+        "account quota '' --bytes 1",
+        "mail purge alice --mailbox '' --yes",
+        "mail purge '' --yes",
+        "mail deleted alice --mailbox ''",
+        "mail undelete alice --mailbox '' --uids 3",
+        "mail undelete alice --mailbox INBOX --uids ''",
+        "mail undelete alice --mailbox INBOX --into ''",
+    ] {
+        let output = rookery(dir, words, None, "").await;
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", err(&output));
+    }
+    assert_eq!(rote.asked(), [""; 0]);
 }
 
 #[tokio::test]

@@ -4886,10 +4886,10 @@ pub struct AdminDeletedMessage {
 pub struct AdminUndeleteRequest {
     #[prost(string, tag = "1")]
     pub account: ::prost::alloc::string::String,
-    /// A mailbox that is there: its expunged messages. One that was deleted: the mailbox. Empty: the
-    /// expunged messages of all mailboxes that are there.
-    #[prost(string, tag = "2")]
-    pub mailbox: ::prost::alloc::string::String,
+    /// A mailbox that is there: its expunged messages. One that was deleted: the mailbox. Absent: the
+    /// expunged messages of all mailboxes that are there. No mailbox has an empty name.
+    #[prost(string, optional, tag = "2")]
+    pub mailbox: ::core::option::Option<::prost::alloc::string::String>,
     /// A set of UIDs, such as `3:7,9`; empty for all.
     #[prost(string, tag = "3")]
     pub uids: ::prost::alloc::string::String,
@@ -4915,9 +4915,10 @@ pub struct AdminUndeleted {
 pub struct AdminPurgeRequest {
     #[prost(string, tag = "1")]
     pub account: ::prost::alloc::string::String,
-    /// A mailbox that is there, or one that was deleted; empty for all that the account deleted.
-    #[prost(string, tag = "2")]
-    pub mailbox: ::prost::alloc::string::String,
+    /// A mailbox that is there, or one that was deleted; absent for all that the account deleted. No
+    /// mailbox has an empty name.
+    #[prost(string, optional, tag = "2")]
+    pub mailbox: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminPurged {
@@ -4928,9 +4929,9 @@ pub struct AdminPurged {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminRetentionRequest {
-    /// Empty: of all accounts that have none of their own.
-    #[prost(string, tag = "1")]
-    pub account: ::prost::alloc::string::String,
+    /// Absent: of all accounts that have none of their own. No account has an empty name.
+    #[prost(string, optional, tag = "1")]
+    pub account: ::core::option::Option<::prost::alloc::string::String>,
     /// 0: the cluster's.
     #[prost(uint32, tag = "2")]
     pub days: u32,

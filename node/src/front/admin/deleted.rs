@@ -77,10 +77,9 @@ impl AdminServer {
         asked: v1::AdminUndeleteRequest,
     ) -> Result<v1::AdminUndeleted, Status> {
         let wanted = Undelete {
-            target: match (asked.deleted_mailbox, asked.mailbox) {
-                (0, name) if name.is_empty() => Target::All,
-                (0, name) => Target::Named(name),
-                (mailbox, _) => Target::Deleted(MailboxId(mailbox)),
+            target: match asked.deleted_mailbox {
+                0 => target(asked.mailbox)?,
+                mailbox => Target::Deleted(MailboxId(mailbox)),
             },
             uids: uids(&asked.uids)?,
             since: Some(asked.since_ms).filter(|ms| *ms > 0).map(Millis),
@@ -104,10 +103,7 @@ impl AdminServer {
         who: &str,
         asked: v1::AdminPurgeRequest,
     ) -> Result<v1::AdminPurged, Status> {
-        let target = match asked.mailbox {
-            name if name.is_empty() => Target::All,
-            name => Target::Named(name),
-        };
+        let target = target(asked.mailbox)?;
         let account = self.account_of(&asked.account).await?;
         let purged = account.purge_deleted(&target).await;
         tracing::info!(
@@ -135,7 +131,7 @@ impl AdminServer {
                 possible.end() / DAY_MS
             )));
         }
-        if asked.account.is_empty() {
+        let Some(name) = named(asked.account, "account")? else {
             if days == 0 {
                 return Err(Status::invalid_argument("how many days?"));
             }
@@ -146,13 +142,30 @@ impl AdminServer {
             };
             self.change(who, command).await?;
             return Ok(());
-        }
-        let account = self.account_of(&asked.account).await?;
+        };
+        let account = self.account_of(&name).await?;
         let retention = (days != 0).then_some(Millis(days * DAY_MS));
         let set = account.set_retention(retention).await;
-        tracing::info!(target: "audit", who, account = asked.account, days, ?set, "retention");
+        tracing::info!(target: "audit", who, account = name, days, ?set, "retention");
         set.map_err(refused)
     }
+}
+
+/// A name that is given. One that was left empty by mistake must not mean more than one.
+fn named(name: Option<String>, of: &str) -> Result<Option<String>, Status> {
+    match name {
+        Some(name) if name.is_empty() => {
+            let why = format!("no {of} has an empty name");
+            Err(Status::invalid_argument(why))
+        }
+        name => Ok(name),
+    }
+}
+
+/// One mailbox, or all if none is given.
+fn target(mailbox: Option<String>) -> Result<Target, Status> {
+    let mailbox = named(mailbox, "mailbox")?;
+    Ok(mailbox.map_or(Target::All, Target::Named))
 }
 
 /// A set of UIDs in words; empty for all.
@@ -224,6 +237,15 @@ fn refused(error: DeletedError) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_name_is_not_all() {
+        assert_eq!(target(None).unwrap(), Target::All);
+        let named = target(Some("INBOX".into())).unwrap();
+        assert_eq!(named, Target::Named("INBOX".into()));
+        let refused = target(Some(String::new())).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    }
 
     #[test]
     fn sets_of_uids_in_words() {

@@ -45,7 +45,7 @@ impl Desk {
     fn undelete(&self, mailbox: &str, into: &str) -> Result<u64, client::Error> {
         let wanted = AdminUndeleteRequest {
             account: self.account.clone(),
-            mailbox: mailbox.into(),
+            mailbox: Some(mailbox.into()).filter(|name: &String| !name.is_empty()),
             into: into.into(),
             ..AdminUndeleteRequest::default()
         };
@@ -54,9 +54,7 @@ impl Desk {
     }
 
     fn purge(&self) -> u64 {
-        let purged = self
-            .admin
-            .purge_deleted(self.account.clone(), String::new());
+        let purged = self.admin.purge_deleted(self.account.clone(), None);
         self.runtime.block_on(purged).unwrap().messages
     }
 }
