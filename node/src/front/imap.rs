@@ -20,6 +20,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::accept::{Guest, Phase, Shutdown};
+use super::audit::Audit;
 use super::deflate::{Compressors, Deflate};
 use super::limits::{
     COMPRESSOR_REST, ID_LOGGED_BYTES, IMAP_IDLE, LOGIN_IDLE, READ_IDLE_BYTES, WRITE_STALL,
@@ -410,12 +411,18 @@ impl Backend for Mail {
     async fn propose(&self, command: Command) -> Result<Outcome, BackendError> {
         self.check_user()?;
         let command = self.on_behalf(command);
-        let is_quota = matches!(command, Command::SetQuota { .. });
+        let Command::SetQuota {
+            bytes, messages, ..
+        } = command
+        else {
+            return self.account.propose(command).await.map_err(failed);
+        };
+        let who = self.own_account().name().unwrap_or_default();
+        let name = self.account.name().unwrap_or_default();
+        let of = format!("{name}: bytes {bytes:?}, messages {messages:?}");
+        let audit = Audit::begin(&who, "quota by IMAP", &of);
         let outcome = self.account.propose(command).await;
-        if is_quota {
-            let account = self.account.name();
-            tracing::info!(target: "audit", ?account, ?outcome, "quota set by IMAP");
-        }
+        audit.end(&outcome);
         outcome.map_err(failed)
     }
 

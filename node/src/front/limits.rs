@@ -100,3 +100,6 @@ pub const PROXY_HEADER_BYTES: usize = 4096;
 
 /// How long a proxy may take to send its header.
 pub const PROXY_HEADER: Duration = Duration::from_secs(5);
+
+/// Characters of what an audit line is about: an account's name, a mailbox and some UIDs.
+pub const AUDITED_CHARS: usize = 1000;

@@ -68,7 +68,7 @@ impl Mail {
     }
 
     /// The account of the session's user.
-    fn own_account(&self) -> &Arc<Account> {
+    pub(super) fn own_account(&self) -> &Arc<Account> {
         self.user.as_ref().unwrap_or(&self.account)
     }
 

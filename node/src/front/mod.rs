@@ -11,6 +11,7 @@
 //!   imap     drives imap::serve; an account of service is its backend
 //!   mail     one's own account, and those of others
 //!   upload   messages that a session appends
+//!   audit    lines in the log on who changes what
 //!   admin    the gRPC service of operators, behind client certificates
 //! ```
 //!
@@ -20,6 +21,7 @@
 
 pub mod accept;
 pub mod admin;
+mod audit;
 pub mod deflate;
 pub mod imap;
 pub mod limits;

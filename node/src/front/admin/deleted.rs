@@ -6,6 +6,7 @@ use proto::v1;
 use tonic::Status;
 
 use super::{AdminServer, status};
+use crate::front::audit::Audit;
 use crate::front::limits::ADMIN_WAIT;
 use crate::replica::GroupId;
 use crate::service::Account;
@@ -86,10 +87,10 @@ impl AdminServer {
             into: Some(asked.into).filter(|name| !name.is_empty()),
         };
         let account = self.account_of(&asked.account).await?;
+        let of = format!("{}: {wanted:?}", asked.account);
+        let audit = Audit::begin(who, "undelete", &of);
         let back = account.undelete(&wanted).await;
-        tracing::info!(
-            target: "audit", who, account = asked.account, ?wanted, ?back, "mail undeleted"
-        );
+        audit.end(&back);
         let back = back.map_err(refused)?;
         Ok(v1::AdminUndeleted {
             messages: back.messages,
@@ -105,10 +106,10 @@ impl AdminServer {
     ) -> Result<v1::AdminPurged, Status> {
         let target = target(asked.mailbox)?;
         let account = self.account_of(&asked.account).await?;
+        let of = format!("{}: {target:?}", asked.account);
+        let audit = Audit::begin(who, "purge", &of);
         let purged = account.purge_deleted(&target).await;
-        tracing::info!(
-            target: "audit", who, account = asked.account, ?target, ?purged, "mail purged"
-        );
+        audit.end(&purged);
         let purged = purged.map_err(refused)?;
         Ok(v1::AdminPurged {
             messages: purged.messages,
@@ -145,8 +146,9 @@ impl AdminServer {
         };
         let account = self.account_of(&name).await?;
         let retention = (days != 0).then_some(Millis(days * DAY_MS));
+        let audit = Audit::begin(who, "retention", &format!("{name}: {days} days"));
         let set = account.set_retention(retention).await;
-        tracing::info!(target: "audit", who, account = name, days, ?set, "retention");
+        audit.end(&set);
         set.map_err(refused)
     }
 }

@@ -1,7 +1,7 @@
 //! The admin service: what an operator asks any node.
 //!
 //! Default deny: every call needs a certificate that `rookeryd pki admin` made. Each change leaves
-//! an audit line in the log, with who did it.
+//! audit lines in the log, with who did it ([`super::audit`]).
 //!
 //! Here are who may ask, and the calls; what takes more than a few lines has a file of its own:
 //! `status` for what there is, `members` for nodes and replicas that come and go, `lead` for who
@@ -25,6 +25,7 @@ use directory::{AccountState, Command, Outcome, Verifiers};
 use proto::v1;
 use tonic::{Request, Response, Status};
 
+use crate::front::audit::{Audit, object_of};
 use crate::front::limits::{ACCOUNTS_PAGE, ADMIN_WAIT};
 use crate::node::Node;
 use crate::service::{Failure, Service};
@@ -48,14 +49,10 @@ impl AdminServer {
     }
 
     async fn change(&self, who: &str, command: Command) -> Result<Outcome, Status> {
-        let what = command.kind();
-        let outcome = self
-            .service()
-            .direct(command, ADMIN_WAIT)
-            .await
-            .map_err(status)?;
-        tracing::info!(target: "audit", who, what, ?outcome, "directory changed");
-        match outcome {
+        let audit = Audit::begin(who, command.kind(), &object_of(&command));
+        let outcome = self.service().direct(command, ADMIN_WAIT).await;
+        audit.end(&outcome);
+        match outcome.map_err(status)? {
             Outcome::Rejected(why) => Err(refused(why)),
             outcome => Ok(outcome),
         }
@@ -351,9 +348,11 @@ impl v1::admin_server::Admin for AdminServer {
     ) -> Result<Response<v1::AdminDone>, Status> {
         let who = operator(&request)?;
         let asked = request.into_inner();
-        lead::transfer(self.service(), asked.group, asked.node).await?;
-        tracing::info!(target: "audit", who, group = asked.group, to = asked.node, "transfer");
-        Ok(Response::new(v1::AdminDone {}))
+        let of = format!("group {} to node {}", asked.group, asked.node);
+        let audit = Audit::begin(&who, "transfer", &of);
+        let done = lead::transfer(self.service(), asked.group, asked.node).await;
+        audit.end(&done);
+        done.map(|()| Response::new(v1::AdminDone {}))
     }
 
     async fn verify(

@@ -5,6 +5,7 @@ use proto::v1;
 use tonic::Status;
 
 use super::{AdminServer, status};
+use crate::front::audit::Audit;
 use crate::service::Account;
 
 impl AdminServer {
@@ -28,10 +29,10 @@ impl AdminServer {
                 bytes,
                 messages,
             };
+            let of = format!("{}: bytes {bytes:?}, messages {messages:?}", asked.account);
+            let audit = Audit::begin(who, "quota", &of);
             let set = account.propose(command).await;
-            tracing::info!(
-                target: "audit", who, account = asked.account, ?bytes, ?messages, ?set, "quota"
-            );
+            audit.end(&set);
             match set.map_err(status)? {
                 Outcome::Done(_) => {}
                 other => return Err(Status::failed_precondition(format!("{other:?}"))),
