@@ -133,7 +133,7 @@ pub enum Cluster {
         #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..=7))]
         replicas: u32,
         /// How many partitions accounts are spread over.
-        #[arg(long, default_value_t = 16, value_parser = value_parser!(u32).range(1..=4096))]
+        #[arg(long, default_value_t = 16, value_parser = value_parser!(u32).range(1..=256))]
         partitions: u32,
         /// What is added to a user name without a domain.
         #[arg(long, value_name = "DOMAIN", default_value = "")]

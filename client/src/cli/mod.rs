@@ -277,6 +277,10 @@ async fn scrub(admin: &Admin, wait: bool) -> Result<Report, Failure> {
 
 /// Replicas that have no digest are no difference, but no proof either. A bad body is one.
 fn judge(found: &AdminVerifyReply) -> Exit {
+    // That nothing was compared proves nothing.
+    if found.groups.is_empty() {
+        return Exit::Failed;
+    }
     let mut replicas = found.groups.iter().flat_map(|group| &group.replicas);
     if replicas.any(|replica| !replica.bad.is_empty()) {
         return Exit::Different;

@@ -107,6 +107,7 @@ impl Report {
                 "accounts": status.accounts,
                 "nodes": status.nodes.iter().map(node_json).collect::<Vec<_>>(),
                 "groups": status.groups.iter().map(group_json).collect::<Vec<_>>(),
+                "cluster_groups": status.cluster_groups,
                 "snapshots": status.snapshots.iter().map(transfers::json).collect::<Vec<_>>(),
             }),
             Self::Storage(storage) => storage_json(storage),
@@ -320,10 +321,7 @@ fn leaders_text(groups: &[AdminGroup]) -> String {
     if !headless.is_empty() {
         text.push_str(&format!("WITHOUT A LEADER: {}\n", headless.join(", ")));
     }
-    for group in groups.iter().filter(|group| !group.trouble.is_empty()) {
-        let why = printable(&group.trouble);
-        text.push_str(&format!("group {} HERE: {why}\n", group.group));
-    }
+    text.push_str(&troubles_text(groups));
     text
 }
 
@@ -331,6 +329,8 @@ fn groups_text(groups: &[AdminGroup]) -> String {
     let mut table = table(&["GROUP", "LEADER", "TERM", "LAST", "APPLIED", "REPLICAS"]);
     for group in groups {
         let leader = match group.leader {
+            // One that is out of service here does not know.
+            0 if !group.trouble.is_empty() => unknown(),
             0 => "none".to_owned(),
             node => format!("node {node}"),
         };
@@ -348,7 +348,17 @@ fn groups_text(groups: &[AdminGroup]) -> String {
             replicas.join(", "),
         ]);
     }
-    format!("{table}\n")
+    format!("{table}\n{}", troubles_text(groups))
+}
+
+/// One line on each group that is out of service on the node that was asked.
+fn troubles_text(groups: &[AdminGroup]) -> String {
+    let mut text = String::new();
+    for group in groups.iter().filter(|group| !group.trouble.is_empty()) {
+        let why = printable(&group.trouble);
+        text.push_str(&format!("group {} HERE: {why}\n", group.group));
+    }
+    text
 }
 
 fn group_name(group: u64) -> String {
@@ -520,6 +530,7 @@ fn group_json(group: &AdminGroup) -> Value {
         "last_index": group.last_index,
         "applied_index": group.applied_index,
         "replicas": group.replicas.iter().map(replica).collect::<Vec<_>>(),
+        "trouble": group.trouble,
     })
 }
 

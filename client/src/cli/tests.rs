@@ -319,6 +319,37 @@ fn status_for_programs() {
     assert_eq!(json["nodes"][1]["reachable"], false);
     assert_eq!(json["groups"][0]["replicas"][1]["matched"], 40);
     assert_eq!(json["groups"][1]["leader"], 0);
+    assert_eq!(json["groups"][1]["trouble"], "");
+    assert_eq!(json["cluster_groups"], 2);
+}
+
+/// A node whose replica does not serve does not know who leads the group.
+#[test]
+fn groups_that_are_out_of_service_here() {
+    let mut groups = status().groups;
+    groups[1].trouble = "damaged\n".into();
+    let report = Report::Groups(groups);
+    let text = report.text();
+    assert!(text.contains("group 1 HERE: damaged\\n\n"), "{text}");
+    let row = text.lines().find(|line| line.starts_with("1 ")).unwrap();
+    assert_eq!(row.split_whitespace().nth(1), Some("?"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!(json[1]["trouble"], "damaged\n");
+}
+
+#[test]
+fn what_was_not_compared_is_not_equal() {
+    assert_eq!(judge(&AdminVerifyReply::default()), Exit::Failed);
+    assert_eq!(judge(&verified(true, &[(8, 1, ""), (8, 1, "")])), Exit::Done);
+}
+
+#[test]
+fn no_more_partitions_than_a_cluster_may_have() {
+    let parsed = |partitions: u32| {
+        parsed(&format!("rookery cluster init --partitions {partitions} --demo d")).map(drop)
+    };
+    assert_eq!(parsed(256), Ok(()));
+    assert_eq!(parsed(257), Err(ErrorKind::ValueValidation));
 }
 
 #[test]

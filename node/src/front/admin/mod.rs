@@ -361,7 +361,7 @@ impl v1::admin_server::Admin for AdminServer {
     ) -> Result<Response<v1::AdminVerifyReply>, Status> {
         operator(&request)?;
         let asked = request.into_inner();
-        let groups = self.verify_groups(&asked.groups, asked.deep).await;
+        let groups = self.verify_groups(&asked.groups, asked.deep).await?;
         Ok(Response::new(v1::AdminVerifyReply { groups }))
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proto::v1;
+use tonic::Status;
 
 use super::AdminServer;
 use crate::front::limits::ADMIN_WAIT;
@@ -25,7 +26,12 @@ const BAD_BODIES_TOLD: usize = 100;
 impl AdminServer {
     /// The digests of the replicas of these groups; of all groups if none is named. If it is to go
     /// deep, every replica reads its bodies too.
-    pub(super) async fn verify_groups(&self, wanted: &[u64], deep: bool) -> Vec<v1::AdminVerified> {
+    pub(super) async fn verify_groups(
+        &self,
+        wanted: &[u64],
+        deep: bool,
+    ) -> Result<Vec<v1::AdminVerified>, Status> {
+        self.are_known(wanted)?;
         let groups: Vec<(u64, Vec<u64>)> = {
             let view = self.service().view().read();
             view.groups()
@@ -55,7 +61,20 @@ impl AdminServer {
                 futures_util::future::join_all(probes).await;
             }
         }
-        verified
+        Ok(verified)
+    }
+
+    /// Whether there are all these groups, and any.
+    fn are_known(&self, wanted: &[u64]) -> Result<(), Status> {
+        let view = self.service().view().read();
+        let there = |id: u64| view.group(directory::GroupId(id)).is_some();
+        if let Some(unknown) = wanted.iter().find(|id| !there(**id)) {
+            return Err(Status::not_found(format!("there is no group {unknown}")));
+        }
+        match view.groups().next() {
+            Some(_) => Ok(()),
+            None => Err(Status::failed_precondition("there is no group yet")),
+        }
     }
 
     /// The digest of every replica of a group at one index, where that can be had: replicas go on
