@@ -40,6 +40,9 @@ pub enum DeletedError {
     /// No mailbox has the name, and none that was deleted had it.
     #[error("there is no such mailbox, and none that was deleted")]
     NoMailbox,
+    /// Some of the messages of a deleted mailbox are wanted; nothing was done.
+    #[error("the mailbox was deleted, and comes back with all messages that it had")]
+    Whole,
 }
 
 fn so_far(messages: &u64) -> String {
@@ -182,21 +185,23 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// [`DeletedError::Refused`] says how much was done before.
+    /// [`DeletedError::Refused`] says how much was done before; [`DeletedError::Whole`] if a part of
+    /// a deleted mailbox is wanted.
     pub async fn undelete(&self, wanted: &Undelete) -> Result<Undeleted, DeletedError> {
         let folders = match &wanted.target {
             Target::All => self.mailboxes(None).await?,
             Target::Named(name) => self.mailboxes(Some(name)).await?,
             Target::Deleted(_) => Vec::new(),
         };
-        match &wanted.target {
-            Target::Deleted(mailbox) => self.restore(*mailbox, wanted.into.as_deref()).await,
-            Target::Named(name) if folders.is_empty() => {
-                let mailbox = self.last_deleted(name).await?;
-                self.restore(mailbox, wanted.into.as_deref()).await
-            }
-            _ => self.undelete_messages(folders, wanted).await,
+        let mailbox = match &wanted.target {
+            Target::Deleted(mailbox) => *mailbox,
+            Target::Named(name) if folders.is_empty() => self.last_deleted(name).await?,
+            _ => return self.undelete_messages(folders, wanted).await,
+        };
+        if wanted.uids != UidRanges::all() || wanted.since.is_some() {
+            return Err(DeletedError::Whole);
         }
+        self.restore(mailbox, wanted.into.as_deref()).await
     }
 
     /// Removes what was deleted for good.

@@ -119,6 +119,21 @@ fn deleted_mail_comes_back_to_sessions_on_every_node() {
     assert!(!said.contains("\\Deleted"), "{said}");
     assert_eq!(desk.undelete("INBOX", "").unwrap(), 0, "nothing twice");
 
+    // A mailbox comes back whole or not at all.
+    for (uids, since_ms) in [("1", 0), ("", 1)] {
+        let wanted = AdminUndeleteRequest {
+            account: desk.account.clone(),
+            mailbox: Some("Kept".into()),
+            uids: uids.into(),
+            since_ms,
+            ..AdminUndeleteRequest::default()
+        };
+        let refused = desk.runtime.block_on(desk.admin.undelete(wanted));
+        let why = refused.unwrap_err().to_string();
+        assert!(why.contains("comes back with all messages"), "{why}");
+    }
+    assert_eq!(desk.deleted().mailboxes[0].name, "Kept");
+
     // A mailbox: as clients remember it.
     assert_eq!(desk.undelete("Kept", "").unwrap(), 1);
     let said = done(&mut there, "SELECT Kept");
