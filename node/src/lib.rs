@@ -20,7 +20,7 @@
 //! one node, [`server`] opens the doors and runs it.
 //!
 //! Beside them: [`budget`] (memory), [`cache`], [`config`], [`identity`] (what the data directory
-//! says), [`tls`], [`pki`], [`telemetry`], and [`demo`], which runs three nodes on one machine.
+//! says), [`tls`], [`pki`], [`priority`], [`telemetry`], and [`demo`], which runs three nodes on one machine.
 
 mod book;
 pub mod budget;
@@ -35,6 +35,7 @@ pub mod identity;
 pub mod link;
 pub mod node;
 pub mod pki;
+pub mod priority;
 pub mod privileges;
 pub mod raft;
 pub mod replica;

@@ -18,7 +18,8 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::Derived;
-use super::limits::{GATHER, NICENESS, PAGE_MESSAGES, PLACES_MAX, REST};
+use super::limits::{GATHER, PAGE_MESSAGES, PLACES_MAX, REST};
+use crate::priority;
 use crate::replica::partition::read;
 use crate::replica::{Bell, Checkpointer, GroupId, Hint, Replica};
 
@@ -60,10 +61,7 @@ impl Arrivals {
     }
 
     pub(super) fn run(&self, derived: &Derived) {
-        // Of this thread alone.
-        if let Err(error) = rustix::process::nice(NICENESS) {
-            tracing::debug!(%error, "arrivals are looked at with the usual priority");
-        }
+        priority::give_way("arrivals");
         while !self.is_stopped.load(Relaxed) {
             self.bell.wait(REST);
             std::thread::sleep(GATHER);

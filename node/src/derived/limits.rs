@@ -24,9 +24,6 @@ pub const GATHER: Duration = Duration::from_millis(20);
 /// How often it is looked whether to stop, where nothing arrives.
 pub const REST: Duration = Duration::from_secs(60);
 
-/// The priority of the thread, the lowest: it shall take nothing from what is waited for.
-pub const NICENESS: i32 = 19;
-
 /// Messages of which sessions work out at the same time what their clients may ask for: it takes
 /// processors from what is waited for, of which there may be two.
 pub const SPARE_PLACES: usize = 2;

@@ -20,11 +20,12 @@ use seglog::ReplicaId;
 
 use super::index::{Error, Index, Place, Writer};
 use super::limits::{
-    GONE_PART, GRAMS_PER_COMMIT, MAILBOXES_MAX, MAILBOXES_PER_STEP, NICENESS, PAGE_MESSAGES,
-    REMOVED_AT_ONCE, SWEEP_EVERY,
+    GONE_PART, GRAMS_PER_COMMIT, MAILBOXES_MAX, MAILBOXES_PER_STEP, PAGE_MESSAGES, REMOVED_AT_ONCE,
+    SWEEP_EVERY,
 };
 use super::message;
 use super::{Room, Search};
+use crate::priority;
 use crate::replica::partition::read;
 use crate::replica::{GroupId, Replica};
 
@@ -36,10 +37,8 @@ const MESSAGE_BYTES: u64 = 1 << 10;
 /// # Errors
 /// When the index cannot be read or written: then it is to be opened again, or made anew.
 pub(super) fn work(search: &Search, index: &Arc<Index>, failures: &mut u32) -> Result<(), Error> {
-    // Of this thread, and of those that the library starts from it.
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "the indexer keeps its priority");
-    }
+    // The library starts others from it.
+    priority::give_way("indexer");
     let mut indexer = Indexer {
         search,
         index: Arc::clone(index),

@@ -52,6 +52,3 @@ pub const GONE_PART: u64 = 4;
 /// How long the indexer rests after a failure: of the disk, or of the index, which is then made
 /// anew.
 pub const FAILURE_PAUSE: Duration = Duration::from_secs(10);
-
-/// How much less than others the indexer is to get of the processors: the least that there is.
-pub const NICENESS: i32 = 19;

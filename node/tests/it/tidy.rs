@@ -16,10 +16,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("link", &[]),
     ("budget", &[]),
     ("cache", &["budget"]),
+    ("priority", &[]),
     ("replica", &["budget", "cache"]),
     ("raft", &["replica", "link", "budget"]),
-    ("search", &["replica"]),
-    ("derived", &["replica", "budget", "cache"]),
+    ("search", &["replica", "priority"]),
+    ("derived", &["replica", "budget", "cache", "priority"]),
     (
         "service",
         &["raft", "search", "replica", "link", "budget", "cache"],
