@@ -9,6 +9,7 @@
 //! Whatever fails on the way is asked for again, and goes on where it was, until there is that row.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tonic::Status;
 
@@ -20,12 +21,19 @@ const FIRST_REPLICA: u64 = directory::ReplicaId::FIRST.0;
 
 impl Node {
     /// Makes this node the first of a new cluster, and answers the cluster's id, which is to be
-    /// proposed to the directory with [`directory::Command::Init`].
+    /// proposed to the directory with [`directory::Command::Init`]. Who goes away meanwhile leaves
+    /// nothing half done: a group of which the rows are open, and no more, would never start.
     ///
     /// # Errors
     ///
     /// When it belongs to one, or the directory's group does not start.
-    pub async fn found_cluster(&self) -> Result<[u8; 16], Status> {
+    pub async fn found_cluster(self: &Arc<Self>) -> Result<[u8; 16], Status> {
+        let node = Arc::clone(self);
+        let founding = tokio::spawn(async move { node.found().await });
+        founding.await.map_err(internal)?
+    }
+
+    async fn found(&self) -> Result<[u8; 16], Status> {
         let cluster = {
             // Of two who ask at the same time the second goes on with what the first has begun.
             let _alone = self.started.lock().await;

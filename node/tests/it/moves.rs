@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::poll;
 use mailbox::{
     AccountId, Answer, Command, EndedMove, Flags, Home, Import, MailboxId, Message, Millis, MoveId,
     NewGrant, NewMessage, NewMove, Outcome, Query, Rights, StoreMode, SystemFlags, Uid, UidRanges,
@@ -82,6 +84,11 @@ impl Cluster {
             tasks,
             _dir: dir,
         };
+        {
+            // Who asks and goes away leaves nothing half done.
+            let mut asked = pin!(node.found_cluster());
+            assert!(poll!(asked.as_mut()).is_pending());
+        }
         let id = node.found_cluster().await.unwrap();
         cluster
             .direct(directory::Command::Init(directory::Init {
