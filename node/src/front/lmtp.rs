@@ -332,7 +332,9 @@ impl Connection {
         if let Some(failure) = self.failed.take() {
             let count = delivery.recipients();
             delivery.abandon().await;
-            return vec![reply(&Delivery1::Unknown(failure)); count];
+            let result = Delivery1::Unknown(failure);
+            (0..count).for_each(|_| tally(&result));
+            return vec![reply(&result); count];
         }
         let (results, told) = delivery.finish(&mut self.lane, true).await;
         if results
@@ -343,8 +345,25 @@ impl Connection {
             self.lane = self.door.service.lanes().open();
         }
         self.told.extend(told);
-        metrics::counter!("rookery_deliveries_total").increment(results.len() as u64);
+        results.iter().for_each(tally);
         results.iter().map(reply).collect()
+    }
+}
+
+/// Counts what became of a message for one recipient.
+fn tally(result: &Delivery1) {
+    metrics::counter!("rookery_deliveries_total", "outcome" => outcome(result)).increment(1);
+}
+
+/// What the README calls it.
+fn outcome(result: &Delivery1) -> &'static str {
+    use mailbox::Delivered as Decided;
+    match result {
+        Delivery1::Decided(Decided::Stored { .. }) => "stored",
+        Delivery1::Decided(Decided::Duplicate) => "duplicate",
+        Delivery1::Decided(Decided::OverQuota) => "over_quota",
+        Delivery1::Unknown(Failure::Unknown) => "unknown",
+        Delivery1::Decided(_) | Delivery1::Unknown(_) => "refused",
     }
 }
 
@@ -368,5 +387,31 @@ fn reply(result: &Delivery1) -> Delivered {
         }
         Delivery1::Unknown(Failure::TooLarge) => Delivered::TooLarge,
         Delivery1::Unknown(_) => Delivered::Busy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailbox::{Delivered as Decided, MailboxId, Uid};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_stored_does_not_count_as_stored() {
+        let stored = Decided::Stored {
+            mailbox: MailboxId(1),
+            uid: Uid(1),
+        };
+        for (result, wanted) in [
+            (Delivery1::Decided(stored), "stored"),
+            (Delivery1::Decided(Decided::Duplicate), "duplicate"),
+            (Delivery1::Decided(Decided::OverQuota), "over_quota"),
+            (Delivery1::Decided(Decided::NoAccount), "refused"),
+            (Delivery1::Decided(Decided::MailboxFull), "refused"),
+            (Delivery1::Unknown(Failure::NoSpace), "refused"),
+            (Delivery1::Unknown(Failure::Unknown), "unknown"),
+        ] {
+            assert_eq!(outcome(&result), wanted);
+        }
     }
 }

@@ -31,6 +31,9 @@ use crate::node::Node;
 use crate::service::{Failure, Service};
 use crate::tls::{Caller, Identity};
 
+/// What was begun and is not seen to be done in time.
+const UNDER_WAY: &str = "it is under way, and goes on by itself";
+
 /// The admin service of this node. Clones share it.
 #[derive(Clone)]
 pub struct AdminServer {
@@ -58,6 +61,12 @@ impl AdminServer {
         }
     }
 
+    /// Waits until this node's view holds what was changed just now.
+    async fn catch_up(&self) -> Result<(), Status> {
+        let caught_up = self.service().refresh(ADMIN_WAIT).await;
+        caught_up.map_err(|_| Status::deadline_exceeded(UNDER_WAY))
+    }
+
     /// Waits until this node's view says what `done` looks for.
     async fn until(
         &self,
@@ -67,9 +76,7 @@ impl AdminServer {
         let deadline = tokio::time::Instant::now() + wait;
         while !done(&self.service().view().read()) {
             if tokio::time::Instant::now() >= deadline {
-                return Err(Status::deadline_exceeded(
-                    "it is under way, and goes on by itself",
-                ));
+                return Err(Status::deadline_exceeded(UNDER_WAY));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -270,17 +277,20 @@ impl v1::admin_server::Admin for AdminServer {
             verifiers,
             quota_bytes: Some(asked.quota_bytes).filter(|bytes| *bytes > 0),
         };
-        self.change(&who, command).await?;
+        let Outcome::AccountMade { account: id, .. } = self.change(&who, command).await? else {
+            return Err(Status::internal("unexpected outcome"));
+        };
+        self.catch_up().await?;
         self.until(ADMIN_WAIT, |view| {
-            view.account(&asked.name)
-                .is_some_and(|found| found.state == AccountState::Active)
+            let made = view.account_by_id(id);
+            made.is_none_or(|made| made.state != AccountState::Creating)
         })
         .await?;
         let view = self.service().view().read();
         let made = view
-            .account(&asked.name)
+            .account_by_id(id)
             .ok_or_else(|| Status::not_found("deleted again"))?;
-        Ok(Response::new(account(&made)))
+        Ok(Response::new(account(made)))
     }
 
     async fn set_password(
@@ -311,8 +321,18 @@ impl v1::admin_server::Admin for AdminServer {
         let name = request.into_inner().name;
         self.change(&who, Command::DeleteAccount { name: name.clone() })
             .await?;
-        self.until(ADMIN_WAIT, |view| view.account(&name).is_none())
-            .await?;
+        self.catch_up().await?;
+        // By its id: another one may be made under the name as soon as this one is gone.
+        let going = {
+            let view = self.service().view().read();
+            let going = view.account(&name);
+            let going = going.filter(|going| going.state == AccountState::Deleting);
+            going.map(|going| going.id)
+        };
+        if let Some(id) = going {
+            self.until(ADMIN_WAIT, |view| view.account_by_id(id).is_none())
+                .await?;
+        }
         self.service().spread(ADMIN_WAIT).await;
         Ok(Response::new(v1::AdminDone {}))
     }
