@@ -55,8 +55,8 @@ impl Admin {
         self.change(UNDELETE_WAIT, call, wanted).await
     }
 
-    /// Removes what an account deleted for good; of one mailbox if a name is given. An empty name is
-    /// refused.
+    /// Removes what an account deleted for good; of one mailbox if a name is given. An empty name
+    /// is refused.
     ///
     /// # Errors
     ///

@@ -340,13 +340,19 @@ fn groups_that_are_out_of_service_here() {
 #[test]
 fn what_was_not_compared_is_not_equal() {
     assert_eq!(judge(&AdminVerifyReply::default()), Exit::Failed);
-    assert_eq!(judge(&verified(true, &[(8, 1, ""), (8, 1, "")])), Exit::Done);
+    assert_eq!(
+        judge(&verified(true, &[(8, 1, ""), (8, 1, "")])),
+        Exit::Done
+    );
 }
 
 #[test]
 fn no_more_partitions_than_a_cluster_may_have() {
     let parsed = |partitions: u32| {
-        parsed(&format!("rookery cluster init --partitions {partitions} --demo d")).map(drop)
+        parsed(&format!(
+            "rookery cluster init --partitions {partitions} --demo d"
+        ))
+        .map(drop)
     };
     assert_eq!(parsed(256), Ok(()));
     assert_eq!(parsed(257), Err(ErrorKind::ValueValidation));

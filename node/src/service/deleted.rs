@@ -185,8 +185,8 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// [`DeletedError::Refused`] says how much was done before; [`DeletedError::Whole`] if a part of
-    /// a deleted mailbox is wanted.
+    /// [`DeletedError::Refused`] says how much was done before; [`DeletedError::Whole`] if a part
+    /// of a deleted mailbox is wanted.
     pub async fn undelete(&self, wanted: &Undelete) -> Result<Undeleted, DeletedError> {
         let folders = match &wanted.target {
             Target::All => self.mailboxes(None).await?,

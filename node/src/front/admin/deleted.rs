@@ -223,9 +223,9 @@ fn refused(error: DeletedError) -> Status {
     match error {
         DeletedError::Failed(failure) => status(failure),
         DeletedError::NoMailbox => Status::not_found(error.to_string()),
-        DeletedError::Whole => Status::invalid_argument(format!(
-            "{error}: leave out --uids and --since"
-        )),
+        DeletedError::Whole => {
+            Status::invalid_argument(format!("{error}: leave out --uids and --since"))
+        }
         DeletedError::Refused { why, .. } => match why {
             Rejection::NoMailbox => Status::not_found(error.to_string()),
             Rejection::Exists => Status::already_exists(format!(

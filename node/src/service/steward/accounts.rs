@@ -227,7 +227,11 @@ mod tests {
             () = keep(due, drive) => {}
             () = three => {}
         }
-        assert_eq!(*begun.lock(), OPERATIONS_IN_FLIGHT, "and not anew at every look");
+        assert_eq!(
+            *begun.lock(),
+            OPERATIONS_IN_FLIGHT,
+            "and not anew at every look"
+        );
     }
 
     #[tokio::test]

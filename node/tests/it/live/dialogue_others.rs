@@ -151,7 +151,10 @@ fn who_is_deleted_has_no_mailboxes_of_others_either() {
     let mut owner = logged_in(1, "lender");
     done(&mut owner, "CREATE Lent");
     let text = "Subject: lent\r\n\r\nlent";
-    done(&mut owner, &format!("APPEND Lent {{{}+}}\r\n{text}", text.len()));
+    done(
+        &mut owner,
+        &format!("APPEND Lent {{{}+}}\r\n{text}", text.len()),
+    );
     done(&mut owner, &format!("SETACL Lent reader@{DOMAIN} lrswite"));
     let lent = format!("user/lender@{DOMAIN}/Lent");
     for command in [
