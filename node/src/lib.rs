@@ -20,8 +20,8 @@
 //! one node, [`server`] opens the doors and runs it.
 //!
 //! Beside them: [`budget`] (memory), [`cache`], [`config`], [`identity`] (what the data directory
-//! says), [`tls`], [`pki`], [`priority`], [`telemetry`], and [`demo`], which runs three nodes on one
-//! machine.
+//! says), [`tls`], [`pki`], [`priority`], [`telemetry`], and [`demo`], which runs three nodes on
+//! one machine.
 
 mod book;
 pub mod budget;

@@ -14,8 +14,8 @@ pub const REPLIES_BYTES: usize = 8 << 10;
 /// Bytes that an IMAP connection reads at once while commands come: what an idle one costs.
 pub const READ_IDLE_BYTES: usize = 2 << 10;
 
-/// Bytes of an answer that a client must have taken within [`WRITE_STALL`]: slow lines take some KiB
-/// a second.
+/// Bytes of an answer that a client must have taken within [`WRITE_STALL`]: slow lines take some
+/// KiB a second.
 pub const WRITTEN_PIECE_BYTES: usize = 256 << 10;
 
 /// Bytes that an LMTP client sent behind a message and that are read before it is answered: a group

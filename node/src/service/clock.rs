@@ -1,8 +1,8 @@
 //! Time as commands carry it: what expires, and which lanes are known, follows from it.
 //!
 //! Log time never goes back, so a clock that is set far ahead for a moment would end all that is
-//! kept for a while, for good. So this clock takes no steps by itself: it goes on from where it was,
-//! and follows the system's where that is near, or where another node has the same time.
+//! kept for a while, for good. So this clock takes no steps by itself: it goes on from where it
+//! was, and follows the system's where that is near, or where another node has the same time.
 
 use std::time::{Duration, Instant};
 

@@ -59,8 +59,8 @@ impl Used {
 }
 
 impl Lanes {
-    /// Lanes of this node's `boot`-th start. Stamps have the time of `clock`: a partition that forgets
-    /// a lane refuses all new ones with older stamps, so they must not be ahead.
+    /// Lanes of this node's `boot`-th start. Stamps have the time of `clock`: a partition that
+    /// forgets a lane refuses all new ones with older stamps, so they must not be ahead.
     #[must_use]
     pub fn new(node: u64, boot: u64, clock: Arc<Clock>) -> Self {
         Self {

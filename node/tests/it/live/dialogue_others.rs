@@ -181,6 +181,6 @@ fn who_is_deleted_has_no_mailboxes_of_others_either() {
     delete(QUOTA_ADMIN);
     is_sent_off(&mut keeper, &set.replace("100", "1"));
     let said = done(&mut owner, "GETQUOTA \"\"");
-    assert!(has(&said, "100)"), "{said:?}");
+    assert!(has(&said, "STORAGE 1 100 "), "{said:?}");
     cluster.is_well("users who are deleted");
 }
