@@ -252,6 +252,9 @@ pub(crate) fn of_query(query: &Query) -> Option<(AccountId, Need<'static>)> {
         | Query::Changes {
             account, mailbox, ..
         }
+        | Query::Remembered {
+            account, mailbox, ..
+        }
         | Query::Messages {
             account, mailbox, ..
         }

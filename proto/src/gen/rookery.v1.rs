@@ -3523,7 +3523,7 @@ pub struct StoreHint {
 pub struct MailboxQuery {
     #[prost(
         oneof = "mailbox_query::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 31, 32, 33, 34, 35"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 31, 32, 33, 34, 35, 36"
     )]
     pub kind: ::core::option::Option<mailbox_query::Kind>,
 }
@@ -3563,6 +3563,8 @@ pub mod mailbox_query {
         OnBehalf(::prost::alloc::boxed::Box<super::MailboxQueryOnBehalf>),
         #[prost(message, tag = "35")]
         Arrived(super::MailboxQueryArrived),
+        #[prost(message, tag = "36")]
+        Remembered(super::MailboxQueryChanges),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3842,6 +3844,9 @@ pub struct MailboxChanges {
     pub modseq: u64,
     #[prost(bool, tag = "6")]
     pub more: bool,
+    /// In answers to `remembered` alone: earlier versions refuse a field that they do not know.
+    #[prost(uint64, tag = "7")]
+    pub floor: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxFlagChange {

@@ -5,15 +5,16 @@
 //!   vanished  the log of changes, exact ───────────────┐ asked about, and not in the view
 //!             below its floor: all that is not there ──┴─► VANISHED (EARLIER), before any FETCH
 //!   flags     the log of changes; if it is long, rows again in pages ─► FETCH
+//!             below its floor: rows of all messages, in pages ────────► FETCH
 //! ```
 //!
 //! The view was read before the changes are, with NOTIFY long before. What was expunged in between
 //! still has its sequence number, so it is told later, without EARLIER; what arrived in between has
 //! none yet, and is there all the same.
 
-use mailbox::{Answer, Flags, Folder, Message, ModSeq, Query, Uid, UidRanges};
+use mailbox::{Answer, Changes, Flags, Folder, Message, ModSeq, Query, Uid, UidRanges};
 
-use crate::backend::{Backend, Transport};
+use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::no_mailbox;
 use crate::cmd::store::chunks;
 use crate::grammar::{IdRange, QResync, SequenceMatch, SequenceSet};
@@ -35,7 +36,7 @@ struct Missed {
 enum Changed {
     /// Few: with their flags.
     Flags(Vec<(Uid, ModSeq, Flags)>),
-    /// Many: they are among these.
+    /// Many, or it is not remembered which: they are among these.
     Uids(UidRanges),
 }
 
@@ -151,37 +152,27 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
     /// Reads what changed in the selected mailbox after a mod-sequence. Flags are kept as long as
     /// they are those of one page.
     async fn missed(&mut self, since: ModSeq) -> Result<Missed> {
-        let account = self.backend.account();
-        let selected = self.selected()?;
-        let (mailbox, uid_validity) = (selected.mailbox, selected.uid_validity);
+        let uid_validity = self.selected()?.uid_validity;
         let (mut vanished, mut changed) = (Vec::new(), Vec::new());
-        let mut from = since;
+        let (mut from, mut is_whole) = (since, true);
         loop {
-            let query = Query::Changes {
-                account,
-                mailbox,
-                since: from,
-            };
-            let page = self.ask(query, |answer| match answer {
-                Answer::Changes(changes) => Some(changes),
-                _ => None,
-            });
-            let page = page.await?;
+            let page = self.remembered(from).await?;
             let folder = page.folder.ok_or_else(no_mailbox)?;
             if folder.uid_validity != uid_validity {
                 return Err(no_mailbox());
             }
             let is_first = from == since;
+            is_whole &= page.floor == ModSeq(0);
             vanished.extend(page.vanished.ranges());
-            if is_first && !page.more {
+            if is_first && is_whole && !page.more {
                 return Ok(Missed {
-                    vanished: remembered(&folder, since, vanished),
+                    vanished: known_whole(&folder, since, vanished),
                     folder,
                     changed: Changed::Flags(page.flags),
                 });
             }
             if since < folder.vanished_floor {
-                // Further pages would tell only flags, and look at all messages each.
+                // Further pages would tell only flags.
                 return Ok(Missed {
                     vanished: None,
                     folder,
@@ -190,13 +181,43 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
             }
             changed.extend(page.flags.into_iter().map(|(uid, ..)| (uid, uid)));
             if !page.more {
+                let changed = match is_whole {
+                    true => union(changed),
+                    false => self.selected()?.view.uids().clone(),
+                };
                 return Ok(Missed {
-                    vanished: remembered(&folder, since, vanished),
+                    vanished: known_whole(&folder, since, vanished),
                     folder,
-                    changed: Changed::Uids(union(changed)),
+                    changed: Changed::Uids(changed),
                 });
             }
             from = page.modseq;
+        }
+    }
+
+    /// The next page of what is remembered of changes. An earlier version does not know what it is
+    /// asked, and may answer while nodes are replaced one by one: it looks at all messages instead.
+    async fn remembered(&mut self, since: ModSeq) -> Result<Changes> {
+        let (account, mailbox) = (self.backend.account(), self.selected()?.mailbox);
+        let remembered = Query::Remembered {
+            account,
+            mailbox,
+            since,
+        };
+        let answer = match self.backend.read(remembered).await {
+            Err(BackendError::Broken) => {
+                let changes = Query::Changes {
+                    account,
+                    mailbox,
+                    since,
+                };
+                self.backend.read(changes).await?
+            }
+            answer => answer?,
+        };
+        match answer {
+            Answer::Changes(changes) => Ok(changes),
+            _ => Err(BackendError::Broken.into()),
         }
     }
 
@@ -249,7 +270,7 @@ fn given(folder: &Folder) -> UidRanges {
 }
 
 /// What was expunged after a mod-sequence, if that is remembered whole.
-fn remembered(folder: &Folder, since: ModSeq, ranges: Vec<(Uid, Uid)>) -> Option<UidRanges> {
+fn known_whole(folder: &Folder, since: ModSeq, ranges: Vec<(Uid, Uid)>) -> Option<UidRanges> {
     (since >= folder.vanished_floor).then(|| union(ranges))
 }
 

@@ -199,6 +199,7 @@ fn changes_out(changes: &Changes) -> wire::MailboxChanges {
         flags: changes.flags.iter().map(flag_change).collect(),
         modseq: changes.modseq.0,
         more: changes.more,
+        floor: changes.floor.0,
     }
 }
 
@@ -218,6 +219,7 @@ fn changes_in(sent: wire::MailboxChanges) -> Result<Changes, Fault> {
             .collect::<Result<_, Fault>>()?,
         modseq: ModSeq(sent.modseq),
         more: sent.more,
+        floor: ModSeq(sent.floor),
     })
 }
 

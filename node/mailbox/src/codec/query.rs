@@ -39,6 +39,15 @@ fn query_out(query: &Query) -> wire::MailboxQuery {
             mailbox: mailbox.0,
             since: since.0,
         }),
+        Query::Remembered {
+            account,
+            mailbox,
+            since,
+        } => Kind::Remembered(wire::MailboxQueryChanges {
+            account: account.0,
+            mailbox: mailbox.0,
+            since: since.0,
+        }),
         Query::Messages {
             account,
             mailbox,
@@ -157,6 +166,11 @@ fn query_in(kind: Kind) -> Result<Query, Fault> {
             mailbox: MailboxId(sent.mailbox),
         },
         Kind::Changes(sent) => Query::Changes {
+            account: AccountId(sent.account),
+            mailbox: MailboxId(sent.mailbox),
+            since: ModSeq(sent.since),
+        },
+        Kind::Remembered(sent) => Query::Remembered {
             account: AccountId(sent.account),
             mailbox: MailboxId(sent.mailbox),
             since: ModSeq(sent.since),

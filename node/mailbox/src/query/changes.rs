@@ -3,7 +3,8 @@
 //! Two sources, both cheap when little changed. Flags and expunges stand in the log of changes, by
 //! MODSEQ. Arrivals do not: their MODSEQs rise with their UIDs, so they are the messages from one
 //! UID on, which a search over a few rows finds. Below the log's floor all messages are looked at
-//! instead.
+//! instead, for each page; who may have much to catch up with asks for what is remembered, and
+//! finds the flags in pages of messages.
 //!
 //! ```text
 //!   UIDs      1 .............. boundary .......... UIDNEXT
@@ -28,6 +29,35 @@ pub(super) fn since(
     account: AccountId,
     mailbox: MailboxId,
     since: ModSeq,
+) -> Result<Changes, QueryError> {
+    page(rows, account, mailbox, since, Forgotten::Scan)
+}
+
+/// The same without a look at all messages: up to the log's floor, which is told, no flags.
+pub(super) fn remembered(
+    rows: &impl Rows,
+    account: AccountId,
+    mailbox: MailboxId,
+    since: ModSeq,
+) -> Result<Changes, QueryError> {
+    page(rows, account, mailbox, since, Forgotten::Omit)
+}
+
+/// What is done about flags that changed below the log's floor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Forgotten {
+    /// All messages are looked at, for each page.
+    Scan,
+    /// They are left out.
+    Omit,
+}
+
+fn page(
+    rows: &impl Rows,
+    account: AccountId,
+    mailbox: MailboxId,
+    since: ModSeq,
+    forgotten: Forgotten,
 ) -> Result<Changes, QueryError> {
     let now = ModSeq(account_row(rows, account)?.modseq);
     let Some(folder) = folder_row(rows, account, mailbox)? else {
@@ -54,7 +84,10 @@ pub(super) fn since(
         };
         let arrivals = place.arrivals(boundary)?;
         let mut logged = place.logged(since)?;
-        if since.0 < folder.change_floor {
+        let floor = ModSeq(folder.change_floor);
+        if since < floor && forgotten == Forgotten::Omit {
+            answer.floor = floor;
+        } else if since < floor {
             let scanned = place.scanned(since, boundary)?;
             logged.changed = scanned.changed;
             logged.upto = earlier(logged.upto, scanned.upto);

@@ -56,6 +56,11 @@ pub fn query(rows: &impl Rows, query: &Query) -> Result<Answer, QueryError> {
             mailbox,
             since,
         } => Answer::Changes(changes::since(rows, *account, *mailbox, *since)?),
+        Query::Remembered {
+            account,
+            mailbox,
+            since,
+        } => Answer::Changes(changes::remembered(rows, *account, *mailbox, *since)?),
         Query::Messages {
             account,
             mailbox,
@@ -176,6 +181,16 @@ pub enum Query {
         /// Changes at or below this are known.
         since: ModSeq,
     },
+    /// The same, as far as it is remembered: no messages are looked at to find out what changed at
+    /// or below [`Changes::floor`], so all pages together cost what they tell.
+    Remembered {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        mailbox: MailboxId,
+        /// Changes at or below this are known.
+        since: ModSeq,
+    },
     /// A page of messages, in the order of UIDs.
     Messages {
         /// Whose.
@@ -282,7 +297,7 @@ pub enum Answer {
     Folder(Option<Folder>),
     /// To [`Query::Open`].
     Opened(Opened),
-    /// To [`Query::Changes`].
+    /// To [`Query::Changes`] and [`Query::Remembered`].
     Changes(Changes),
     /// To [`Query::Messages`].
     Messages(Messages),
@@ -415,6 +430,9 @@ pub struct Changes {
     pub modseq: ModSeq,
     /// Whether there is more to ask for at once.
     pub more: bool,
+    /// Which flags changed up to here is not told, because it is remembered no more. 0 to
+    /// [`Query::Changes`].
+    pub floor: ModSeq,
 }
 
 /// A page of messages.

@@ -71,7 +71,8 @@ impl Roster {
         let folder = folder_row(rows, self.account, self.mailbox)?;
         let folder = folder.ok_or(QueryError::NoMailbox)?;
         let is_same = self.uid_validity.0 == folder.uid_validity;
-        if !is_same || self.modseq.0 < folder.vanished_floor {
+        // Below either floor catching up looks at all rows as well, and holds them for longer.
+        if !is_same || self.modseq.0 < folder.vanished_floor.max(folder.change_floor) {
             *self = Roster {
                 uid_validity: UidValidity(folder.uid_validity),
                 modseq: now,

@@ -286,6 +286,14 @@ fn every_query_needs_its_rights() {
             "r",
         ),
         (
+            Query::Remembered {
+                account,
+                mailbox,
+                since: mailbox::ModSeq(0),
+            },
+            "r",
+        ),
+        (
             Query::Messages {
                 account,
                 mailbox,

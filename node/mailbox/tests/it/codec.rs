@@ -472,6 +472,11 @@ fn query() -> impl Strategy<Value = Query> {
                 since: ModSeq(since),
             }
         }),
+        (account(), mailbox()).prop_map(|(account, mailbox)| Query::Remembered {
+            account,
+            mailbox,
+            since: ModSeq(account.0),
+        }),
         (
             account(),
             mailbox(),

@@ -5,6 +5,7 @@ mod behalf;
 mod behalf_cases;
 mod codec;
 mod codec_moves;
+mod counted;
 mod deleted_scripts;
 mod expiry;
 mod faults;

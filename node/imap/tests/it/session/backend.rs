@@ -16,8 +16,9 @@ use mailbox::{
     MailboxId, Message, ModSeq, MoveId, NewBody, Outcome, Query, QueryError, Recipient, Stamp, Uid,
     UidRanges, UploadId,
 };
-use rows::{Memory, Staged};
+use rows::Staged;
 
+use super::counted::Counted;
 use super::transport::NOW;
 
 /// The password of everybody.
@@ -29,7 +30,7 @@ pub struct Partition(pub(super) Arc<Mutex<State>>);
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) rows: Memory,
+    pub(super) rows: Counted,
     index: u64,
     bodies: BTreeMap<u64, Bytes>,
     uploads: BTreeMap<UploadId, Bytes>,

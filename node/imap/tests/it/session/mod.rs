@@ -4,6 +4,7 @@ mod acl;
 mod backend;
 mod bad_input;
 mod beforehand;
+mod counted;
 mod executor;
 mod ids;
 mod indexed;

@@ -26,7 +26,7 @@ fn dialogue() -> Dialogue {
 /// How many messages alice and bob have, and how many moves have not ended.
 fn state(dialogue: &Dialogue) -> (u64, u64, usize) {
     let messages = |user| UidRanges::len(&dialogue.partition.uids(user));
-    let rows = dialogue.partition.0.lock().unwrap().rows.clone();
+    let rows = dialogue.partition.0.lock().unwrap().rows.memory().clone();
     let open = mailbox::unfinished(&rows, None, Millis(u64::MAX), 9).unwrap();
     (messages("alice"), messages("bob"), open.len())
 }
