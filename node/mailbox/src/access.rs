@@ -264,6 +264,8 @@ pub(crate) fn of_query(query: &Query) -> Option<(AccountId, Need<'static>)> {
             mailbox: Some(mailbox),
             ..
         } => Some((*account, annotates(*mailbox))),
+        // As the command that expunges them.
+        Query::Marked { account, mailbox } => of(account, mailbox, EXPUNGES),
         Query::Grants { account, mailbox } => of(account, mailbox, Rights::ADMINISTER),
         _ => None,
     }

@@ -103,6 +103,11 @@ impl Local {
                 let opened = self.rosters.open(group.rows(), account, mailbox).await?;
                 Ok(Answer::Result(Box::new(mailbox::Answer::Opened(opened))))
             }
+            Call::Query(Query::Marked { account, mailbox }) => {
+                group.read_index().await?;
+                let marked = self.rosters.marked(group.rows(), account, mailbox).await?;
+                Ok(Answer::Result(Box::new(mailbox::Answer::Marked(marked))))
+            }
             Call::Query(query) => {
                 group.read_index().await?;
                 read(&group, &query).map(|answer| Answer::Result(Box::new(answer)))

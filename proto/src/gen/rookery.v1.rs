@@ -3523,7 +3523,7 @@ pub struct StoreHint {
 pub struct MailboxQuery {
     #[prost(
         oneof = "mailbox_query::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 31, 32, 33, 34, 35, 36"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 31, 32, 33, 34, 35, 36, 37"
     )]
     pub kind: ::core::option::Option<mailbox_query::Kind>,
 }
@@ -3565,6 +3565,8 @@ pub mod mailbox_query {
         Arrived(super::MailboxQueryArrived),
         #[prost(message, tag = "36")]
         Remembered(super::MailboxQueryChanges),
+        #[prost(message, tag = "37")]
+        Marked(super::MailboxQueryMailbox),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3676,7 +3678,7 @@ pub struct MailboxQueryMetadata {
 pub struct MailboxAnswer {
     #[prost(
         oneof = "mailbox_answer::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 30, 31, 32, 33, 34"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 30, 31, 32, 33, 34, 35"
     )]
     pub kind: ::core::option::Option<mailbox_answer::Kind>,
 }
@@ -3718,6 +3720,8 @@ pub mod mailbox_answer {
         Grants(super::MailboxGrants),
         #[prost(message, tag = "34")]
         Arrived(super::MailboxArrived),
+        #[prost(message, tag = "35")]
+        Marked(super::MailboxMarked),
     }
 }
 /// In the order of the origins that were asked about.
@@ -3725,6 +3729,11 @@ pub mod mailbox_answer {
 pub struct MailboxArrived {
     #[prost(bool, repeated, tag = "1")]
     pub has_arrived: ::prost::alloc::vec::Vec<bool>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MailboxMarked {
+    #[prost(uint32, repeated, tag = "1")]
+    pub uids: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MailboxRefusal {

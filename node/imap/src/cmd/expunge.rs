@@ -2,9 +2,9 @@
 //!
 //! What was expunged is told like what others expunge, from the changes that are read afterwards.
 
-use mailbox::{Command, MailboxId, Rejection, Reply, UidRanges};
+use mailbox::{Answer, Command, MailboxId, Query, Rejection, Reply, UidRanges};
 
-use crate::backend::{Backend, Transport};
+use crate::backend::{Backend, BackendError, Transport};
 use crate::cmd::store::batches;
 use crate::grammar::SequenceSet;
 use crate::state::{Done, Result, Session, reply};
@@ -22,13 +22,24 @@ impl<T: Transport, B: Backend> Session<'_, T, B> {
         Ok(self.partly(Done::text("UID EXPUNGE completed"), limit))
     }
 
-    /// All messages with `\Deleted`: at once if they are not too many, also those that the client
-    /// has not seen, else those that the view has.
+    /// All messages with `\Deleted`, also those that the client has not seen. They are looked up
+    /// before, so that the command names them: every replica would look at all messages otherwise.
+    /// What gets `\Deleted` meanwhile stays.
     pub(crate) async fn expunge_all(&mut self) -> Result<()> {
-        let (account, selected) = (self.backend.account(), self.writable()?);
-        let mailbox = selected.mailbox;
+        let (account, mailbox) = (self.backend.account(), self.writable()?.mailbox);
+        match self.backend.read(Query::Marked { account, mailbox }).await {
+            Ok(Answer::Marked(uids)) => self.expunge_uids(mailbox, &uids).await,
+            // An earlier version does not know what it is asked, and may answer while nodes are
+            // replaced one by one.
+            Ok(_) | Err(BackendError::Broken) => self.expunge_unasked(mailbox).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same at once if they are not too many, else of those that the view has.
+    async fn expunge_unasked(&mut self, mailbox: MailboxId) -> Result<()> {
         let all = Command::Expunge {
-            account,
+            account: self.backend.account(),
             mailbox,
             uids: None,
         };

@@ -78,6 +78,7 @@ pub fn decode_answer(bytes: &Bytes) -> Result<Answer, QueryError> {
         Kind::Reclaimable(bytes) => Answer::Reclaimable(bytes),
         Kind::Metadata(sent) => Answer::Metadata(granted::metadata_in(sent)),
         Kind::Grants(sent) => Answer::Grants(granted::grants_in(sent)?),
+        Kind::Marked(sent) => Answer::Marked(unpack_uids(&sent.uids)?),
         Kind::Arrived(sent) => Answer::Arrived(sent.has_arrived),
         Kind::Digest(sent) => Answer::Digest(Digest {
             applied_index: sent.applied_index,
@@ -134,6 +135,9 @@ fn kind_out(answer: &Answer) -> Kind {
         Answer::Reclaimable(bytes) => Kind::Reclaimable(*bytes),
         Answer::Metadata(found) => Kind::Metadata(granted::metadata_out(found)),
         Answer::Grants(grants) => Kind::Grants(granted::grants_out(grants)),
+        Answer::Marked(uids) => Kind::Marked(wire::MailboxMarked {
+            uids: pack_uids(uids),
+        }),
         Answer::Arrived(has_arrived) => Kind::Arrived(wire::MailboxArrived {
             has_arrived: has_arrived.clone(),
         }),

@@ -86,6 +86,7 @@ fn query_out(query: &Query) -> wire::MailboxQuery {
             })
         }
         Query::Quota { .. }
+        | Query::Marked { .. }
         | Query::Reclaimable { .. }
         | Query::Metadata { .. }
         | Query::Grants { .. } => granted_out(query),
@@ -110,10 +111,14 @@ fn query_out(query: &Query) -> wire::MailboxQuery {
     wire::MailboxQuery { kind: Some(kind) }
 }
 
-/// What concerns quota, annotations and rights.
+/// What concerns `\Deleted`, quota, annotations and rights.
 fn granted_out(query: &Query) -> Kind {
     match query {
         Query::Quota { account } => Kind::Quota(wire::MailboxQueryAccount { account: account.0 }),
+        Query::Marked { account, mailbox } => Kind::Marked(wire::MailboxQueryMailbox {
+            account: account.0,
+            mailbox: mailbox.0,
+        }),
         Query::Reclaimable { account, mailbox } => Kind::Reclaimable(wire::MailboxQueryMailbox {
             account: account.0,
             mailbox: mailbox.0,
@@ -202,6 +207,10 @@ fn query_in(kind: Kind) -> Result<Query, Fault> {
         },
         Kind::Quota(sent) => Query::Quota {
             account: AccountId(sent.account),
+        },
+        Kind::Marked(sent) => Query::Marked {
+            account: AccountId(sent.account),
+            mailbox: MailboxId(sent.mailbox),
         },
         Kind::Reclaimable(sent) => Query::Reclaimable {
             account: AccountId(sent.account),

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   folders    Folders, Folder, Usage
-//!   roster     Open: which messages are there
+//!   roster     Open, Marked: which messages are there, and which of them EXPUNGE removes
 //!   changes    what changed after a MODSEQ: the log of changes, and arrivals by their UIDs
 //!   messages   rows of messages, and where a chunked body is
 //!   deleted    what can be restored
@@ -99,6 +99,9 @@ pub fn query(rows: &impl Rows, query: &Query) -> Result<Answer, QueryError> {
             mailbox,
             user,
         } => Answer::Metadata(metadata::all(rows, *account, *mailbox, *user)?),
+        Query::Marked { account, mailbox } => {
+            Answer::Marked(roster::marked(rows, *account, *mailbox)?)
+        }
         Query::Grants { account, mailbox } => {
             Answer::Grants(grants::all(rows, *account, *mailbox)?)
         }
@@ -241,6 +244,13 @@ pub enum Query {
         /// Whose.
         account: AccountId,
     },
+    /// Which messages have `\Deleted`.
+    Marked {
+        /// Whose.
+        account: AccountId,
+        /// In which mailbox.
+        mailbox: MailboxId,
+    },
     /// How many bytes the messages with `\Deleted` have.
     Reclaimable {
         /// Whose.
@@ -311,6 +321,8 @@ pub enum Answer {
     DeletedFolders(DeletedFolders),
     /// To [`Query::Quota`].
     Quota(Quota),
+    /// To [`Query::Marked`].
+    Marked(UidRanges),
     /// To [`Query::Reclaimable`].
     Reclaimable(u64),
     /// To [`Query::Metadata`], sorted by mailbox; shared ones come first.

@@ -21,7 +21,7 @@ use crate::limits;
 use crate::stored::peek;
 use crate::types::{AccountId, MailboxId, ModSeq, SystemFlags, Uid, UidRanges, UidValidity};
 
-/// The UIDs of a mailbox, and which of them are unseen, as of a MODSEQ.
+/// The UIDs of a mailbox, and which of them are unseen or have `\Deleted`, as of a MODSEQ.
 #[derive(Clone, Debug)]
 pub struct Roster {
     account: AccountId,
@@ -32,6 +32,7 @@ pub struct Roster {
     modseq: ModSeq,
     uids: UidRanges,
     unseen: UidRanges,
+    deleted: UidRanges,
     /// Messages from here on were not read yet.
     unread: Option<Uid>,
 }
@@ -46,13 +47,15 @@ impl Roster {
             modseq: ModSeq(0),
             uids: UidRanges::new(),
             unseen: UidRanges::new(),
+            deleted: UidRanges::new(),
             unread: None,
         }
     }
 
     /// How many ranges it holds in memory, of 8 bytes each.
     pub fn ranges(&self) -> usize {
-        self.uids.ranges().len() + self.unseen.ranges().len()
+        let sets = [&self.uids, &self.unseen, &self.deleted];
+        sets.iter().map(|uids| uids.ranges().len()).sum()
     }
 
     /// How many messages there are.
@@ -67,15 +70,42 @@ impl Roster {
     ///
     /// As [`super::query`].
     pub fn step(&mut self, rows: &impl Rows) -> Result<Option<Opened>, QueryError> {
-        let now = ModSeq(account_row(rows, self.account)?.modseq);
+        let folder = self.folder(rows)?;
+        if !self.come_up(rows, &folder)? {
+            return Ok(None);
+        }
+        self.opened(rows, folder).map(Some)
+    }
+
+    /// The same for the answer to [`super::Query::Marked`]. Where no message has `\Deleted`, no
+    /// other row is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`super::query`].
+    pub fn marked(&mut self, rows: &impl Rows) -> Result<Option<UidRanges>, QueryError> {
+        let folder = self.folder(rows)?;
+        if folder.deleted == 0 {
+            return Ok(Some(UidRanges::new()));
+        }
+        let is_up = self.come_up(rows, &folder)?;
+        Ok(is_up.then(|| self.deleted.clone()))
+    }
+
+    fn folder(&self, rows: &impl Rows) -> Result<MailFolderRow, QueryError> {
+        account_row(rows, self.account)?;
         let folder = folder_row(rows, self.account, self.mailbox)?;
-        let folder = folder.ok_or(QueryError::NoMailbox)?;
+        folder.ok_or(QueryError::NoMailbox)
+    }
+
+    /// One step; whether it has come up with the rows.
+    fn come_up(&mut self, rows: &impl Rows, folder: &MailFolderRow) -> Result<bool, QueryError> {
         let is_same = self.uid_validity.0 == folder.uid_validity;
         // Below either floor catching up looks at all rows as well, and holds them for longer.
         if !is_same || self.modseq.0 < folder.vanished_floor.max(folder.change_floor) {
             *self = Roster {
                 uid_validity: UidValidity(folder.uid_validity),
-                modseq: now,
+                modseq: ModSeq(account_row(rows, self.account)?.modseq),
                 unread: Some(Uid(1)),
                 ..Roster::new(self.account, self.mailbox)
             };
@@ -83,13 +113,10 @@ impl Roster {
         if let Some(from) = self.unread {
             self.unread = self.read(rows, from)?;
             if self.unread.is_some() {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        if self.catch_up(rows)? {
-            return Ok(None);
-        }
-        self.opened(rows, folder).map(Some)
+        Ok(!self.catch_up(rows)?)
     }
 
     /// Reads the next messages from a UID on; from where it is to go on, if it is.
@@ -109,6 +136,9 @@ impl Roster {
                 if !system.has(SystemFlags::SEEN) {
                     self.unseen.insert(uid);
                 }
+                if system.has(SystemFlags::DELETED) {
+                    self.deleted.insert(uid);
+                }
             }
         }
         Ok(None)
@@ -117,22 +147,22 @@ impl Roster {
     /// Takes one page of changes in; whether there are more.
     fn catch_up(&mut self, rows: &impl Rows) -> Result<bool, QueryError> {
         let changes = changes::since(rows, self.account, self.mailbox, self.modseq)?;
-        let mut seen = UidRanges::new();
-        let mut unseen = UidRanges::new();
-        for (uid, _, flags) in &changes.flags {
-            if flags.system.has(SystemFlags::SEEN) {
-                seen.insert(*uid);
-            } else {
-                unseen.insert(*uid);
-            }
-        }
+        let all = changes.flags.iter();
+        let with = |flag: SystemFlags| -> UidRanges {
+            let those = all.clone().filter(|(.., flags)| flags.system.has(flag));
+            those.map(|(uid, ..)| *uid).collect()
+        };
+        let (seen, deleted) = (with(SystemFlags::SEEN), with(SystemFlags::DELETED));
+        let told: UidRanges = all.clone().map(|(uid, ..)| *uid).collect();
         self.uids.extend(changes.arrived.iter());
-        if !changes.flags.is_empty() {
-            self.unseen = self.unseen.subtract(&seen).union(&unseen);
+        if !told.is_empty() {
+            self.unseen = self.unseen.union(&told).subtract(&seen);
+            self.deleted = self.deleted.subtract(&told).union(&deleted);
         }
         if !changes.vanished.is_empty() {
             self.uids = self.uids.subtract(&changes.vanished);
             self.unseen = self.unseen.subtract(&changes.vanished);
+            self.deleted = self.deleted.subtract(&changes.vanished);
         }
         self.modseq = changes.modseq;
         Ok(changes.more)
@@ -159,6 +189,20 @@ pub(super) fn open(
     loop {
         if let Some(opened) = roster.step(rows)? {
             return Ok(opened);
+        }
+    }
+}
+
+/// The messages of a mailbox with `\Deleted`: one look at all of its rows, if there are any.
+pub(super) fn marked(
+    rows: &impl Rows,
+    account: AccountId,
+    mailbox: MailboxId,
+) -> Result<UidRanges, QueryError> {
+    let mut roster = Roster::new(account, mailbox);
+    loop {
+        if let Some(marked) = roster.marked(rows)? {
+            return Ok(marked);
         }
     }
 }

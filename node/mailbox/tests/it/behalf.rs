@@ -305,6 +305,7 @@ fn every_query_needs_its_rights() {
             "r",
         ),
         (Query::Reclaimable { account, mailbox }, "r"),
+        (Query::Marked { account, mailbox }, "re"),
         (Query::Quota { account }, "r"),
         (Query::Grants { account, mailbox }, "a"),
         (

@@ -45,9 +45,13 @@ pub fn command() -> impl Strategy<Value = Command> {
 
 pub fn query() -> impl Strategy<Value = Query> {
     let origins = any::<Vec<[u8; 16]>>();
-    (account(), mailbox(), origins).prop_map(|(account, mailbox, origins)| Query::Arrived {
-        account,
-        mailbox,
-        origins: origins.into_iter().map(Hash16).collect(),
-    })
+    let arrived =
+        (account(), mailbox(), origins).prop_map(|(account, mailbox, origins)| Query::Arrived {
+            account,
+            mailbox,
+            origins: origins.into_iter().map(Hash16).collect(),
+        });
+    let marked = (account(), mailbox());
+    let marked = marked.prop_map(|(account, mailbox)| Query::Marked { account, mailbox });
+    prop_oneof![arrived, marked]
 }

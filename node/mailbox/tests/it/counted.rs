@@ -4,10 +4,10 @@ use std::cell::Cell;
 
 use bytes::Bytes;
 use mailbox::{
-    Answer, Changes, Command, Flags, MailboxId, Messages, ModSeq, Query, StoreMode, SystemFlags,
-    Uid, UidRanges, limits, query,
+    Answer, Changes, Command, EntryAt, Envelope, Flags, MailboxId, Messages, ModSeq, Outcome,
+    Query, StoreMode, SystemFlags, Uid, UidRanges, apply, limits, query,
 };
-use rows::{Fault, Memory, Row, Rows, Scan};
+use rows::{Fault, Memory, Row, Rows, Scan, Staged};
 
 use crate::machine::{ALICE, Machine};
 
@@ -154,4 +154,50 @@ fn what_is_not_remembered_is_not_looked_for() {
         panic!("one page")
     };
     assert_eq!(*page, machine.changes(ALICE, INBOX, since));
+}
+
+/// To name what is to be expunged costs what is expunged: a replica looks at no other message.
+#[test]
+fn what_is_named_is_all_that_is_looked_at() {
+    let mut machine = Machine::with_account(ALICE);
+    let many = 1_000;
+    for content in 0..many {
+        machine.deliver(&[ALICE], content.into(), 1);
+    }
+    let asked = Query::Marked {
+        account: ALICE,
+        mailbox: INBOX,
+    };
+    let none = Counted::of(&machine);
+    assert_eq!(query(&none, &asked), Ok(Answer::Marked(UidRanges::new())));
+    assert!(none.read.get() < 10, "{} rows for nothing", none.read.get());
+
+    let uids = UidRanges::range(Uid(many / 2), Uid(many / 2));
+    store(&mut machine, uids.clone(), SystemFlags::DELETED);
+    assert_eq!(machine.ask(&asked), Answer::Marked(uids.clone()));
+    let command = Command::Expunge {
+        account: ALICE,
+        mailbox: INBOX,
+        uids: Some(uids),
+    };
+    assert!(rows_to_apply(&mut machine, command) < 50);
+}
+
+/// How many rows are read to apply a command, which is not kept.
+fn rows_to_apply(machine: &mut Machine, command: Command) -> u64 {
+    let envelope = Envelope {
+        stamp: machine.stamp(),
+        time: machine.now,
+        command,
+    };
+    let rows = Counted::of(machine);
+    let at = EntryAt {
+        index: machine.index + 1,
+        term: 1,
+        body_length: 0,
+    };
+    let mut staged = Staged::new(&rows);
+    let applied = apply(&mut staged, at, &envelope).expect("no fault");
+    assert!(matches!(applied.outcome, Outcome::Done(_)));
+    rows.read.get()
 }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mailbox::{
-    AccountId, Command, EntryAt, Envelope, Flags, MailboxId, ModSeq, Outcome, Rejection, Reply,
-    Roster, Stamp, StoreMode, Uid, UidRanges, UidValidity, apply, limits,
+    AccountId, Command, EntryAt, Envelope, Flags, MailboxId, Message, ModSeq, Outcome, Rejection,
+    Reply, Roster, Stamp, StoreMode, SystemFlags, Uid, UidRanges, UidValidity, apply, limits,
 };
 use proptest::prelude::*;
 use rows::Staged;
@@ -380,6 +380,10 @@ impl History {
             opened,
             "a roster that was kept"
         );
+        let messages = self.machine.messages(ALICE, mailbox, false).into_iter();
+        let is_marked = |one: &Message| one.flags.system.has(SystemFlags::DELETED);
+        let marked = messages.filter(is_marked).map(|one| one.uid).collect();
+        assert_eq!(roster.marked(&self.machine.rows), Ok(Some(marked)));
         let view = self.views.entry(mailbox).or_default();
         if view.modseq < opened.folder.vanished_floor {
             // It was away for too long and asks which of its messages are left.

@@ -1,8 +1,8 @@
 //! Very much at once, and nothing at all.
 
 use mailbox::{
-    AccountId, Command, Flags, MailboxId, ModSeq, Query, QueryError, Rejection, Reply, Roster,
-    StoreMode, SystemFlags, Uid, UidRanges, limits,
+    AccountId, Answer, Command, Flags, MailboxId, ModSeq, Query, QueryError, Rejection, Reply,
+    Roster, StoreMode, SystemFlags, Uid, UidRanges, limits,
 };
 
 use crate::machine::{ALICE, BOB, Machine};
@@ -106,6 +106,12 @@ fn a_roster_comes_about_in_steps() {
     let uids = UidRanges::range(Uid(1), Uid(many + 1)).subtract(&gone);
     assert_eq!(opened.uids, uids);
     assert_eq!(opened, machine.open(account, mailbox));
+    let marked = some(&[1, many - 1]);
+    assert_eq!(roster.marked(&machine.rows), Ok(Some(marked.clone())));
+    assert_eq!(
+        machine.ask(&Query::Marked { account, mailbox }),
+        Answer::Marked(marked)
+    );
 }
 
 /// A mailbox or account that is not there, or was never there.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
+use imap::backend::BackendError;
 use mailbox::{Command, Flags, MailboxId, Outcome, StoreMode, SystemFlags, Uid, UidRanges, limits};
 use rows::{Fault, Memory, Row, Rows, Scan, Writes};
 
@@ -122,4 +123,56 @@ fn who_comes_back_late_costs_a_few_looks_at_all_messages() {
         read < 5 * u64::from(many) / 2,
         "{read} rows of {many} messages"
     );
+}
+
+/// EXPUNGE and CLOSE look for what has `\Deleted` once, and change only that: not every replica
+/// looks at all messages. Without any, nothing is looked at, and nothing proposed.
+#[test]
+fn expunging_one_of_many_changes_one() {
+    let many = 2 * limits::ROSTER_ROWS_MAX as u32;
+    let (mut dialogue, many) = with_messages(many);
+    said(&mut dialogue, "SELECT INBOX");
+    let proposals = dialogue.partition.proposals();
+    dialogue.partition.take_rows_read();
+    said(&mut dialogue, "EXPUNGE");
+    assert_eq!(dialogue.partition.proposals(), proposals);
+    assert!(dialogue.partition.take_rows_read() < 20);
+
+    said(&mut dialogue, "STORE 5 +FLAGS.SILENT (\\Deleted)");
+    // Of a message that the client has not seen yet.
+    dialogue
+        .partition
+        .deliver("alice", None, b"Subject: one\r\n\r\ntext");
+    store(&dialogue, many + 1, many + 1, SystemFlags::DELETED);
+    dialogue.partition.take_rows_read();
+    let heard = said(&mut dialogue, "EXPUNGE");
+    let read = dialogue.partition.take_rows_read();
+    assert!(heard.contains("* 5 EXPUNGE"), "{heard}");
+    let most = u64::from(many) + 200;
+    assert!(
+        read < most,
+        "{read} rows of {many} messages: they were looked at more than once"
+    );
+    assert_eq!(dialogue.partition.uids("alice").len(), u64::from(many) - 1);
+    let proposals = dialogue.partition.proposals();
+    said(&mut dialogue, "CLOSE");
+    assert_eq!(dialogue.partition.proposals(), proposals);
+}
+
+/// A leader of an earlier version does not know the question which messages have `\Deleted`, nor
+/// that for what is remembered.
+#[test]
+fn an_earlier_version_is_asked_as_before() {
+    let (mut dialogue, _) = with_messages(3);
+    said(&mut dialogue, "ENABLE QRESYNC");
+    said(&mut dialogue, "SELECT INBOX");
+    said(&mut dialogue, "STORE 1:2 +FLAGS (\\Deleted)");
+    dialogue.partition.fail_read(BackendError::Broken, 0);
+    let heard = said(&mut dialogue, "EXPUNGE");
+    assert!(heard.contains("* VANISHED 1:2"), "{heard}");
+    said(&mut dialogue, "UNSELECT");
+    // Two reads find and open the mailbox.
+    dialogue.partition.fail_read(BackendError::Broken, 2);
+    let heard = said(&mut dialogue, "SELECT INBOX (QRESYNC (1704164645 11))");
+    assert!(heard.contains("* VANISHED (EARLIER) 1:2"), "{heard}");
 }
