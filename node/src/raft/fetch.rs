@@ -19,8 +19,9 @@ use proto::v1;
 use proto::v1::checkpoint_frame::Frame;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tonic::Status;
+use tonic::{Status, Streaming};
 
+use super::arrivals::Arrivals;
 use super::convert;
 use super::group::Group;
 use super::health::Health;
@@ -34,16 +35,25 @@ use crate::replica::{Arrival, Chunks, Fetch, GroupId, LogId, Referred, Replica, 
 pub struct Fetcher {
     peers: Peers,
     health: Arc<Health>,
+    /// Checkpoints that broke off, for the next try.
+    arrivals: Arc<Arrivals>,
     runtime: Handle,
 }
 
 impl Fetcher {
-    /// Asks over `peers`, on this runtime, for a node that is as `health` says.
+    /// Asks over `peers`, on this runtime, for a node that is as `health` says; what came of a
+    /// checkpoint that broke off is in `arrivals`.
     #[must_use]
-    pub fn new(peers: Peers, health: Arc<Health>, runtime: Handle) -> Self {
+    pub fn new(
+        peers: Peers,
+        health: Arc<Health>,
+        arrivals: Arc<Arrivals>,
+        runtime: Handle,
+    ) -> Self {
         Self {
             peers,
             health,
+            arrivals,
             runtime,
         }
     }
@@ -71,21 +81,14 @@ impl Fetcher {
         replica: &Arc<Replica>,
         least: u64,
     ) -> anyhow::Result<Snapshot> {
-        let group = replica.group();
-        let room = |bytes| snapshot::check_room(&self.health, bytes);
-        room(0)?;
+        snapshot::check_room(&self.health, 0)?;
         let mut client = within(FETCH_DIAL_WAIT, self.peers.bulk(node)).await??;
         let request = v1::CheckpointRequest {
-            group: group.0,
+            group: replica.group().0,
             least,
         };
         let mut frames = client.checkpoint(request).await?.into_inner();
-        let mut next = async || -> anyhow::Result<Frame> {
-            let frame = within(FETCH_SILENCE_MAX, frames.message()).await??;
-            let frame = frame.and_then(|frame| frame.frame);
-            frame.context("the stream ended before the last chunk")
-        };
-        let Frame::Begin(begin) = next().await? else {
+        let Frame::Begin(begin) = next(&mut frames).await? else {
             anyhow::bail!("a checkpoint begins with what it is of");
         };
         let at = begin.last.as_ref().map(snapshot::from_wire);
@@ -93,22 +96,10 @@ impl Fetcher {
         let at = at.context("it does not hold what is needed")?;
         let members = begin.membership;
         let membership = snapshot::members_from_wire(members, begin.membership_id.as_ref());
-        let mut arrival = Arrival::begin(replica, at, membership)?;
-        while !arrival.is_whole() {
-            let Frame::Chunk(chunk) = next().await? else {
-                anyhow::bail!("a checkpoint begins once");
-            };
-            room(arrival.base_bytes())?;
-            arrival.push(&chunk)?;
-        }
-        let nodes = self.peers.others(group);
-        loop {
-            let wanted = arrival.wanted()?;
-            room(arrival.base_bytes())?;
-            if wanted.is_empty() {
-                break;
-            }
-            arrival.put(snapshot::fetch_all(&self.peers, &nodes, group, wanted).await?)?;
+        let mut arrival = self.arrivals.go_on(replica, at, membership)?;
+        if let Err(error) = self.bring(&mut arrival, frames).await {
+            self.arrivals.broke_off(arrival, &error);
+            return Err(error);
         }
         Ok(Snapshot {
             last: Some(at),
@@ -116,6 +107,48 @@ impl Fetcher {
             chunks: Chunks::from(arrival),
         })
     }
+
+    /// All rows, then all bodies that are not here.
+    async fn bring(&self, arrival: &mut Arrival, mut frames: Frames) -> anyhow::Result<()> {
+        let group = arrival.replica().group();
+        let room = |bytes| snapshot::check_room(&self.health, bytes);
+        // The chunks come from the first on: those that came before are passed over.
+        let came = arrival.cursor().chunk;
+        let mut number = 0;
+        while !arrival.is_whole() {
+            let Frame::Chunk(chunk) = next(&mut frames).await? else {
+                anyhow::bail!("a checkpoint begins once");
+            };
+            number += 1;
+            if number <= came {
+                continue;
+            }
+            room(arrival.base_bytes())?;
+            arrival.push(&chunk)?;
+        }
+        let nodes = self.peers.others(group);
+        arrival.rewind();
+        loop {
+            let wanted = arrival.wanted()?;
+            room(arrival.base_bytes())?;
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            // What came is kept, also if nobody has the rest: by the next try there is a newer
+            // checkpoint, of which the rows do not refer to that.
+            let (bodies, missing) = snapshot::fetch(&self.peers, &nodes, group, wanted).await;
+            arrival.put(bodies)?;
+            snapshot::check_none_missing(&missing)?;
+        }
+    }
+}
+
+type Frames = Streaming<v1::CheckpointFrame>;
+
+async fn next(frames: &mut Frames) -> anyhow::Result<Frame> {
+    let frame = within(FETCH_SILENCE_MAX, frames.message()).await??;
+    let frame = frame.and_then(|frame| frame.frame);
+    frame.context("the stream ended before the last chunk")
 }
 
 async fn within<T>(wait: Duration, what: impl Future<Output = T>) -> anyhow::Result<T> {

@@ -220,7 +220,7 @@ impl Group {
             return Ok(());
         };
         // A follower that is being brought to an older checkpoint goes on above that.
-        let offered = self.machine.offered().and_then(|offered| offered.last);
+        let offered = self.machine.offered();
         let upto = offered.map_or(checkpoint.index, |at| at.index.min(checkpoint.index));
         let needs = Needs {
             checkpoint: upto,

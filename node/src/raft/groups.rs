@@ -94,7 +94,7 @@ struct Shared {
     /// Held while a replica of the group is mended and launched.
     mending: Mutex<BTreeMap<GroupId, Arc<tokio::sync::Mutex<()>>>>,
     fetch: Arc<dyn Fetch>,
-    arrivals: Arrivals,
+    arrivals: Arc<Arrivals>,
 }
 
 impl Groups {
@@ -109,9 +109,11 @@ impl Groups {
         health: Arc<Health>,
         on_fatal: OnFatal,
     ) -> anyhow::Result<Self> {
+        let arrivals = Arc::<Arrivals>::default();
         let fetch = Arc::new(Fetcher::new(
             peers.clone(),
             Arc::clone(&health),
+            Arc::clone(&arrivals),
             Handle::current(),
         ));
         let shared = Shared {
@@ -119,7 +121,7 @@ impl Groups {
             peers,
             health,
             fetch,
-            arrivals: Arrivals::default(),
+            arrivals,
             ailing: Mutex::default(),
             mending: Mutex::default(),
             on_fatal,

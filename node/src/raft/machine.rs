@@ -28,8 +28,37 @@ type FullSnapshot = RaftSnapshot<CommittedLeader, u64, openraft::impls::EmptyNod
 #[derive(Clone)]
 pub struct Machine {
     replica: Arc<Replica>,
-    /// The checkpoint that a follower is brought to, and when it was last asked for.
-    offered: Arc<Mutex<Option<(Instant, Snapshot)>>>,
+    offers: Arc<Mutex<Offers>>,
+}
+
+/// The checkpoints that followers are brought to.
+#[derive(Default)]
+struct Offers {
+    /// What is offered to whoever asks, and when it was last asked for.
+    current: Option<(Instant, Snapshot)>,
+    /// What one follower refused to go on with, for as long as another one goes on: of these there
+    /// are no more than streams.
+    refused: Vec<Snapshot>,
+}
+
+impl Offers {
+    /// Lets go of what is not offered any more.
+    fn look(&mut self) {
+        self.refused.retain(|snapshot| snapshot.chunks.are_shared());
+        let Some((asked, snapshot)) = self.current.take() else {
+            return;
+        };
+        let is_shared = snapshot.chunks.are_shared();
+        if snapshot.chunks.are_refused() {
+            // What a newer one refers to is there, and the bodies that came of this one count.
+            self.refused.extend(is_shared.then_some(snapshot));
+        } else if is_shared {
+            // It is on its way.
+            self.current = Some((Instant::now(), snapshot));
+        } else if asked.elapsed() <= OFFER_KEPT {
+            self.current = Some((asked, snapshot));
+        }
+    }
 }
 
 impl Machine {
@@ -38,7 +67,7 @@ impl Machine {
     pub fn new(replica: Arc<Replica>) -> Self {
         Self {
             replica,
-            offered: Arc::default(),
+            offers: Arc::default(),
         }
     }
 
@@ -48,19 +77,23 @@ impl Machine {
         &self.replica
     }
 
-    /// The checkpoint that a follower is brought to: entries above it must stay.
+    /// The oldest checkpoint that a follower is brought to: entries above it must stay.
     #[must_use]
-    pub fn offered(&self) -> Option<Snapshot> {
-        let mut offered = self.offered.lock();
-        if let Some((asked, snapshot)) = &mut *offered {
-            if snapshot.chunks.are_shared() {
-                // It is on its way.
-                *asked = Instant::now();
-            } else if asked.elapsed() > OFFER_KEPT {
-                *offered = None;
-            }
-        }
-        offered.as_ref().map(|(_, snapshot)| snapshot.clone())
+    pub fn offered(&self) -> Option<LogId> {
+        let mut offers = self.offers.lock();
+        offers.look();
+        let current = offers.current.iter().map(|(_, snapshot)| snapshot);
+        let all = current.chain(&offers.refused);
+        all.filter_map(|snapshot| snapshot.last)
+            .min_by_key(|at| at.index)
+    }
+
+    /// What is offered to whoever asks, if anything is.
+    fn current(&self) -> Option<Snapshot> {
+        let mut offers = self.offers.lock();
+        offers.look();
+        let current = offers.current.as_ref();
+        current.map(|(_, snapshot)| snapshot.clone())
     }
 
     /// Does what waits for the disk where waiting holds up no other group.
@@ -150,7 +183,7 @@ impl RaftStateMachine<Types> for Machine {
         self.on_disk(|replica| replica.install(snapshot)).await?;
         // Nothing is kept any more above what was offered before: whoever took that would be sent
         // it again, for ever.
-        *self.offered.lock() = None;
+        *self.offers.lock() = Offers::default();
         Ok(())
     }
 
@@ -159,11 +192,11 @@ impl RaftStateMachine<Types> for Machine {
             return Ok(None);
         }
         // The same again for whoever lost the stream: so it can go on where it was.
-        let snapshot = match self.offered() {
-            Some(offered) => offered,
+        let snapshot = match self.current() {
+            Some(current) => current,
             None => self.on_disk(|replica| replica.last_checkpoint()).await?,
         };
-        *self.offered.lock() = Some((Instant::now(), snapshot.clone()));
+        self.offers.lock().current = Some((Instant::now(), snapshot.clone()));
         full_snapshot(snapshot).map(Some)
     }
 }

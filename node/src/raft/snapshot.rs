@@ -13,9 +13,12 @@
 //! missed. When the stream breaks, what came is kept for a while ([`super::arrivals`]), and the
 //! next one goes on with it, if it is of the same checkpoint; of another one the bodies count that
 //! have arrived. Both sides keep to a rate. A node whose log takes no entries takes no snapshot.
+//!
+//! A body to which only the rows of C refer may be dropped by all members before it is fetched.
+//! Then the follower refuses to go on, and the leader offers its newest checkpoint instead of C:
+//! the rows of that one do not refer to what no checkpoint keeps.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -86,7 +89,10 @@ pub(super) async fn send(
                 transfer.body_bytes = progress.body_bytes;
             }),
             Reply::Done(vote) => return Ok(convert::vote_from_wire(&vote)),
-            Reply::Refused(why) => anyhow::bail!(why),
+            Reply::Refused(why) => {
+                snapshot.chunks.refuse();
+                anyhow::bail!(why)
+            }
         }
     }
 }
@@ -237,25 +243,11 @@ async fn take(
     let (vote, at, membership) = read_begin(begin)?;
     check_room(service.groups.health(), 0)?;
     let arrivals = service.groups.arrivals();
-    let kept = arrivals.take(route.to);
-    let mut arrival = match kept {
-        Some(kept) if kept.at() == at => kept,
-        kept => tokio::task::block_in_place(|| -> anyhow::Result<Arrival> {
-            let mut arrival = Arrival::begin(group.rows(), at, membership)?;
-            // Of another checkpoint, for example another leader's: the bodies are the same.
-            if let Some(kept) = kept {
-                arrival.inherit(&kept)?;
-            }
-            Ok(arrival)
-        })?,
-    };
+    let begun = || arrivals.go_on(group.rows(), at, membership);
+    let mut arrival = tokio::task::block_in_place(begun)?;
     let brought = bring(service, caller, &group, &mut arrival, &mut frames, replies).await;
     if let Err(error) = brought {
-        // What came is of use to the next stream, unless there is no room for it.
-        match error.downcast_ref::<Fault>() {
-            Some(Fault::NoRoom) => tokio::task::block_in_place(|| drop(arrival)),
-            _ => arrivals.keep(arrival, Instant::now()),
-        }
+        tokio::task::block_in_place(|| arrivals.broke_off(arrival, &error));
         return Err(error);
     }
     let snapshot = Snapshot {
@@ -320,9 +312,7 @@ async fn bring(
         check_room(health, arrival.base_bytes())?;
         tokio::task::block_in_place(|| arrival.put(bodies))?;
         reply(replies, Reply::Progress(progress)).await?;
-        if let Some(first) = missing.first() {
-            anyhow::bail!("no member has the body of entry {}", first.id);
-        }
+        check_none_missing(&missing)?;
         tokio::time::sleep(taking.count(bytes)).await;
     }
     // An error inside openraft's install stops the group.
@@ -353,16 +343,10 @@ fn ask(
     Ok(Some(tokio::spawn(fetching)))
 }
 
-/// All of these bodies, or none.
-pub(super) async fn fetch_all(
-    peers: &Peers,
-    nodes: &[u64],
-    group: GroupId,
-    wanted: Vec<Referred>,
-) -> anyhow::Result<Vec<(Referred, Bytes)>> {
-    let (found, missing) = fetch(peers, nodes, group, wanted).await;
+/// Fails if there is a body that nobody has.
+pub(super) fn check_none_missing(missing: &[Referred]) -> anyhow::Result<()> {
     match missing.first() {
-        None => Ok(found),
+        None => Ok(()),
         Some(first) => anyhow::bail!("no member has the body of entry {}", first.id),
     }
 }

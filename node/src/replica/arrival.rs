@@ -38,6 +38,8 @@ pub struct Arrival {
     reader: Reader,
     /// Bytes of the chunks that have come.
     bytes: u64,
+    /// Bytes of the bodies that have come.
+    body_bytes: u64,
     /// The last row of which the body was asked for.
     asked: Bytes,
     /// Bodies that were asked for and have not come.
@@ -65,6 +67,7 @@ impl Arrival {
             index,
             reader: rows::snapshot::read(),
             bytes: 0,
+            body_bytes: 0,
             asked: Bytes::new(),
             awaited: BTreeSet::new(),
             installed: false,
@@ -109,6 +112,12 @@ impl Arrival {
     #[must_use]
     pub fn base_bytes(&self) -> u64 {
         self.bytes + self.cursor().rows * LENGTHS_BYTES
+    }
+
+    /// Bytes of chunks and bodies that have come.
+    #[must_use]
+    pub fn came_bytes(&self) -> u64 {
+        self.bytes + self.body_bytes
     }
 
     /// Whether all rows have come.
@@ -199,6 +208,7 @@ impl Arrival {
         self.index
             .put_sorted(&mut puts(places.into_iter().map(Ok)))?;
         for (referred, _) in &bodies {
+            self.body_bytes += referred.length;
             self.awaited.remove(&referred.id);
         }
         Ok(())

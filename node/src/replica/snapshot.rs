@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -40,7 +41,11 @@ pub struct Snapshot {
 /// The rows of a snapshot, in chunks of about 256 KiB as [`rows::snapshot`] makes them. Cheap to
 /// clone.
 #[derive(Clone)]
-pub struct Chunks(Source);
+pub struct Chunks {
+    source: Source,
+    /// Set by who sends them, once a receiver has refused to go on; all clones know.
+    refused: Arc<AtomicBool>,
+}
 
 #[derive(Clone)]
 enum Source {
@@ -65,7 +70,7 @@ impl Chunks {
         &self,
         cursor: Cursor,
     ) -> Box<dyn Iterator<Item = Result<Bytes, Fault>> + Send> {
-        match &self.0 {
+        match &self.source {
             Source::Arrived(_) => Box::new(std::iter::empty()),
             Source::Held(chunks) => {
                 let chunks = Arc::clone(chunks);
@@ -84,9 +89,14 @@ impl Chunks {
 }
 
 impl Chunks {
+    fn new(source: Source) -> Self {
+        let refused = Arc::default();
+        Self { source, refused }
+    }
+
     /// The history that they are read from, if it is one of this node's.
     pub(super) fn history(&self) -> Option<&Arc<History>> {
-        match &self.0 {
+        match &self.source {
             Source::Logged { history, .. } => Some(history),
             Source::Held(_) | Source::Arrived(_) => None,
         }
@@ -95,31 +105,43 @@ impl Chunks {
     /// Whether somebody else is reading them.
     #[must_use]
     pub fn are_shared(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Held(chunks) => Arc::strong_count(chunks) > 1,
             Source::Arrived(arrival) => Arc::strong_count(arrival) > 1,
             Source::Logged { history, .. } => Arc::strong_count(history) > 1,
         }
+    }
+
+    /// A receiver does not go on with them: a body that their rows refer to may be nowhere any
+    /// more, and then it never will.
+    pub fn refuse(&self) {
+        self.refused.store(true, Relaxed);
+    }
+
+    /// Whether a receiver has refused to go on with them.
+    #[must_use]
+    pub fn are_refused(&self) -> bool {
+        self.refused.load(Relaxed)
     }
 }
 
 /// Rows that have arrived, and the bodies that they refer to.
 impl From<Arrival> for Chunks {
     fn from(arrival: Arrival) -> Self {
-        Self(Source::Arrived(Arc::new(Mutex::new(Some(arrival)))))
+        Self::new(Source::Arrived(Arc::new(Mutex::new(Some(arrival)))))
     }
 }
 
 /// Chunks that are held in memory.
 impl From<Vec<Bytes>> for Chunks {
     fn from(chunks: Vec<Bytes>) -> Self {
-        Self(Source::Held(Arc::new(chunks)))
+        Self::new(Source::Held(Arc::new(chunks)))
     }
 }
 
 impl fmt::Debug for Chunks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.source {
             Source::Held(chunks) => write!(f, "{} chunks", chunks.len()),
             Source::Arrived(_) => f.write_str("chunks that have arrived"),
             Source::Logged { history, .. } => {
@@ -186,7 +208,7 @@ impl Replica {
         Ok(Snapshot {
             last: mark.map(|mark| mark.at),
             membership: mark.and_then(|mark| mark.membership.clone()),
-            chunks: Chunks(source),
+            chunks: Chunks::new(source),
         })
     }
 
@@ -287,7 +309,7 @@ impl Replica {
 
     /// The rows of a snapshot, all of them.
     fn arrived(self: &Arc<Self>, at: LogId, snapshot: Snapshot) -> Result<Arrival, Fault> {
-        if let Source::Arrived(slot) = &snapshot.chunks.0 {
+        if let Source::Arrived(slot) = &snapshot.chunks.source {
             let arrival = slot.lock().take().filter(|arrival| arrival.at() == at);
             return arrival.ok_or_else(|| Fault::Store("installed twice".to_owned()));
         }

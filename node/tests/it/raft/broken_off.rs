@@ -59,3 +59,22 @@ fn what_nobody_goes_on_with_is_given_up() {
     rig.apply(COMMANDS[2], b"");
     assert_eq!(given_up(now, true), 1);
 }
+
+/// A checkpoint that breaks off again and again, and of which nothing more comes, holds up nothing
+/// for longer than one that breaks off once.
+#[test]
+fn no_progress_does_not_count() {
+    let (rig, arrivals, now) = (Rig::new(), Arrivals::default(), Instant::now());
+    let given_up = |now| arrivals.sweep(now, true, |_, _| true).len();
+    arrivals.keep(broken_off(&rig), now);
+    let again = arrivals.take(REPLICA.0).unwrap();
+    assert_eq!(given_up(now + ARRIVAL_KEPT / 2), 0);
+    arrivals.keep(again, now + ARRIVAL_KEPT / 2);
+    assert_eq!(given_up(now + ARRIVAL_KEPT), 1);
+
+    // Of another checkpoint it counts anew, and what came of this one goes.
+    arrivals.keep(broken_off(&rig), now);
+    arrivals.keep(broken_off(&rig), now + ARRIVAL_KEPT / 2);
+    assert_eq!(given_up(now + ARRIVAL_KEPT), 0);
+    assert_eq!(given_up(now + 2 * ARRIVAL_KEPT), 1);
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod broken_off;
+mod expired;
 mod healing;
 mod log_store;
 mod offers;
