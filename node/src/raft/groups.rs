@@ -16,7 +16,7 @@ use super::heal::{heal, is_whole};
 use super::health::Health;
 use super::limits::{FAULT_LOOK, FOLLOWER_LOST, HEAL_PAUSE, HEAL_TRIES, PURGE_EVERY};
 use super::log_store::LogStore;
-use super::machine::Machine;
+use super::machine::{Life, Machine};
 use super::peer::Peers;
 use super::reading::Reading;
 use super::spread::Spread;
@@ -93,6 +93,8 @@ struct Shared {
     ailing: Mutex<BTreeMap<GroupId, String>>,
     /// Held while a replica of the group is mended and launched.
     mending: Mutex<BTreeMap<GroupId, Arc<tokio::sync::Mutex<()>>>>,
+    /// Of the machines that were launched last, also of groups that have stopped since.
+    lives: Mutex<BTreeMap<GroupId, Life>>,
     fetch: Arc<dyn Fetch>,
     arrivals: Arc<Arrivals>,
 }
@@ -124,6 +126,7 @@ impl Groups {
             arrivals,
             ailing: Mutex::default(),
             mending: Mutex::default(),
+            lives: Mutex::default(),
             on_fatal,
             running: RwLock::default(),
             starting: Mutex::default(),
@@ -267,6 +270,7 @@ impl Groups {
         let mending = self.mending(id);
         let _mending = mending.lock().await;
         anyhow::ensure!(self.wants(id, replica_id), "it was stopped meanwhile");
+        self.end_life(id).await;
         store.settle().await?;
         let (healing, log, fetch) = (Arc::clone(replica), store.clone(), self.fetch());
         let healed = move || heal(&healing, &log, fetch.as_ref());
@@ -275,6 +279,14 @@ impl Groups {
         let group = self.launch(id, replica_id, replica, store).await?;
         self.shared.ailing.lock().remove(&id);
         Ok(group)
+    }
+
+    /// What was launched before of the group changes its replica no more.
+    async fn end_life(&self, id: GroupId) {
+        let life = self.shared.lives.lock().remove(&id);
+        if let Some(life) = life {
+            life.end().await;
+        }
     }
 
     /// Held while a replica of the group is mended and launched.
@@ -294,6 +306,7 @@ impl Groups {
         if let Some(group) = running {
             group.shutdown().await;
         }
+        self.end_life(id).await;
         self.shared.ailing.lock().remove(&id);
     }
 
@@ -311,6 +324,8 @@ impl Groups {
     ) -> anyhow::Result<Arc<Group>> {
         let (reading, spread) = (Reading::default(), Spread::default());
         let machine = Machine::new(Arc::clone(replica));
+        let life = machine.life().clone();
+        self.shared.lives.lock().insert(id, life);
         let raft = Raft::new(
             replica_id,
             Arc::clone(&self.shared.config),

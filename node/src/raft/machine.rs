@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use proto::v1;
 use rows::Fault;
+use tokio::sync::OwnedMutexGuard;
 
 use super::convert;
 use super::limits::OFFER_KEPT;
@@ -29,6 +30,33 @@ type FullSnapshot = RaftSnapshot<CommittedLeader, u64, openraft::impls::EmptyNod
 pub struct Machine {
     replica: Arc<Replica>,
     offers: Arc<Mutex<Offers>>,
+    life: Life,
+}
+
+/// How long a machine may change its replica: openraft does not wait for the task that applies when
+/// a core is shut down, and that task goes on with what it has, while the group is started anew.
+/// Clones share it.
+#[derive(Clone, Default)]
+pub struct Life(Arc<tokio::sync::Mutex<Ended>>);
+
+/// Held by what changes the replica.
+#[derive(Default)]
+struct Ended(bool);
+
+impl Life {
+    /// Ends it. When this returns the machine changes nothing any more.
+    pub async fn end(&self) {
+        self.0.lock().await.0 = true;
+    }
+
+    /// It does not end while what is returned is held.
+    async fn hold(&self) -> io::Result<OwnedMutexGuard<Ended>> {
+        let ended = Arc::clone(&self.0).lock_owned().await;
+        match ended.0 {
+            false => Ok(ended),
+            true => Err(io::Error::other("the group was started anew")),
+        }
+    }
 }
 
 /// The checkpoints that followers are brought to.
@@ -68,6 +96,7 @@ impl Machine {
         Self {
             replica,
             offers: Arc::default(),
+            life: Life::default(),
         }
     }
 
@@ -75,6 +104,12 @@ impl Machine {
     #[must_use]
     pub fn replica(&self) -> &Arc<Replica> {
         &self.replica
+    }
+
+    /// Until when it may change the replica: before another machine does, this has to end.
+    #[must_use]
+    pub fn life(&self) -> &Life {
+        &self.life
     }
 
     /// The oldest checkpoint that a follower is brought to: entries above it must stay.
@@ -151,6 +186,7 @@ impl RaftStateMachine<Types> for Machine {
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
             self.replica.room().await;
+            let held = self.life.hold().await?;
             let id = log_id(&entry.log_id);
             // A fault ends this group (R3): openraft stops, nobody is answered.
             let outcome = match &entry.payload {
@@ -168,6 +204,7 @@ impl RaftStateMachine<Types> for Machine {
                 ),
             }
             .map_err(io::Error::other)?;
+            drop(held);
             if let Some(responder) = responder {
                 responder.send(Outcome(outcome));
             }
@@ -180,7 +217,14 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn install_snapshot(&mut self, _meta: &Meta, snapshot: Snapshot) -> io::Result<()> {
-        self.on_disk(|replica| replica.install(snapshot)).await?;
+        let held = self.life.hold().await?;
+        let install = move |replica: &Arc<Replica>| {
+            let installed = replica.install(snapshot);
+            // Also if nobody waits for it any more.
+            drop(held);
+            installed
+        };
+        self.on_disk(install).await?;
         // Nothing is kept any more above what was offered before: whoever took that would be sent
         // it again, for ever.
         *self.offers.lock() = Offers::default();

@@ -5,6 +5,7 @@
 mod broken_off;
 mod expired;
 mod healing;
+mod lives;
 mod log_store;
 mod offers;
 mod places;
