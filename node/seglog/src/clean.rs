@@ -53,7 +53,8 @@ use bytes::Bytes;
 use crate::error::{Error, Poisoned};
 use crate::format::{HEADER_BYTES, record_bytes};
 use crate::limits::{
-    CLEAN_GROWTH_PART, CLEAN_ROOM_PART, CLEAN_WIN_PART_SHORT, SETTLING_SEGMENTS_MAX,
+    CLEAN_GROWTH_PART, CLEAN_ROOM_PART, CLEAN_UNREAD_LOOKS, CLEAN_UNREAD_LOOKS_MAX,
+    CLEAN_WIN_PART_SHORT, SETTLING_SEGMENTS_MAX,
 };
 use crate::live::{Cleaned, Live};
 use crate::log::Log;
@@ -86,6 +87,12 @@ struct Copying {
 
 enum Aside {
     Damaged,
+    /// The disk did not read it: so many looks for a segment pass before it is tried again, of
+    /// this many that were to pass.
+    Unread {
+        left: u32,
+        looks: u32,
+    },
     /// It holds more than was told: this many bytes.
     Full(u64),
     /// This replica needs something in it, and is held.
@@ -125,8 +132,8 @@ impl Cleaner {
     /// disk for the segment's index, for the reads of a batch, and if a spare has to be filled.
     ///
     /// # Errors
-    /// [`Error::Io`]; if a segment could not be read, it is not tried again before
-    /// [`Cleaner::retry`]; if the file of a freed one could not be removed, the next open does it.
+    /// [`Error::Io`]; if a segment could not be read, others come first, and it is tried again
+    /// after a while; if the file of a freed one could not be removed, the next open does it.
     /// [`Error::Poisoned`] if the log has stopped.
     pub fn step(
         &mut self,
@@ -328,6 +335,7 @@ impl Cleaner {
             return Ok(resting);
         }
         let win_part = win_part(&self.log)?;
+        self.pass_look();
         let Some((segment, extent)) = self.best(live, live_bytes, win_part)? else {
             return Ok(resting);
         };
@@ -412,8 +420,18 @@ impl Cleaner {
                 None => true,
                 Some(Aside::Full(before)) => *before != told,
                 Some(Aside::Held(replica)) => !live.is_held(*replica),
+                Some(Aside::Unread { left, .. }) => *left == 0,
                 Some(Aside::Damaged) => false,
             }
+    }
+
+    /// There is one more look for a segment since some could not be read.
+    fn pass_look(&mut self) {
+        for aside in self.aside.values_mut() {
+            if let Aside::Unread { left, .. } = aside {
+                *left = left.saturating_sub(1);
+            }
+        }
     }
 
     /// The records of a segment to which somebody refers, or what keeps it.
@@ -463,9 +481,20 @@ impl Cleaner {
 
     fn put_aside(&mut self, segment: u64, error: Error) -> Error {
         self.copying = None;
-        self.aside.insert(segment, Aside::Damaged);
+        let aside = match (&error, self.aside.get(&segment)) {
+            (Error::Io { .. }, Some(Aside::Unread { looks, .. })) => {
+                unread((looks * 2).min(CLEAN_UNREAD_LOOKS_MAX))
+            }
+            (Error::Io { .. }, _) => unread(CLEAN_UNREAD_LOOKS),
+            _ => Aside::Damaged,
+        };
+        self.aside.insert(segment, aside);
         error
     }
+}
+
+fn unread(looks: u32) -> Aside {
+    Aside::Unread { left: looks, looks }
 }
 
 /// Bytes that cleaning wins: dead records, and what was left unfilled when a crash sealed the

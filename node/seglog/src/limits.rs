@@ -53,6 +53,14 @@ pub const CLEAN_GROWTH_PART: u64 = 4;
 /// copies, for votes, marks and checkpoints, without which nothing could be freed.
 pub const CLEAN_ROOM_PART: u64 = 8;
 
+/// Looks for a segment to clean that pass before one is tried again that the disk did not read: a
+/// disk that hangs for a moment, or a process that has too many files open, takes nothing out of
+/// cleaning for good. Doubled each time it fails again, up to [`CLEAN_UNREAD_LOOKS_MAX`].
+pub const CLEAN_UNREAD_LOOKS: u32 = 16;
+
+/// See [`CLEAN_UNREAD_LOOKS`]: what cannot be read for good costs an error each time it is tried.
+pub const CLEAN_UNREAD_LOOKS_MAX: u32 = 4096;
+
 /// Segments of which all is copied and that wait for a checkpoint: they take space twice.
 pub const SETTLING_SEGMENTS_MAX: usize = 8;
 

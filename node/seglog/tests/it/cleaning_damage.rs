@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use seglog::disk::Disk;
 use seglog::sim::{Fault, Operation};
-use seglog::{Cleaned, Cleaner, Live, Record, What, Written};
+use seglog::{Cleaned, Cleaner, Error, Live, Record, What, Written};
 
 use crate::cleaning::{Refs, clean, freed, numbers, roll};
 use crate::rig::{ONE, Rig, TWO, entry, options, segment_name};
@@ -163,4 +163,50 @@ fn a_lost_segment_is_missed() {
         panic!("{:?}", rig.recovered.damage)
     };
     assert_eq!((damage.segment, damage.what), (2, What::Missing));
+}
+
+/// A disk that does not read for a while takes no segment out of cleaning for good, and what it
+/// does not read is tried less and less often.
+#[test]
+fn what_could_not_be_read_is_tried_again() {
+    let mut rig = Rig::new();
+    let written = rig.write((1..=5).map(|at| entry(ONE, 1, at, 700)).collect());
+    roll(&mut rig, 3);
+    let live = Refs::to(&written[..2]);
+    let mut cleaner = Cleaner::new(rig.log.clone());
+    let mut reads = None;
+    let mut failures = |rig: &Rig, cleaner: &mut Cleaner, steps: u32| {
+        let mut failed = 0;
+        for _ in 0..steps {
+            // No read works, of whatever segment: there is one fault ahead at any time.
+            let done = rig.disk.count(Operation::Read);
+            if reads.replace(done) != Some(done) {
+                rig.disk.fail(Operation::Read, 0, Fault::Io);
+            }
+            match cleaner.step(&live, &live.live_bytes(), 1000) {
+                Err(Error::Io { .. }) => failed += 1,
+                Ok(Cleaned::Idle) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        failed
+    };
+    let first = failures(&rig, &mut cleaner, 300);
+    let later = failures(&rig, &mut cleaner, 300);
+    assert!(later > 0, "it is tried again");
+    assert!(later < first, "{later} of {first}");
+
+    // It works again.
+    let mut done = Vec::new();
+    for _ in 0..2000 {
+        done.extend(cleaner.step(&live, &live.live_bytes(), 1000));
+        rig.writer.step().unwrap();
+    }
+    let mut all = freed(&done);
+    all.sort_unstable();
+    assert_eq!(all[..2], [1, 2]);
+    assert_eq!(
+        cleaner.step(&live, &live.live_bytes(), 1000).unwrap(),
+        Cleaned::Idle
+    );
 }
