@@ -14,12 +14,13 @@ use super::fetch::Fetcher;
 use super::group::{Group, Raft, Ties};
 use super::heal::{heal, is_whole};
 use super::health::Health;
-use super::limits::{FAULT_LOOK, FOLLOWER_LOST, HEAL_PAUSE, HEAL_TRIES, PURGE_EVERY};
+use super::limits::{FAULT_LOOK, FOLLOWER_LOST, HEAL_PAUSE, PURGE_EVERY};
 use super::log_store::LogStore;
 use super::machine::{Life, Machine};
 use super::peer::Peers;
 use super::reading::Reading;
 use super::spread::Spread;
+use super::tries::Tries;
 use crate::replica::{Fetch, GroupId, Replica};
 
 /// Timing of elections. Milliseconds.
@@ -400,7 +401,7 @@ impl Groups {
     /// Watches one group's core. A core that stopped is started again from what is durable; a
     /// replica that has met a fault stays down (R3), and a log that is poisoned ends the process.
     async fn supervise(self, mut group: Arc<Group>) {
-        let mut restarts = 0_u32;
+        let mut tries = Tries::new(Instant::now());
         loop {
             let reason = tokio::select! {
                 reason = stopped(group.raft()) => reason,
@@ -424,8 +425,8 @@ impl Groups {
                     return;
                 }
             }
-            restarts += 1;
-            if group.rows().fault().is_some() && restarts > HEAL_TRIES {
+            tries.stopped(Instant::now(), group.rows().fault().is_some());
+            if tries.are_spent() {
                 // A new process puts the index aside and builds it anew.
                 (self.shared.on_fatal)(format!("the index cannot be used: {reason}"));
                 return;
@@ -433,13 +434,13 @@ impl Groups {
             tracing::error!(
                 group = id.0,
                 reason,
-                restarts,
+                restarts = tries.restarts(),
                 "group stopped; starting it again"
             );
             metrics::counter!("rookery_group_restarts_total").increment(1);
             drop(group.raft().shutdown().await);
             group = loop {
-                tokio::time::sleep(Duration::from_millis(100 * u64::from(restarts.min(50)))).await;
+                tokio::time::sleep(tries.pause()).await;
                 if !self.wants(id, replica_id) {
                     return;
                 }
@@ -455,8 +456,9 @@ impl Groups {
                         }
                     }
                 }
-                restarts += 1;
+                tries.failed();
             };
+            tries.launched(Instant::now());
         }
     }
 }

@@ -181,6 +181,16 @@ pub const FETCH_SILENCE_MAX: Duration = Duration::from_secs(20);
 /// next one to begin with an empty index.
 pub const HEAL_TRIES: u32 = 8;
 
+/// A group that has run for so long runs well: what stops it then is something new, and the tries
+/// before do not count. Longer than one takes to meet again what stopped it before.
+pub const STEADY_AFTER: Duration = Duration::from_secs(60);
+
+/// The pause before a group that stopped is started again; as much more each time it does not last.
+pub const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
+/// So many times [`RESTART_PAUSE`] is the longest pause: an operator who mends something sees it.
+pub const RESTART_PAUSES_MAX: u32 = 50;
+
 /// Between two looks whether a replica has met a fault.
 pub const FAULT_LOOK: Duration = Duration::from_millis(500);
 

@@ -59,6 +59,7 @@ mod snapshot;
 pub mod spread;
 pub mod throttle;
 pub mod transfers;
+mod tries;
 pub mod types;
 
 pub use fetch::Fetcher;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use node::budget::Share;
 use node::link::Dial;
-use node::raft::limits::ENTRY_BYTES_MAX;
+use node::raft::limits::{ENTRY_BYTES_MAX, HEAL_TRIES};
 use node::raft::types::{Entry, Membership, Vote, raft_log_id};
 use node::raft::{Group, GroupError, Groups, Health, LogStore, OnFatal, Peers, Timing, convert};
 use node::replica::index::MemoryIndexes;
@@ -305,6 +305,29 @@ async fn what_no_disk_has_is_not_counted() {
     node.start().await;
     node.put("again").await;
     assert!(node.replica.digest().0 > digest.0);
+    node.end().await;
+}
+
+/// What stopped the core now and then does not count against a fault of the store, which comes
+/// back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_after_many_restarts() {
+    let node = Node::on(SimDisk::new());
+    node.start().await;
+    let group = node.groups.get(GROUP).unwrap();
+    group.initialize([REPLICA.0].into()).await.unwrap();
+    for number in 0..=HEAL_TRIES {
+        let group = node.leads().await;
+        // The log does not take it.
+        let body = Bytes::from(vec![7; 300 << 10]);
+        let lost = group.propose(1, Bytes::from("put large 1"), body).await;
+        assert_eq!(lost, Err(GroupError::Unknown));
+        node.put(&format!("k{number}")).await;
+        assert!(!Arc::ptr_eq(&group, &node.leads().await));
+    }
+    node.put("shaky").await;
+    assert!(node.machine.has_failed.load(Ordering::Relaxed));
+    assert_eq!(node.replica.fault(), None);
     node.end().await;
 }
 
