@@ -22,6 +22,7 @@ use crate::process::{REFUSAL, SYNC_DELAY};
 
 mod members;
 mod told;
+mod verify;
 
 /// Nodes of a cluster, and replicas of a group.
 pub const NODES: u32 = 3;
@@ -45,6 +46,8 @@ const SCRUB_BYTES_PER_SECOND: u64 = 16 << 30;
 pub struct Cluster {
     plan: Plan,
     program: PathBuf,
+    /// How many groups there are: partitions, and the directory.
+    groups: usize,
     members: Vec<Mutex<Member>>,
     /// The nodes that belong to the cluster now.
     serving: std::sync::Mutex<BTreeSet<u64>>,
@@ -147,6 +150,7 @@ impl Cluster {
             disks: own,
             plan,
             program: program.to_owned(),
+            groups: partitions as usize + 1,
             members,
             serving: std::sync::Mutex::new((1..=u64::from(NODES)).collect()),
             recorder,
@@ -523,7 +527,7 @@ impl Cluster {
         loop {
             self.check_processes().await?;
             let members = self.serving().len();
-            let Some(why) = unsettled(&self.statuses().await, members) else {
+            let Some(why) = unsettled(&self.statuses().await, members, self.groups) else {
                 return Ok(began.elapsed());
             };
             ensure!(

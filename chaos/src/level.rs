@@ -24,7 +24,11 @@ pub(crate) fn newest_leaders<'a>(
 }
 
 /// What is still missing; none if the cluster is whole.
-pub(crate) fn unsettled(statuses: &BTreeMap<u64, AdminStatus>, members: usize) -> Option<String> {
+pub(crate) fn unsettled(
+    statuses: &BTreeMap<u64, AdminStatus>,
+    members: usize,
+    groups_wanted: usize,
+) -> Option<String> {
     if statuses.len() < members {
         return Some(format!("only {} nodes answer", statuses.len()));
     }
@@ -33,8 +37,9 @@ pub(crate) fn unsettled(statuses: &BTreeMap<u64, AdminStatus>, members: usize) -
         .values()
         .flat_map(|status| status.groups.iter().map(|group| group.group))
         .collect();
-    if groups.len() < 2 {
-        return Some("there are no partitions".into());
+    if groups.len() < groups_wanted {
+        let known = groups.len();
+        return Some(format!("only {known} of {groups_wanted} groups are known"));
     }
     for id in groups {
         let Some(leader) = leaders.get(&id) else {
@@ -120,23 +125,24 @@ mod tests {
     fn a_cluster_is_settled_when_all_replicas_are_level() {
         let all = [Some(1000), Some(990), Some(1000)];
         let healthy = statuses(&[group(0, 1, all), group(1, 2, all)]);
-        assert_eq!(unsettled(&healthy, 3), None);
+        assert_eq!(unsettled(&healthy, 3, 2), None);
+        assert!(unsettled(&healthy, 3, 3).unwrap().contains("2 of 3"));
         let late = statuses(&[
             group(0, 1, all),
             group(1, 2, [Some(1000), None, Some(1000)]),
         ]);
-        assert!(unsettled(&late, 3).is_some());
+        assert!(unsettled(&late, 3, 2).is_some());
         let headless = statuses(&[group(0, 1, all), group(1, 0, all)]);
-        assert!(unsettled(&headless, 3).unwrap().contains("no leader"));
+        assert!(unsettled(&headless, 3, 2).unwrap().contains("no leader"));
         let mut ailing = healthy.clone();
         let group = &mut ailing.get_mut(&3).unwrap().groups[1];
         group.trouble = "damaged".into();
-        assert!(unsettled(&ailing, 3).unwrap().contains("damaged"));
+        assert!(unsettled(&ailing, 3, 2).unwrap().contains("damaged"));
         ailing.get_mut(&3).unwrap().groups.clear();
-        assert!(unsettled(&ailing, 3).unwrap().contains("does not run"));
+        assert!(unsettled(&ailing, 3, 2).unwrap().contains("does not run"));
         let mut down = healthy;
         down.remove(&3);
-        assert!(unsettled(&down, 3).unwrap().contains("2 nodes"));
+        assert!(unsettled(&down, 3, 2).unwrap().contains("2 nodes"));
     }
 
     #[test]

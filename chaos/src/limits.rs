@@ -47,6 +47,10 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A replica counts as level when it lacks at most so many entries of a leader under load.
 pub const LAG_ENTRIES_MAX: u64 = 256;
 
+/// How long a partition may take for a delivery, or for an APPEND and a STORE, when nothing is
+/// broken any more: much longer than an election, much shorter than anybody would wait.
+pub const SERVE_WAIT: Duration = Duration::from_secs(30);
+
 /// How long an MTA tries to deliver one message; the attempt under way may last longer.
 pub const DELIVER_WAIT: Duration = Duration::from_secs(240);
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use chaos::history::History;
 use chaos::load::Crowd;
 use chaos::mail::message::Sizes;
-use chaos::report::Ending;
+use chaos::report::{Ending, judged_alone};
 use chaos::scenario::stage::{self, HISTORY, Logs, Setting};
 use chaos::scenario::{
     away, big, commands, figures, flips, fsync_error, full_disk, mbsync, power_loss, replace, run,
@@ -453,10 +453,11 @@ fn kept(
     ended
 }
 
-/// Judges a history again. Digests and coverage are not in it.
+/// Judges a history again. Digests, bodies of replicas and coverage are not in it.
 fn judge(path: &Path) -> anyhow::Result<Ending> {
     let history = History::load(path)?;
-    let verdict = oracle::judge(&history, &history.readers());
+    let readers = history.readers();
+    let verdict = oracle::judge(&history, &readers);
     for violation in &verdict.violations {
         println!("{violation}");
     }
@@ -465,9 +466,9 @@ fn judge(path: &Path) -> anyhow::Result<Ending> {
         verdict.counts,
         verdict.violations.len()
     );
-    Ok(if verdict.is_clean() {
-        Ending::Clean
-    } else {
-        Ending::Dirty
-    })
+    let ending = judged_alone(&readers, &verdict);
+    if ending == Ending::Void {
+        println!("VOID         it was not read to the end, so nothing can be said");
+    }
+    Ok(ending)
 }

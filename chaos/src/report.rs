@@ -101,6 +101,20 @@ pub fn shortfalls(demands: &Demands, campaign: &Campaign, counts: &Counts) -> Ve
     short
 }
 
+/// How a run ended of which nothing is there but its history: without lists of everything at the end
+/// it means nothing. `readers` are the nodes through which they had to be read.
+#[must_use]
+pub fn judged_alone(readers: &[u64], verdict: &Verdict) -> Ending {
+    match (
+        verdict.is_clean(),
+        readers.is_empty() || verdict.counts.reads == 0,
+    ) {
+        (false, _) => Ending::Dirty,
+        (true, true) => Ending::Void,
+        (true, false) => Ending::Clean,
+    }
+}
+
 /// The value below which so many of a hundred lie, by nearest rank; none of nothing.
 #[must_use]
 pub fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
@@ -215,6 +229,14 @@ mod tests {
         )
     }
 
+    fn lost() -> Violation {
+        Violation {
+            kind: Kind::Lost,
+            event: None,
+            what: "message 5".to_owned(),
+        }
+    }
+
     #[test]
     fn a_clean_run_says_its_times() {
         let (demands, campaign, verdict) = done();
@@ -228,6 +250,18 @@ mod tests {
     }
 
     #[test]
+    fn a_history_that_was_not_read_means_nothing() {
+        let (_, _, mut verdict) = done();
+        assert_eq!(judged_alone(&[1, 2, 3], &verdict), Ending::Clean);
+        assert_eq!(judged_alone(&[], &verdict), Ending::Void);
+        verdict.counts.reads = 0;
+        assert_eq!(judged_alone(&[1, 2, 3], &verdict), Ending::Void);
+        assert_eq!(judged_alone(&[], &Verdict::default()), Ending::Void);
+        verdict.violations = vec![lost()];
+        assert_eq!(judged_alone(&[], &verdict), Ending::Dirty);
+    }
+
+    #[test]
     fn too_little_is_void_and_a_violation_is_dirty() {
         let (demands, mut campaign, mut verdict) = done();
         campaign.kills = 1;
@@ -235,12 +269,7 @@ mod tests {
         campaign.kills = 2;
         verdict.counts.ok = 94;
         assert_eq!(report(&demands, &campaign, &verdict).1.code(), 3);
-        let what = "message 5".to_owned();
-        verdict.violations = vec![Violation {
-            kind: Kind::Lost,
-            event: None,
-            what,
-        }];
+        verdict.violations = vec![lost()];
         let (text, ending) = report(&demands, &campaign, &verdict);
         assert_eq!(ending.code(), 1);
         assert!(text.contains("1 Lost"), "{text}");

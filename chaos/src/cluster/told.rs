@@ -3,17 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use client::v1::{AdminStatus, AdminStorage};
 use node::config::Config;
 use node::tls::Tls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
 
-use super::{Cluster, Leader, NODES};
+use super::{Cluster, Leader};
 use crate::level::newest_leaders;
-use crate::limits::{ADMIN_WAIT, LOOK_EVERY, SETTLE_WAIT};
+use crate::limits::ADMIN_WAIT;
 
 impl Cluster {
     /// How often a text stands in the log of a node.
@@ -111,96 +110,5 @@ impl Cluster {
     pub async fn storage(&self, node: u64) -> anyhow::Result<AdminStorage> {
         let operator = self.plan.operator(&[node])?.with_deadline(ADMIN_WAIT);
         Ok(operator.storage().await?)
-    }
-
-    /// Compares all replicas of all groups at one log index each; answers those that differ or
-    /// could not be compared.
-    ///
-    /// # Errors
-    ///
-    /// When no node answers.
-    pub async fn verify(&self) -> anyhow::Result<Vec<String>> {
-        let deadline = Instant::now() + SETTLE_WAIT;
-        loop {
-            let differing = self.verify_once().await?;
-            // A replica that was not level when it was asked gives no digest: that is no verdict.
-            let certain = differing.iter().all(|(comparable, _)| *comparable);
-            if certain || Instant::now() >= deadline {
-                return Ok(differing.into_iter().map(|(_, what)| what).collect());
-            }
-            sleep(LOOK_EVERY).await;
-        }
-    }
-
-    async fn verify_once(&self) -> anyhow::Result<Vec<(bool, String)>> {
-        let members: Vec<u64> = self.serving().iter().copied().collect();
-        let reply = self.plan.operator(&members)?.verify(&[]).await?;
-        ensure!(!reply.groups.is_empty(), "there are no groups to verify");
-        let mut differing = Vec::new();
-        for group in &reply.groups {
-            let replicas: Vec<String> = group
-                .replicas
-                .iter()
-                .map(|replica| {
-                    let digest: String = replica
-                        .digest
-                        .iter()
-                        .map(|byte| format!("{byte:02x}"))
-                        .collect();
-                    let (node, at) = (replica.node, replica.applied_index);
-                    format!("node {node} at {at}: {digest}{}", replica.error)
-                })
-                .collect();
-            let indexes: BTreeSet<u64> = group
-                .replicas
-                .iter()
-                .map(|replica| replica.applied_index)
-                .collect();
-            let failed = group
-                .replicas
-                .iter()
-                .any(|replica| !replica.error.is_empty());
-            let whole = group.replicas.len() >= NODES as usize;
-            if !(group.equal && whole) {
-                let comparable = indexes.len() == 1 && !failed && whole;
-                differing.push((
-                    comparable,
-                    format!("group {}: {}", group.group, replicas.join(", ")),
-                ));
-            }
-        }
-        Ok(differing)
-    }
-
-    /// Has every replica read all of its bodies; answers those that are bad.
-    ///
-    /// # Errors
-    ///
-    /// When no node answers, or a replica does not.
-    pub async fn verify_deep(&self) -> anyhow::Result<Vec<String>> {
-        let reply = self.plan.operator(&[])?.verify_deep(&[]).await?;
-        let mut bad = Vec::new();
-        let mut bodies = 0;
-        for group in &reply.groups {
-            for replica in &group.replicas {
-                bodies += replica.bodies;
-                bad.extend(replica.bad.iter().map(|body| {
-                    let (term, index) = (body.term, body.index);
-                    format!(
-                        "group {}, node {}, entry {term}.{index}: {}",
-                        group.group, replica.node, body.why
-                    )
-                }));
-                ensure!(
-                    replica.error.is_empty(),
-                    "group {}, node {}: {}",
-                    group.group,
-                    replica.node,
-                    replica.error
-                );
-            }
-        }
-        ensure!(bodies > 0, "no replica has read a body");
-        Ok(bad)
     }
 }

@@ -15,7 +15,7 @@
 //! `unknown`: the connection broke or the reply did not come; it may have been done, or be done at
 //! any later time, but once at most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -316,8 +316,34 @@ pub enum Fault {
         /// The node.
         node: u64,
     },
+    /// The disks of these nodes are filled from now on, so that they take no more mail.
+    Full {
+        /// The nodes.
+        nodes: Vec<u64>,
+    },
+    /// These nodes have room again, and take mail.
+    Room {
+        /// The nodes.
+        nodes: Vec<u64>,
+    },
     /// All nodes serve again.
     Healed,
+}
+
+/// What a client met with that is no answer to one of its operations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Met {
+    /// It gave up delivering a message, after many attempts.
+    GaveUp {
+        /// Which message.
+        serial: Serial,
+        /// To those who do not have it.
+        left: Vec<Place>,
+        /// What it was told in the last attempt.
+        last: String,
+    },
+    /// When nothing was broken any more, something was not done in time.
+    NotServed(String),
 }
 
 /// One line of a history.
@@ -340,6 +366,17 @@ pub enum What {
     Unknown(String),
     /// Something was done to the cluster.
     Fault(Fault),
+    /// Through each of these nodes everything is read in the end.
+    Readers(Vec<u64>),
+    /// A client met with something outside of its operations.
+    Met {
+        /// Who.
+        client: String,
+        /// Through which node; 0 if through several.
+        node: u64,
+        /// With what.
+        met: Met,
+    },
 }
 
 /// A line with its number and time.
@@ -347,7 +384,7 @@ pub enum What {
 pub struct Event {
     /// Microseconds since the run began.
     pub at_us: u64,
-    /// The operation's number; 0 for faults.
+    /// The operation's number; 0 for what belongs to none.
     pub id: u64,
     /// What happened.
     pub what: What,
@@ -361,19 +398,23 @@ pub struct History {
 }
 
 impl History {
-    /// The nodes through which everything was read in the end.
+    /// The nodes through which everything had to be read in the end, or was; none if the run did
+    /// not come so far.
     #[must_use]
     pub fn readers(&self) -> Vec<u64> {
-        let read = |event: &Event| match &event.what {
-            What::Invoke {
-                node,
-                op: Op::List { last: true, .. },
-                ..
-            } => Some(*node),
-            _ => None,
-        };
-        let nodes: std::collections::BTreeSet<u64> = self.events.iter().filter_map(read).collect();
-        nodes.into_iter().collect()
+        let mut readers = BTreeSet::new();
+        for event in &self.events {
+            match &event.what {
+                What::Readers(nodes) => readers.extend(nodes),
+                What::Invoke {
+                    node,
+                    op: Op::List { last: true, .. },
+                    ..
+                } => drop(readers.insert(*node)),
+                _ => {}
+            }
+        }
+        readers.into_iter().collect()
     }
 }
 
@@ -442,7 +483,7 @@ impl History {
                 }
                 What::Ok(answer) => End::Ok(at, answer),
                 What::Fail(why) => End::Fail(why),
-                What::Unknown(_) | What::Fault(_) => continue,
+                What::Unknown(_) | What::Fault(_) | What::Readers(_) | What::Met { .. } => continue,
             };
             if let Some(place) = place_of.get(&event.id) {
                 entries[*place].end = end;
@@ -484,6 +525,27 @@ mod tests {
     }
 
     #[test]
+    fn those_through_whom_it_must_be_read() {
+        let recorder = Recorder::in_memory();
+        assert!(recorder.history().readers().is_empty());
+        let place = Place {
+            account: 0,
+            mailbox: 0,
+        };
+        let list = |node, last| {
+            let op = Op::List { place, last };
+            drop(recorder.invoke("judge", node, op));
+        };
+        list(4, false);
+        assert!(recorder.history().readers().is_empty());
+        // Histories of older versions say no more than this.
+        list(2, true);
+        assert_eq!(recorder.history().readers(), [2]);
+        recorder.readers(vec![1, 2, 3]);
+        assert_eq!(recorder.history().readers(), [1, 2, 3]);
+    }
+
+    #[test]
     fn a_history_comes_back_from_its_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.jsonl");
@@ -503,6 +565,10 @@ mod tests {
             body: None,
         });
         lost.unknown("gone");
+        recorder.readers(vec![1, 2]);
+        let last = "451 4.3.0 not now".to_owned();
+        let (serial, left) = (Serial(3), vec![place]);
+        recorder.met("mta1", 0, Met::GaveUp { serial, left, last });
         let history = recorder.history();
         let loaded = History::load(&path).unwrap();
         assert_eq!(loaded.events, history.events);

@@ -10,7 +10,8 @@ use std::time::Instant;
 use anyhow::Context;
 use parking_lot::Mutex;
 
-use super::{Answer, Event, Fault, History, Op, What};
+use super::{Answer, Event, Fault, History, Met, Op, What};
+use crate::mail::Trouble;
 
 /// Takes down what happens, in memory and in a file. Clones write the same history.
 #[derive(Clone)]
@@ -102,6 +103,17 @@ impl Recorder {
         self.note(0, What::Fault(fault));
     }
 
+    /// Everything is read through each of these nodes in the end.
+    pub fn readers(&self, nodes: Vec<u64>) {
+        self.note(0, What::Readers(nodes));
+    }
+
+    /// A client met with something outside of its operations.
+    pub fn met(&self, client: &str, node: u64, met: Met) {
+        let client = client.to_owned();
+        self.note(0, What::Met { client, node, met });
+    }
+
     /// How many operations were done so far.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
@@ -120,6 +132,24 @@ impl Recorder {
 }
 
 impl Open {
+    /// It ended like this; what it was answered is told by `answer`.
+    ///
+    /// # Errors
+    ///
+    /// The trouble that there was.
+    pub fn end<T>(
+        self,
+        result: Result<T, Trouble>,
+        answer: impl FnOnce(&T) -> Answer,
+    ) -> Result<T, Trouble> {
+        match &result {
+            Ok(value) => self.ok(answer(value)),
+            Err(Trouble::NotDone(why, _)) => self.fail(why.as_str()),
+            Err(Trouble::Unknown(why)) => self.unknown(why.as_str()),
+        }
+        result
+    }
+
     /// It was done.
     pub fn ok(self, answer: Answer) {
         self.recorder.note(self.id, What::Ok(answer));

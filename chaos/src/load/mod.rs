@@ -27,9 +27,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::cluster::{Account, DOMAIN};
+use crate::cluster::{Account, DOMAIN, PASSWORD};
 use crate::history::{Place, Recorder};
 use crate::limits::DRAIN_WAIT;
+use crate::mail::Trouble;
+use crate::mail::imap::Imap;
 use crate::mail::message::{Serial, Sizes};
 
 /// What all clients know.
@@ -66,6 +68,7 @@ pub(crate) enum Role {
     Worker = 2,
     Probe = 3,
     Large = 4,
+    Last = 5,
 }
 
 /// The `number`th message of a client.
@@ -111,6 +114,21 @@ impl Scene {
 
     pub(crate) fn account(&self, number: u32) -> &Account {
         &self.accounts[number as usize]
+    }
+
+    /// A new session of an account.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers as a server does, or the login is not taken.
+    pub(crate) async fn log_in(
+        &self,
+        _client: &str,
+        door: Door,
+        account: u32,
+    ) -> Result<Imap, Trouble> {
+        let name = &self.account(account).name;
+        Imap::connect(door.imap, name, PASSWORD).await
     }
 
     /// What stands in RCPT: a folder other than INBOX is named behind a plus sign.

@@ -9,7 +9,7 @@ use rand::seq::index::sample;
 use tokio::time::{Instant, sleep};
 
 use super::{Door, Role, Scene, Stop, serial};
-use crate::history::{Answer, Op, Place, Receipt};
+use crate::history::{Answer, Met, Op, Place, Receipt};
 use crate::limits::DELIVER_WAIT;
 use crate::mail::Trouble;
 use crate::mail::lmtp::Lmtp;
@@ -96,7 +96,8 @@ impl<'a> Mta<'a> {
     }
 
     /// Tries until every recipient has it or has refused it for good. The bytes and the envelope
-    /// stay the same, but for recipients that have it already. Answers whether all have it.
+    /// stay the same, but for recipients that have it already. Answers whether all have it; a message
+    /// that it gives up goes into the history, since an MTA would send it back.
     pub(crate) async fn send(
         &mut self,
         serial: Serial,
@@ -107,6 +108,7 @@ impl<'a> Mta<'a> {
         let content = Content::of(message);
         let mut left = to;
         let mut all = true;
+        let mut last = "nobody takes a connection".to_owned();
         let give_up = Instant::now() + DELIVER_WAIT;
         while Instant::now() < give_up {
             if self.connection.is_none() {
@@ -123,25 +125,20 @@ impl<'a> Mta<'a> {
                     .iter()
                     .map(|place| self.scene.address(*place))
                     .collect();
-                match lmtp.deliver(&self.sender, &addresses, message).await {
+                let delivered = lmtp.deliver(&self.sender, &addresses, message).await;
+                let delivered = open.end(delivered, |receipts| Answer::Delivered(receipts.clone()));
+                if delivered.as_ref().map_or_else(Trouble::alive, |_| true) {
+                    self.connection = Some((node, lmtp));
+                }
+                match delivered {
                     Ok(receipts) => {
                         all &= !receipts.iter().any(Receipt::is_bounce);
+                        last = format!("{receipts:?}");
                         let open_ends = left.iter().zip(&receipts);
                         let open_ends = open_ends.filter(|(_, receipt)| is_open(receipt));
-                        let still_left = open_ends.map(|(place, _)| *place).collect();
-                        open.ok(Answer::Delivered(receipts));
-                        left = still_left;
-                        self.connection = Some((node, lmtp));
+                        left = open_ends.map(|(place, _)| *place).collect();
                     }
-                    Err(trouble) => {
-                        if trouble.alive() {
-                            self.connection = Some((node, lmtp));
-                        }
-                        match trouble {
-                            Trouble::NotDone(why, _) => open.fail(why),
-                            Trouble::Unknown(why) => open.unknown(why),
-                        }
-                    }
+                    Err(trouble) => last = trouble.to_string(),
                 }
             }
             if left.is_empty() {
@@ -149,6 +146,8 @@ impl<'a> Mta<'a> {
             }
             sleep(Duration::from_millis(rng.random_range(20..200))).await;
         }
+        let met = Met::GaveUp { serial, left, last };
+        self.scene.recorder.met(&self.name, 0, met);
         false
     }
 }

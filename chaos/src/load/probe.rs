@@ -53,7 +53,7 @@ impl Probes {
     }
 
     /// Sends now; measures from `killed`. A group whose probe never came through is not among the
-    /// answers; the judge hears of it as of any other mail.
+    /// answers; that it was given up is in the history, and the judge holds it against the cluster.
     pub async fn measure(self, killed: Instant) -> Vec<Failover> {
         let mut probes = JoinSet::new();
         for (group, account) in self.waiting {

@@ -9,7 +9,6 @@ use tokio::time::sleep;
 
 use super::worker::{listing, reading};
 use super::{Scene, Stop};
-use crate::cluster::PASSWORD;
 use crate::history::{Answer, MAILBOXES, Op, Place};
 use crate::mail::Trouble;
 use crate::mail::imap::Imap;
@@ -24,14 +23,13 @@ pub async fn run(scene: Arc<Scene>, number: u64, stop: Stop) {
     let name = format!("reader{number}");
     while !stop.is_set() {
         let account = rng.random_range(0..scene.accounts.len());
+        let account = u32::try_from(account).unwrap_or(0);
         let door = scene.any_node(&mut rng);
         let looks = rng.random_range(4..20);
-        let user = &scene.accounts[account].name;
-        let Ok(mut imap) = Imap::connect(door.imap, user, PASSWORD).await else {
+        let Ok(mut imap) = scene.log_in(&name, door, account).await else {
             sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let account = u32::try_from(account).unwrap_or(0);
         let mut reader = Reader {
             scene: &scene,
             name: &name,
@@ -102,12 +100,6 @@ impl Reader<'_> {
         asked: impl Future<Output = Result<Answer, Trouble>>,
     ) -> Result<Answer, Trouble> {
         let open = self.scene.recorder.invoke(self.name, self.node, op);
-        let answer = asked.await;
-        match &answer {
-            Ok(answer) => open.ok(answer.clone()),
-            Err(Trouble::NotDone(why, _)) => open.fail(why.as_str()),
-            Err(Trouble::Unknown(why)) => open.unknown(why.as_str()),
-        }
-        answer
+        open.end(asked.await, Answer::clone)
     }
 }

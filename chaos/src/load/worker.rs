@@ -14,7 +14,6 @@ use rand_chacha::ChaCha8Rng;
 use tokio::time::sleep;
 
 use super::{Role, Scene, Stop, serial};
-use crate::cluster::PASSWORD;
 use crate::history::{Answer, Flags, MAILBOXES, Mode, Op, Open, Place};
 use crate::mail::Trouble;
 use crate::mail::imap::Imap;
@@ -92,8 +91,7 @@ impl Worker<'_> {
 
     async fn log_in(&mut self) -> bool {
         let door = self.scene.any_node(&mut self.rng);
-        let name = &self.scene.account(self.account).name;
-        match Imap::connect(door.imap, name, PASSWORD).await {
+        match self.scene.log_in(&self.name, door, self.account).await {
             Ok(imap) => self.session = Some((door.node, imap)),
             Err(_) => sleep(Duration::from_millis(100)).await,
         }
@@ -126,11 +124,7 @@ impl Worker<'_> {
         result: Result<T, Trouble>,
         answer: impl FnOnce(&T) -> Answer,
     ) -> Result<T, Trouble> {
-        match &result {
-            Ok(value) => open.ok(answer(value)),
-            Err(Trouble::NotDone(why, _)) => open.fail(why.as_str()),
-            Err(Trouble::Unknown(why)) => open.unknown(why.as_str()),
-        }
+        let result = open.end(result, answer);
         if result.as_ref().map_or_else(Trouble::alive, |_| true) {
             self.session = Some((node, imap));
         }

@@ -57,22 +57,25 @@ impl Imap {
     /// # Errors
     ///
     /// When nobody answers as an IMAP server does, or the login fails.
-    pub async fn connect(address: SocketAddr, user: &str, password: &str) -> io::Result<Self> {
-        let stream = Stream::connect(address).await?;
+    pub async fn connect(address: SocketAddr, user: &str, password: &str) -> Result<Self, Trouble> {
+        let not_done = |error: io::Error| Trouble::NotDone(error.to_string(), Alive::No);
+        let stream = Stream::connect(address).await.map_err(not_done)?;
         let mut imap = Self {
             stream,
             framer: Framer::default(),
             tag: 0,
             selected: None,
         };
-        match imap.response().await? {
+        match imap.response().await.map_err(not_done)? {
             Response::Untagged(Untagged::Status {
                 status: Status::Ok, ..
             }) => {}
-            other => return Err(io::Error::other(format!("no greeting: {other:?}"))),
+            other => {
+                let why = format!("no greeting: {other:?}");
+                return Err(Trouble::NotDone(why, Alive::No));
+            }
         }
-        let login = imap.command(&format!("LOGIN {user} {password}")).await;
-        login.map_err(io::Error::other)?;
+        imap.command(&format!("LOGIN {user} {password}")).await?;
         Ok(imap)
     }
 

@@ -8,6 +8,7 @@
 //!      | reads     each list and each body: what must be there, and what must not
 //!      | once      each message: as often as it was sent, or at most so often
 //!      | nodes     the last lists: the same through every node
+//!      | answers   refusals and silence: whether there was a reason
 //!      v
 //!   Verdict
 //! ```
@@ -29,6 +30,7 @@
 //! A judge that finds nothing may be a bad judge: the tests give it histories with one thing wrong,
 //! and it must find each.
 
+mod answers;
 mod effects;
 mod ledger;
 mod nodes;
@@ -54,6 +56,9 @@ pub enum Kind {
     Phantom,
     /// A mail to somebody who exists was refused for good: an MTA sends it back.
     Bounced,
+    /// A mail that was given up after many attempts, or something that was not done in time though
+    /// nothing was broken any more.
+    Stuck,
     /// Bytes other than those that were sent.
     WrongBytes,
     /// A UID stood for two messages.
@@ -78,6 +83,8 @@ pub enum Kind {
     NotRead,
     /// Replicas of a group hold different rows.
     DigestsDiffer,
+    /// A replica lacks a body, or has another one than its row says.
+    BadBody,
 }
 
 /// One thing that went wrong.
@@ -154,6 +161,7 @@ pub fn judge(history: &History, nodes: &[u64]) -> Verdict {
     reads::check(&mut ledger, &entries);
     once::check(&mut ledger, &entries);
     nodes::check(&mut ledger, &entries, nodes);
+    answers::check(&mut ledger, history);
 
     let mut counts = Counts::default();
     for entry in &entries {

@@ -161,8 +161,9 @@ impl Big {
                 return Ok(Err(why));
             }
             Err(trouble) => {
-                open.fail(trouble.to_string());
-                return Ok(Err(trouble.to_string()));
+                let why = trouble.to_string();
+                drop(open.end(Err::<(), _>(trouble), |()| Answer::Expunged));
+                return Ok(Err(why));
             }
         };
         let (first, second) = message.split_at(message.len() / 2);
@@ -177,19 +178,16 @@ impl Big {
             Ok((killed, transaction.finish().await?))
         };
         let sent: Result<_, Trouble> = sending.await;
+        let sent = open.end(sent, |(_, receipts)| Answer::Delivered(receipts.clone()));
         match sent {
             Ok((killed, receipts)) => {
                 let result = match &receipts[..] {
                     [Receipt::Stored] => Ok(()),
                     other => Err(format!("{other:?}")),
                 };
-                open.ok(Answer::Delivered(receipts));
                 killed.map(|()| result)
             }
-            Err(trouble) => {
-                open.unknown(trouble.to_string());
-                Ok(Err(trouble.to_string()))
-            }
+            Err(trouble) => Ok(Err(trouble.to_string())),
         }
     }
 
@@ -227,19 +225,13 @@ impl Big {
             Ok((killed, imap.append_finish().await?))
         };
         let sent: Result<_, Trouble> = sending.await;
+        let sent = open.end(sent, |(_, (validity, uid))| Answer::Appended {
+            validity: *validity,
+            uid: *uid,
+        });
         match sent {
-            Ok((killed, (validity, uid))) => {
-                open.ok(Answer::Appended { validity, uid });
-                killed.map(Ok)
-            }
-            Err(Trouble::NotDone(why, _)) => {
-                open.fail(why.as_str());
-                Ok(Err(why))
-            }
-            Err(Trouble::Unknown(why)) => {
-                open.unknown(why.as_str());
-                Ok(Err(why))
-            }
+            Ok((killed, _)) => killed.map(Ok),
+            Err(Trouble::NotDone(why, _) | Trouble::Unknown(why)) => Ok(Err(why)),
         }
     }
 }

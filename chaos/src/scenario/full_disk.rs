@@ -108,6 +108,8 @@ pub async fn run(options: &Rounds) -> anyhow::Result<Ending> {
             true => nodes.clone(),
             false => vec![nodes[rng.random_range(0..nodes.len())]],
         };
+        let nodes = victims.clone();
+        recorder.fault(Fault::Full { nodes });
         // A quarter of the reserve beside it is the index's.
         for node in &victims {
             let left = RESERVE_BYTES * 5 / 4 + rng.random_range(LEFT_BYTES);
@@ -131,6 +133,8 @@ pub async fn run(options: &Rounds) -> anyhow::Result<Ending> {
         until(&stage, &victims, true)
             .await
             .with_context(|| format!("giving back the disks of nodes {victims:?}"))?;
+        let nodes = victims.clone();
+        recorder.fault(Fault::Room { nodes });
         cluster.settle().await?;
         recorder.fault(Fault::Healed);
         println!(

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   stage       makes the cluster and its accounts; after the run reads everything, and judges
+//!   last        after the run: whether every partition takes mail through every node
 //!   run         mail and kills
 //!   slow_sync   a leader whose disk is slow, killed and restarted at once, again and again
 //!   big         a large message through the kill of a leader
@@ -27,6 +28,7 @@ pub mod figures;
 pub mod flips;
 pub mod fsync_error;
 pub mod full_disk;
+mod last;
 pub mod mbsync;
 mod pace;
 pub mod power_loss;

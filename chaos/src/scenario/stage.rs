@@ -9,13 +9,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::last;
 use crate::cluster::{Account, Cluster, PASSWORD};
 pub use crate::cluster::{Disks, Logs};
-use crate::history::{Fault, MAILBOXES, Op, Place, Recorder};
+use crate::history::{Answer, Fault, MAILBOXES, Op, Place, Recorder};
 use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
 use crate::load::worker::listing;
 use crate::load::{Crowd, Door, Scene};
-use crate::mail::Trouble;
 use crate::mail::imap::Imap;
 use crate::mail::message::Sizes;
 use crate::nemesis::Campaign;
@@ -67,6 +67,9 @@ pub struct Stage {
     /// What clients know.
     pub scene: Arc<Scene>,
 }
+
+/// The client's name in the history that reads everything at the end.
+const JUDGE: &str = "judge";
 
 /// Connections that read mailboxes at the same time.
 const AT_ONCE: usize = 4;
@@ -124,8 +127,8 @@ impl Stage {
         Ok(Self { cluster, scene })
     }
 
-    /// Starts what is down, waits until all is level, reads every mailbox through every node,
-    /// compares the replicas, stops the cluster, and judges.
+    /// Starts what is down, waits until all is level, writes to every partition and reads every
+    /// mailbox through every node, compares the replicas and all of their bodies, stops the cluster, and judges.
     ///
     /// # Errors
     ///
@@ -140,8 +143,10 @@ impl Stage {
         }
         self.cluster.settle().await?;
         self.scene.recorder.fault(Fault::Healed);
+        last::write(&self.scene).await?;
+        self.scene.recorder.readers(nodes.clone());
         self.read_everything().await?;
-        let differing = self.cluster.verify().await?;
+        let found = self.compare().await?;
         let stubborn = self.cluster.stop().await?;
         ensure!(
             stubborn.is_empty(),
@@ -149,14 +154,34 @@ impl Stage {
         );
 
         let mut verdict = judge(&self.scene.recorder.history(), &nodes);
-        verdict
-            .violations
-            .extend(differing.into_iter().map(|what| Violation {
-                kind: Kind::DigestsDiffer,
-                event: None,
-                what,
-            }));
+        verdict.violations.extend(found);
         Ok(verdict)
+    }
+
+    /// Whether every partition takes mail through every node: for scenarios that judge what is in
+    /// mailboxes by themselves.
+    ///
+    /// # Errors
+    ///
+    /// When a client panics.
+    pub(super) async fn served(&self) -> anyhow::Result<Vec<Violation>> {
+        last::write(&self.scene).await?;
+        let verdict = judge(&self.scene.recorder.history(), &[]);
+        let found = verdict.violations.into_iter();
+        Ok(found.filter(|found| found.kind == Kind::Stuck).collect())
+    }
+
+    /// Compares the rows of all replicas, and has each read all of its bodies: a node serves those
+    /// of others too, so that no client sees what one of them lacks.
+    ///
+    /// # Errors
+    ///
+    /// When no node answers.
+    pub(super) async fn compare(&self) -> anyhow::Result<Vec<Violation>> {
+        let differing = self.cluster.verify().await?;
+        let bad = self.cluster.verify_deep().await?;
+        let differing = violations(Kind::DigestsDiffer, differing);
+        Ok(differing.chain(violations(Kind::BadBody, bad)).collect())
     }
 
     /// Where clients reach the node that leads an account's partition.
@@ -202,6 +227,15 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// What was found without a history.
+fn violations(kind: Kind, found: Vec<String>) -> impl Iterator<Item = Violation> {
+    found.into_iter().map(move |what| Violation {
+        kind,
+        event: None,
+        what,
+    })
 }
 
 fn empty_folder(dir: &Path) -> anyhow::Result<PathBuf> {
@@ -286,25 +320,13 @@ async fn read_mailbox(
     session: &mut Option<Imap>,
 ) -> anyhow::Result<()> {
     if session.is_none() {
-        let name = &scene.account(place.account).name;
-        *session = Some(Imap::connect(door.imap, name, PASSWORD).await?);
+        *session = Some(scene.log_in(JUDGE, door, place.account).await?);
     }
     let imap = session.as_mut().context("a session was just opened")?;
-    let open = scene
-        .recorder
-        .invoke("judge", door.node, Op::List { place, last: true });
+    let op = Op::List { place, last: true };
+    let open = scene.recorder.invoke(JUDGE, door.node, op);
     let answer = listing(imap, usize::from(place.mailbox), true).await;
-    match answer {
-        Ok(answer) => open.ok(answer),
-        Err(Trouble::NotDone(why, _)) => {
-            open.fail(why.as_str());
-            bail!(why);
-        }
-        Err(Trouble::Unknown(why)) => {
-            open.unknown(why.as_str());
-            bail!(why);
-        }
-    }
+    open.end(answer, Answer::clone)?;
     Ok(())
 }
 

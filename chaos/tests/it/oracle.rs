@@ -1,7 +1,7 @@
 //! Histories by hand: the judge accepts what a good mail store may do, and finds each thing that
 //! a bad one does.
 
-use chaos::history::{Answer, Flags, Listed, Mode, Op, Receipt, What};
+use chaos::history::{Answer, Fault, Flags, Listed, Met, Mode, Op, Receipt, What};
 use chaos::mail::message::{Received, Serial};
 use chaos::oracle::{Kind, judge};
 
@@ -418,4 +418,62 @@ fn nodes_that_differ_are_found() {
             .next(),
         Some(Kind::NotRead)
     );
+}
+
+/// A partition that takes nothing any more is not missed among others, so clients tell of it.
+#[test]
+fn mail_that_was_given_up_is_found() {
+    let gave_up = |story: &mut Story, last: &str| {
+        let met = Met::GaveUp {
+            serial: Serial(3),
+            left: vec![INBOX],
+            last: last.to_owned(),
+        };
+        let client = "mta1".to_owned();
+        let node = 0;
+        story.event(0, What::Met { client, node, met });
+    };
+    let (mut story, ..) = good();
+    gave_up(&mut story, "unknown: the server hung up");
+    assert_eq!(story.end(), [Kind::Stuck]);
+    // Disks of a majority were full: it was refused rightly, but for no other reason.
+    let full = |story: &mut Story, nodes: &[u64]| {
+        let nodes = nodes.to_vec();
+        story.event(0, What::Fault(Fault::Full { nodes }));
+    };
+    let no_room = "[Unknown(\"452 4.3.1 Not enough room\")]";
+    let (mut story, ..) = good();
+    gave_up(&mut story, no_room);
+    assert_eq!(story.end(), [Kind::Stuck]);
+    let (mut story, ..) = good();
+    full(&mut story, &[2]);
+    gave_up(&mut story, no_room);
+    assert_eq!(story.clone().end(), [Kind::Stuck]);
+    let (mut story, ..) = good();
+    full(&mut story, &[1, 2]);
+    gave_up(&mut story, no_room);
+    assert_eq!(story.clone().end(), []);
+    gave_up(&mut story, "[Unknown(\"451 4.3.0 Not now\")]");
+    assert_eq!(story.end(), [Kind::Stuck]);
+}
+
+/// A node through which nobody read at the end is missed, since the history says that it had to be.
+#[test]
+fn a_node_that_nobody_read_is_found() {
+    let (mut story, ..) = good();
+    story.event(0, What::Readers(vec![1, 2, 3]));
+    story.end();
+    let readers = story.history.readers();
+    assert_eq!(readers, [1, 2, 3]);
+    let kinds = judge(&story.history, &readers).by_kind();
+    assert_eq!(kinds.into_keys().collect::<Vec<_>>(), [Kind::NotRead]);
+}
+
+#[test]
+fn what_is_not_served_when_nothing_is_broken_is_found() {
+    let (mut story, ..) = good();
+    let (client, node) = ("last3".to_owned(), 2);
+    let met = Met::NotServed("group 3: a delivery within 30s".to_owned());
+    story.event(0, What::Met { client, node, met });
+    assert_eq!(story.end(), [Kind::Stuck]);
 }

@@ -298,8 +298,10 @@ impl Play {
 
     /// Compares the replicas, stops the cluster, and says how it went.
     async fn conclude(mut self, stage: &Stage) -> anyhow::Result<Ending> {
-        let differing = stage.cluster.verify().await?;
-        self.tally.wrong.extend(differing);
+        let mut found = stage.served().await?;
+        found.extend(stage.compare().await?);
+        let found = found.iter().map(ToString::to_string);
+        self.tally.wrong.extend(found);
         let stubborn = stage.cluster.stop().await?;
         ensure!(
             stubborn.is_empty(),

@@ -243,7 +243,9 @@ impl Loops {
         let (near, far) = last.context("mbsync ran")?;
         let mut wrong = differences(&near, &far);
         wrong.extend(sides.judge(&near, &far));
-        wrong.extend(self.stage.cluster.verify().await?);
+        let mut found = self.stage.served().await?;
+        found.extend(self.stage.compare().await?);
+        wrong.extend(found.iter().map(ToString::to_string));
         let stubborn = self.stage.cluster.stop().await?;
         ensure!(
             stubborn.is_empty(),
