@@ -35,6 +35,9 @@ pub(super) struct Message {
     /// The operation that was answered with its UID.
     pub(super) named_by: Option<u64>,
     pub(super) removals: Vec<Removal>,
+    /// The first event before which it was seen to be gone, if it may have been taken away: a UID
+    /// does not return.
+    pub(super) missed: Option<usize>,
     pub(super) flags: [Register; Flags::NAMES.len()],
 }
 
@@ -48,9 +51,16 @@ pub(super) struct Removal {
 impl Message {
     /// Whether it was gone for certain before this event.
     pub(super) fn gone_before(&self, begin: usize) -> bool {
-        self.removals
-            .iter()
-            .any(|removal| removal.over.is_some_and(|over| over < begin))
+        let removed = self.removals.iter().filter_map(|removal| removal.over);
+        removed.chain(self.missed).any(|over| over < begin)
+    }
+
+    /// A read that lasted from `begin` to `at` did not find it. If it had to be there that is a
+    /// finding of its own; otherwise something took it away that nobody answered, and it is gone.
+    pub(super) fn is_missed(&mut self, begin: usize, at: usize) {
+        if self.known < begin && self.missed.is_none() && !self.there(begin, at) {
+            self.missed = Some(at);
+        }
     }
 
     /// Whether it was there for certain during all of this.
@@ -263,6 +273,7 @@ impl Ledger {
             known: at,
             named_by: None,
             removals: Vec::new(),
+            missed: None,
             flags: Default::default(),
         };
         mailbox.messages.insert(uid, message);

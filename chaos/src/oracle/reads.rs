@@ -1,6 +1,6 @@
 //! Whether every read found what it had to find.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Kind;
 use super::ledger::Ledger;
@@ -47,8 +47,39 @@ pub(super) fn sent<'a>(entries: &[Entry<'a>]) -> BTreeMap<Serial, Sent<'a>> {
     sent
 }
 
+/// Goes through all reads in the order in which they were answered, and takes down which messages
+/// they did not find.
+fn miss(ledger: &mut Ledger, entries: &[Entry<'_>]) {
+    let answered = entries.iter().filter_map(|entry| match entry.end {
+        End::Ok(at, answer) => Some((at, entry, answer)),
+        _ => None,
+    });
+    let mut answered: Vec<(usize, &Entry<'_>, &Answer)> = answered.collect();
+    answered.sort_by_key(|(at, ..)| *at);
+    for (at, entry, answer) in answered {
+        match (entry.op, answer) {
+            (Op::List { place, .. }, Answer::Listed { messages, .. }) => {
+                let listed: BTreeSet<u32> = messages.iter().map(|message| message.uid).collect();
+                let known = ledger.mailboxes.get_mut(place).into_iter();
+                for (uid, message) in known.flat_map(|mailbox| &mut mailbox.messages) {
+                    if !listed.contains(uid) {
+                        message.is_missed(entry.begin, at);
+                    }
+                }
+            }
+            (Op::Read { place, uid }, Answer::Body { body: None, .. }) => {
+                if let Some(message) = ledger.message_mut(*place, *uid) {
+                    message.is_missed(entry.begin, at);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Goes through all answers that tell of messages.
 pub(super) fn check(ledger: &mut Ledger, entries: &[Entry<'_>]) {
+    miss(ledger, entries);
     let sent = sent(entries);
     for entry in entries {
         let End::Ok(at, answer) = entry.end else {

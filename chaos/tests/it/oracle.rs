@@ -221,6 +221,65 @@ fn a_resurrected_message_is_found() {
     assert_eq!(story.end(), [Kind::Resurrected]);
 }
 
+/// M2: an expunge or a move without an answer may be done at any later time, but once a message was
+/// not found any more it does not come back.
+#[test]
+fn a_message_that_comes_back_after_an_unknown_removal_is_found() {
+    let expunge = |uid| Op::Expunge {
+        place: INBOX,
+        uids: vec![uid],
+    };
+    let moves = |uid| Op::Copy {
+        moving: true,
+        from: INBOX,
+        to: WORK,
+        uids: vec![uid],
+    };
+    for op in [expunge as fn(u32) -> Op, moves] {
+        let (mut story, inbox, _) = good();
+        story.store(INBOX, inbox, Mode::Add, Flags::DELETED);
+        let id = story.begin(op(inbox));
+        story.unknown(id);
+        // Still there for a while: that is nothing strange.
+        story.list(INBOX);
+        let gone = story.take(INBOX, inbox);
+        let moved = matches!(op(inbox), Op::Copy { .. });
+        if moved {
+            story.put(WORK, gone.0, gone.1);
+        }
+        story.list(INBOX);
+        assert_eq!(story.clone().end(), []);
+        let mut seen = story.clone();
+        story.mailboxes.get_mut(&INBOX).unwrap().insert(inbox, gone);
+        let kinds = story.end();
+        assert!(kinds.contains(&Kind::Resurrected), "{kinds:?}");
+        // A single message that was not found, and then is.
+        for found in [false, true] {
+            let id = seen.begin(Op::Read {
+                place: INBOX,
+                uid: inbox,
+            });
+            let body = found.then(|| received(gone.0, true));
+            seen.ok(id, Answer::Body { validity: 7, body });
+        }
+        assert_eq!(seen.end(), [Kind::Resurrected]);
+    }
+    // A list that began before the other was answered may have been made before it.
+    let (mut story, inbox, _) = good();
+    story.store(INBOX, inbox, Mode::Add, Flags::DELETED);
+    let id = story.begin(expunge(inbox));
+    story.unknown(id);
+    let before = story.listed(INBOX, false);
+    let late = story.begin(Op::List {
+        place: INBOX,
+        last: false,
+    });
+    story.take(INBOX, inbox);
+    story.list(INBOX);
+    story.ok(late, before);
+    assert_eq!(story.end(), []);
+}
+
 #[test]
 fn wrong_flags_are_found() {
     let (mut story, inbox, _) = good();
