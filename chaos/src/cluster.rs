@@ -21,6 +21,7 @@ use crate::limits::{ADMIN_WAIT, END_WAIT, LOOK_EVERY, SETTLE_WAIT, START_WAIT, S
 use crate::process::{REFUSAL, SYNC_DELAY};
 
 mod members;
+mod together;
 mod told;
 mod verify;
 
@@ -312,34 +313,6 @@ impl Cluster {
         let led = Vec::new();
         self.recorder.fault(Fault::Kill { node, led });
         Ok(status)
-    }
-
-    /// Cuts the power of nodes, all at the same time, and gives it back once their processes are
-    /// gone. They are down then.
-    ///
-    /// # Errors
-    ///
-    /// When the disk of one is not its own, or one was down before.
-    pub async fn lose_power(&self, nodes: &[u64]) -> anyhow::Result<()> {
-        self.check_processes().await?;
-        for node in nodes {
-            self.disk(*node)?.cut_power()?;
-        }
-        for node in nodes {
-            let mut member = self.member(*node)?.lock().await;
-            let mut process = member
-                .process
-                .take()
-                .with_context(|| format!("node {node} is down"))?;
-            let led = Vec::new();
-            self.recorder.fault(Fault::Kill { node: *node, led });
-            // It may have noticed, and ended.
-            process.kill().await?;
-        }
-        for node in nodes {
-            self.disk(*node)?.restore_power()?;
-        }
-        Ok(())
     }
 
     /// The last line that a node has said and that begins so.

@@ -14,6 +14,12 @@ use anyhow::{Context, bail, ensure};
 /// The file that takes space.
 const BALLAST: &str = "ballast";
 
+/// A file that is written right before the power is cut, and not synced.
+const UNSYNCED: &str = "unsynced";
+
+/// What is written there.
+const UNSYNCED_BYTES: [u8; 4096] = [b'u'; 4096];
+
 /// `EXT4_IOC_SHUTDOWN` with the flag not to flush the journal: `_IOR('X', 125, u32)` and 2.
 const SHUTDOWN: &str = "import fcntl, os, struct, sys; \
      fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
@@ -158,6 +164,34 @@ impl Disk {
         run("python3", &["-c".as_ref(), SHUTDOWN.as_ref(), at])
     }
 
+    /// Writes a file and does not sync it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn write_unsynced(&self) -> anyhow::Result<()> {
+        let path = self.at.join(UNSYNCED);
+        std::fs::write(&path, UNSYNCED_BYTES).with_context(|| path.display().to_string())
+    }
+
+    /// Whether that file has its bytes: after the power was cut and is back it must not have them.
+    /// The file is removed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or removed.
+    pub fn kept_unsynced(&self) -> anyhow::Result<bool> {
+        let path = self.at.join(UNSYNCED);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                std::fs::remove_file(&path)?;
+                Ok(bytes == UNSYNCED_BYTES)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Mounts the disk again after its power was cut and everybody who used it is gone.
     ///
     /// # Errors
@@ -190,5 +224,42 @@ pub fn of(disks: &std::collections::BTreeMap<u64, Disk>, node: u64) -> anyhow::R
     match disks.get(&node) {
         Some(disk) => Ok(disk),
         None => bail!("node {node} has no disk of its own"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// Where disks can be made: what was synced is there after the power was cut, the rest is not.
+    #[test]
+    fn power_that_is_cut() {
+        if missing_for_power().is_some() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (image, at) = (dir.path().join("image"), dir.path().join("mounted"));
+        let disk = Disk::create(&image, SMALLEST, &at).unwrap();
+        let mut synced = File::create(at.join("synced")).unwrap();
+        synced.write_all(b"synced").unwrap();
+        synced.sync_all().unwrap();
+        drop(synced);
+        disk.write_unsynced().unwrap();
+        assert!(disk.kept_unsynced().unwrap());
+        assert!(!disk.kept_unsynced().unwrap());
+        disk.write_unsynced().unwrap();
+        disk.cut_power().unwrap();
+        assert!(disk.write_unsynced().is_err());
+        disk.restore_power().unwrap();
+        assert!(!disk.kept_unsynced().unwrap());
+        assert_eq!(std::fs::read(at.join("synced")).unwrap(), b"synced");
+        // As if the power had not been cut.
+        disk.write_unsynced().unwrap();
+        File::open(at.join(UNSYNCED)).unwrap().sync_all().unwrap();
+        disk.cut_power().unwrap();
+        disk.restore_power().unwrap();
+        assert!(disk.kept_unsynced().unwrap());
     }
 }

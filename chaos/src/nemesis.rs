@@ -134,6 +134,8 @@ pub struct Campaign {
     pub full: u32,
     /// Nodes that slept.
     pub pauses: u32,
+    /// Cuts of a node's power that took nothing away: no cuts in truth.
+    pub uncut: u32,
     /// From each kill of one node, for each group that it led, until that took mail again.
     pub failovers: Vec<Failover>,
     /// From each start after a full-cluster kill until everything was level again.
@@ -231,9 +233,7 @@ async fn blow(
             cluster.start(second).await?;
         }
         Strike::All => {
-            for node in &nodes {
-                cluster.kill(*node, led(*node)).await?;
-            }
+            cluster.kill_together(&nodes, led).await?;
             campaign.full += 1;
             sleep(step.down).await;
             for node in &nodes {

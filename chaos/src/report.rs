@@ -79,6 +79,10 @@ pub fn shortfalls(demands: &Demands, campaign: &Campaign, counts: &Counts) -> Ve
         campaign.pauses >= demands.pauses,
         format!("{} of {} pauses", campaign.pauses, demands.pauses),
     );
+    unless(
+        campaign.uncut == 0,
+        format!("{} cuts of the power took nothing away", campaign.uncut),
+    );
     let enough = counts.ok * 100 >= demands.operations * OPERATIONS_PERCENT_MIN;
     unless(
         enough,
@@ -267,6 +271,9 @@ mod tests {
         campaign.kills = 1;
         assert_eq!(report(&demands, &campaign, &verdict).1, Ending::Void);
         campaign.kills = 2;
+        campaign.uncut = 1;
+        assert_eq!(report(&demands, &campaign, &verdict).1, Ending::Void);
+        campaign.uncut = 0;
         verdict.counts.ok = 94;
         assert_eq!(report(&demands, &campaign, &verdict).1.code(), 3);
         verdict.violations = vec![lost()];
