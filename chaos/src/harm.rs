@@ -40,6 +40,13 @@ impl Kind {
         Self::Spare,
         Self::Index,
     ];
+
+    /// Whether it is said of this kind of file that it was harmed.
+    #[must_use]
+    pub fn is_of(self, what: &str) -> bool {
+        what.split_once(' ')
+            .is_some_and(|(kind, _)| kind == format!("{self:?}"))
+    }
 }
 
 /// Bytes of a segment's end in which its index lies.
@@ -50,7 +57,7 @@ const BLOCK_BYTES: u64 = 48;
 
 /// What must be written of the active segment before it is harmed, bytes: behind the harm there
 /// must be more than a batch.
-const ACTIVE_BYTES_MIN: u64 = 4 << 20;
+pub const ACTIVE_BYTES_MIN: u64 = 4 << 20;
 
 /// Bytes that are overwritten in the active segment: no record is so long, so a header goes.
 const ACTIVE_CUT_BYTES: u64 = (1 << 20) + (128 << 10);
@@ -180,4 +187,40 @@ pub fn harm_many(
         ensure!(tries < 100 * places as usize, "there is nothing to harm");
     }
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn what_was_harmed_is_told_by_its_kind() {
+        let data = tempfile::tempdir().unwrap();
+        let log = data.path().join("log");
+        fs::create_dir(&log).unwrap();
+        for number in 0..2 {
+            let segment = log.join(format!("{number:016x}.seg"));
+            fs::write(segment, vec![7; 10_000]).unwrap();
+        }
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+        let mut disk = Disk {
+            data: data.path().to_owned(),
+            active: (1, ACTIVE_BYTES_MIN - 1),
+        };
+        // Neither a spare segment nor an index, and too little written.
+        let done = harm_many(&disk, &Kind::ALL, 9, &mut rng).unwrap();
+        let harmed = |kind: &Kind| done.iter().any(|what| kind.is_of(what));
+        let harmed: Vec<Kind> = Kind::ALL.into_iter().filter(harmed).collect();
+        assert_eq!(harmed, [Kind::Sealed, Kind::SealedEnd, Kind::Block]);
+        disk.active.1 = ACTIVE_BYTES_MIN;
+        fs::create_dir(data.path().join("index")).unwrap();
+        fs::write(data.path().join("index").join("db"), [7; 100]).unwrap();
+        for kind in [Kind::Active, Kind::Index] {
+            let what = harm(&disk, kind, &mut rng).unwrap().unwrap();
+            let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|it| it.is_of(&what)).collect();
+            assert_eq!(kinds, [kind]);
+        }
+    }
 }

@@ -134,8 +134,10 @@ pub struct Campaign {
     pub full: u32,
     /// Nodes that slept.
     pub pauses: u32,
-    /// Cuts of a node's power that took nothing away: no cuts in truth.
-    pub uncut: u32,
+    /// Of the nodes that were killed to have a group lose its leader, those that led it.
+    pub leaders: u32,
+    /// What had to happen beside this and did not: with any of it the run means nothing.
+    pub short: Vec<String>,
     /// From each kill of one node, for each group that it led, until that took mail again.
     pub failovers: Vec<Failover>,
     /// From each start after a full-cluster kill until everything was level again.
@@ -219,7 +221,10 @@ async fn blow(
             cluster.resume(node).await?;
             campaign.pauses += 1;
         }
-        Strike::Leader { group } => drop(victims.insert(leader_of(group))),
+        Strike::Leader { group } => {
+            victims.insert(leader_of(group));
+            campaign.leaders += u32::from(leaders.contains_key(&group));
+        }
         Strike::Follower { group } => victims.extend(other_than(leader_of(group))),
         Strike::Two { group, gap } => {
             let first = leader_of(group);

@@ -36,6 +36,8 @@ impl Ending {
 pub struct Demands {
     /// Single nodes to kill.
     pub kills: u32,
+    /// Of them, nodes that lead the group that is to lose its leader.
+    pub leaders: u32,
     /// Full-cluster kills.
     pub full: u32,
     /// Nodes to let sleep.
@@ -79,9 +81,10 @@ pub fn shortfalls(demands: &Demands, campaign: &Campaign, counts: &Counts) -> Ve
         campaign.pauses >= demands.pauses,
         format!("{} of {} pauses", campaign.pauses, demands.pauses),
     );
+    let leaders = campaign.leaders;
     unless(
-        campaign.uncut == 0,
-        format!("{} cuts of the power took nothing away", campaign.uncut),
+        leaders >= demands.leaders,
+        format!("{leaders} of {} kills of leaders met one", demands.leaders),
     );
     let enough = counts.ok * 100 >= demands.operations * OPERATIONS_PERCENT_MIN;
     unless(
@@ -102,6 +105,7 @@ pub fn shortfalls(demands: &Demands, campaign: &Campaign, counts: &Counts) -> Ve
     );
     let cut_off = counts.unknown > 0 || kills < KILLS_FOR_UNKNOWN;
     unless(cut_off, format!("{kills} kills cut off no operation"));
+    short.extend(campaign.short.iter().cloned());
     short
 }
 
@@ -144,8 +148,16 @@ pub fn report(demands: &Demands, campaign: &Campaign, verdict: &Verdict) -> (Str
         counts.messages, counts.reads
     ));
     line(format!(
-        "kills        {} of {} nodes, {} of {} of the whole cluster; {} of {} pauses",
-        campaign.kills, demands.kills, campaign.full, demands.full, campaign.pauses, demands.pauses
+        "kills        {} of {} nodes, {} of {} of leaders that led, {} of {} of the whole cluster; \
+         {} of {} pauses",
+        campaign.kills,
+        demands.kills,
+        campaign.leaders,
+        demands.leaders,
+        campaign.full,
+        demands.full,
+        campaign.pauses,
+        demands.pauses
     ));
     let mut times: Vec<Duration> = campaign.failovers.iter().map(|it| it.took).collect();
     times.sort_unstable();
@@ -203,6 +215,7 @@ mod tests {
     fn done() -> (Demands, Campaign, Verdict) {
         let demands = Demands {
             kills: 2,
+            leaders: 1,
             full: 0,
             pauses: 0,
             operations: 100,
@@ -213,6 +226,7 @@ mod tests {
         };
         let campaign = Campaign {
             kills: 2,
+            leaders: 1,
             failovers: (1..=200).map(took).collect(),
             ..Campaign::default()
         };
@@ -271,9 +285,14 @@ mod tests {
         campaign.kills = 1;
         assert_eq!(report(&demands, &campaign, &verdict).1, Ending::Void);
         campaign.kills = 2;
-        campaign.uncut = 1;
+        campaign.leaders = 0;
         assert_eq!(report(&demands, &campaign, &verdict).1, Ending::Void);
-        campaign.uncut = 0;
+        campaign.leaders = 1;
+        campaign.short = vec!["nothing was mended".to_owned()];
+        let (text, ending) = report(&demands, &campaign, &verdict);
+        assert_eq!(ending, Ending::Void);
+        assert!(text.contains("VOID         nothing was mended"), "{text}");
+        campaign.short.clear();
         verdict.counts.ok = 94;
         assert_eq!(report(&demands, &campaign, &verdict).1.code(), 3);
         verdict.violations = vec![lost()];

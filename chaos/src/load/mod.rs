@@ -69,6 +69,7 @@ pub(crate) enum Role {
     Probe = 3,
     Large = 4,
     Last = 5,
+    Fill = 6,
 }
 
 /// The `number`th message of a client.

@@ -5,14 +5,18 @@
 //! others: at the end every body is read on every replica and compared with its row. Where nobody
 //! can tell what was lost, the replicas must be replaced by themselves.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, ensure};
 use tokio::time::{Instant, sleep};
 
 use super::stage::{Setting, Stage, seconds};
-use crate::harm::{Disk, Kind, harm_many};
+use crate::harm::{ACTIVE_BYTES_MIN, Disk, Kind, harm_many};
+use crate::history::Place;
 use crate::limits::{LOOK_EVERY, SETTLE_WAIT};
-use crate::load::{Crowd, Load};
-use crate::mail::message::Sizes;
+use crate::load::mta::Mta;
+use crate::load::{Crowd, Load, Role, serial};
+use crate::mail::message::{Sizes, message_of_size};
 use crate::nemesis::{Campaign, wait_for_load};
 use crate::report::{Demands, Ending};
 use crate::seed;
@@ -37,6 +41,12 @@ pub const SIZES: Sizes = Sizes {
     large_per_mille: 60,
 };
 
+/// Bytes of the messages that fill segments: they ride along in an entry each.
+const FILL_BYTES: usize = 900 << 10;
+
+/// Of these at most so many at once: more than two segments.
+const FILLS_MAX: u32 = 48;
+
 /// The node that is harmed.
 const VICTIM: u64 = 2;
 
@@ -55,9 +65,13 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let load = Load::start(&stage.scene, options.crowd);
     let mut campaign = Campaign::default();
     let (mut harmed, mut mended, mut replaced) = (0, 0, 0);
-    let mut rounds = 0;
+    let (mut rounds, mut sent) = (0, 0);
+    let mut untouched: BTreeSet<Kind> = Kind::ALL.into();
     while harmed < options.places {
         wait_for_load(cluster, &stage.scene.recorder, options.operations).await?;
+        if !untouched.is_empty() {
+            fill(&stage, &mut sent).await?;
+        }
         let places = options.places_per_round.min(options.places - harmed);
         // Some of it while the node runs, in what is written no more; the rest while it is down.
         let live = places / 4;
@@ -83,6 +97,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         for what in &done {
             println!("harmed: {what}");
         }
+        untouched.retain(|kind| !done.iter().any(|what| kind.is_of(what)));
         let before = cluster.replicas_on(VICTIM).await;
         cluster.start(VICTIM).await?;
         cluster.answers(VICTIM).await?;
@@ -108,12 +123,48 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     load.stop().await?;
     cluster.settle().await?;
     scrub(cluster).await?;
+    for kind in untouched {
+        campaign
+            .short
+            .push(format!("nothing was harmed of kind {kind:?}"));
+    }
+    if mended == 0 && replaced == 0 {
+        let what = "nothing was mended and nothing replaced".to_owned();
+        campaign.short.push(what);
+    }
     let demands = Demands {
         kills: rounds,
         operations: u64::from(rounds) * options.operations,
         ..Demands::default()
     };
     stage.conclude(&demands, &campaign).await
+}
+
+/// Delivers large messages until every kind of file is there: a sealed segment, and enough in the one
+/// that is written. The load alone may take long for it.
+async fn fill(stage: &Stage, sent: &mut u64) -> anyhow::Result<()> {
+    let scene = &stage.scene;
+    let mut rng = seed::generator(scene.seed, "fill", *sent);
+    let mut mta = Mta::new(scene, Role::Fill, 0, scene.doors());
+    for _ in 0..FILLS_MAX {
+        let segments = stage.cluster.storage(VICTIM).await?.segments;
+        let is_sealed = segments.iter().any(|segment| segment.sealed);
+        let active = segments.last().map_or(0, |segment| segment.bytes);
+        if is_sealed && active >= ACTIVE_BYTES_MIN {
+            break;
+        }
+        *sent += 1;
+        let serial = serial(Role::Fill, 0, *sent);
+        let message = message_of_size(scene.seed, serial, FILL_BYTES);
+        let account = u32::try_from(*sent % scene.accounts.len() as u64)?;
+        let place = Place {
+            account,
+            mailbox: 0,
+        };
+        mta.send(serial, &message, vec![place], &mut rng).await;
+    }
+    mta.hang_up().await;
+    Ok(())
 }
 
 /// Has the node read its whole log, and waits until all that it found is mended; answers how much

@@ -60,8 +60,8 @@ pub async fn run(options: &Rounds) -> anyhow::Result<Ending> {
         let lost = cluster.lose_power(&victims).await;
         let kept = lost.with_context(|| format!("cutting the power of nodes {victims:?}"))?;
         if !kept.is_empty() {
-            println!("nodes {kept:?} still have what was not synced");
-            campaign.uncut += u32::try_from(kept.len())?;
+            let what = format!("round {round}: nodes {kept:?} still had what was not synced");
+            campaign.short.push(what);
         }
         match victims.len() {
             1 => campaign.kills += 1,

@@ -55,8 +55,12 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
         "the load has ended after {}; reading everything",
         seconds(began.elapsed())
     );
+    let leaders = steps
+        .iter()
+        .filter(|step| matches!(step.strike, Strike::Leader { .. }));
     let demands = Demands {
         kills: options.kills,
+        leaders: u32::try_from(leaders.count())?,
         full: steps
             .iter()
             .map(|step| u32::from(step.strike == Strike::All))

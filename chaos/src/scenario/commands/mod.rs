@@ -71,6 +71,13 @@ const SOON_MS_MAX: u64 = 6;
 /// busy machine takes its time.
 const READY_WAIT: Duration = Duration::from_secs(600);
 
+/// Of a hundred commands that are cut in the middle, or sent to a stopped leader, at least so many
+/// must have no answer when it dies; a few need no leader.
+const UNDER_WAY_PERCENT_MIN: u64 = 50;
+
+/// The same of those that were sent some milliseconds before.
+const UNDER_WAY_SOON_PERCENT_MIN: u64 = 10;
+
 const MOMENTS: [Moment; 3] = [Moment::Middle, Moment::Stopped, Moment::Soon];
 
 /// A case, what it comes to undisturbed, and what was found wrong with it.
@@ -83,7 +90,6 @@ struct Twin {
 
 /// What came of one session.
 struct Played {
-    answered_before: bool,
     unknown: bool,
     wrong: Vec<String>,
 }
@@ -143,10 +149,27 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
 #[derive(Default)]
 struct Tally {
     kills: u64,
-    played: u64,
-    under_way: u64,
+    counts: BTreeMap<Moment, Count>,
     unknown: u64,
     wrong: Vec<String>,
+}
+
+/// Of the commands that were played at one moment, how many had no answer when the leader died.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    played: u64,
+    under_way: u64,
+}
+
+impl Count {
+    /// Whether the moment was met often enough to mean anything.
+    fn is_enough(self, moment: Moment) -> bool {
+        let percent_min = match moment {
+            Moment::Middle | Moment::Stopped => UNDER_WAY_PERCENT_MIN,
+            Moment::Soon => UNDER_WAY_SOON_PERCENT_MIN,
+        };
+        self.played > 0 && self.under_way * 100 >= self.played * percent_min
+    }
 }
 
 struct Play {
@@ -227,22 +250,25 @@ impl Play {
                     authority: cluster.authority(),
                 };
                 let heard = seat.play(&twin.case, strike).await;
-                let was_struck = *killed.borrow_and_update() == Step::Struck;
+                let at = heard.as_ref().ok().map(|heard| heard.at);
                 let wait = killed.wait_for(|now| *now == Step::Struck).await;
                 wait.context("nobody was killed")?;
                 let found = State::read(other, &user).await;
                 let found = found.with_context(|| format!("reading after {}", twin.case.text))?;
-                anyhow::Ok((twin.judge(heard, &found, validity, !was_struck), twin))
+                anyhow::Ok((twin.judge(heard, &found, validity), at, twin))
             });
         }
         drop(ready);
         let is_ready = timeout(READY_WAIT, preparing.recv()).await;
         is_ready.context("clients do not get ready")?;
-        self.strike(moment, victim, &step, rng.random_range(0..=SOON_MS_MAX))
+        let killed = self
+            .strike(moment, victim, &step, rng.random_range(0..=SOON_MS_MAX))
             .await?;
         while let Some(played) = playing.join_next().await {
-            let (played, twin) = played??;
-            self.tally.count(moment, &twin.case, played);
+            let (played, at, twin) = played??;
+            let answered_before = at.is_some_and(|at| at <= killed);
+            self.tally
+                .count(moment, &twin.case, played, answered_before);
         }
         self.cluster.start(victim).await?;
         self.cluster.answers(victim).await?;
@@ -274,13 +300,14 @@ impl Play {
         Ok(users)
     }
 
+    /// Kills the node; answers when.
     async fn strike(
         &self,
         moment: Moment,
         victim: u64,
         step: &watch::Sender<Step>,
         soon_ms: u64,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Instant> {
         if moment == Moment::Stopped {
             let pid = i32::try_from(self.cluster.pid(victim).await?)?;
             kill_process(Pid::from_raw(pid).context("a process")?, Signal::STOP)?;
@@ -291,9 +318,9 @@ impl Play {
             Moment::Stopped => sleep(STOPPED).await,
             Moment::Soon => sleep(Duration::from_millis(soon_ms)).await,
         }
-        self.cluster.kill(victim, Vec::new()).await?;
+        let killed = self.cluster.kill(victim, Vec::new()).await?;
         step.send_replace(Step::Struck);
-        Ok(())
+        Ok(killed)
     }
 
     /// Compares the replicas, stops the cluster, and says how it went.
@@ -309,20 +336,28 @@ impl Play {
         );
         let Tally {
             kills,
-            played,
-            under_way,
+            counts,
             unknown,
             wrong,
         } = &self.tally;
         for what in wrong {
             println!("WRONG        {what}");
         }
-        println!(
-            "commands     {played} through {kills} kills; {under_way} of them were not answered \
-             when the leader died"
-        );
+        let mut enough = true;
+        println!("commands     through {kills} kills");
+        for (moment, count) in counts {
+            let Count { played, under_way } = count;
+            println!(
+                "{:<12} {under_way} of {played} had no answer when the leader died",
+                format!("{moment:?}")
+            );
+            if !count.is_enough(*moment) {
+                enough = false;
+                println!("VOID         too few of them");
+            }
+        }
         println!("unknown      {unknown} connections ended without an answer");
-        Ok(match (wrong.is_empty(), under_way * 2 >= *played) {
+        Ok(match (wrong.is_empty(), enough) {
             (false, _) => Ending::Dirty,
             (true, false) => Ending::Void,
             (true, true) => Ending::Clean,
@@ -331,9 +366,10 @@ impl Play {
 }
 
 impl Tally {
-    fn count(&mut self, moment: Moment, case: &Case, played: Played) {
-        self.played += 1;
-        self.under_way += u64::from(!played.answered_before);
+    fn count(&mut self, moment: Moment, case: &Case, played: Played, answered_before: bool) {
+        let count = self.counts.entry(moment).or_default();
+        count.played += 1;
+        count.under_way += u64::from(!answered_before);
         self.unknown += u64::from(played.unknown);
         let wrong = played.wrong.into_iter();
         let named = wrong.map(|what| format!("{moment:?}, {}: {what}", case.text));
@@ -382,13 +418,7 @@ async fn twin(
 
 impl Twin {
     /// What is wrong with what a session heard, and with what was found afterwards.
-    fn judge(
-        &self,
-        heard: anyhow::Result<Heard>,
-        found: &State,
-        validity: u32,
-        answered_before: bool,
-    ) -> Played {
+    fn judge(&self, heard: anyhow::Result<Heard>, found: &State, validity: u32) -> Played {
         let mut wrong = Vec::new();
         let mut differ = |what: &str, one: &[String], other: &[String]| {
             if let Some(how) = difference(one, other) {
@@ -419,11 +449,7 @@ impl Twin {
         if found.validity.get("INBOX") != Some(&validity) {
             wrong.push(format!("UIDVALIDITY was {validity}: {:?}", found.validity));
         }
-        Played {
-            answered_before,
-            unknown,
-            wrong,
-        }
+        Played { unknown, wrong }
     }
 }
 
@@ -454,5 +480,25 @@ async fn lead_all(cluster: &Cluster, node: u64) -> anyhow::Result<()> {
             "node {node} does not get to lead"
         );
         sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_that_was_hardly_met_means_nothing() {
+        let count = |under_way| Count {
+            played: 100,
+            under_way,
+        };
+        for moment in MOMENTS {
+            assert!(count(50).is_enough(moment));
+            assert!(!count(9).is_enough(moment));
+            assert!(!Count::default().is_enough(moment));
+        }
+        assert!(count(10).is_enough(Moment::Soon));
+        assert!(!count(49).is_enough(Moment::Stopped));
     }
 }

@@ -15,7 +15,7 @@ use crate::load::Door;
 use crate::mail::wire::Wire;
 
 /// When the leader dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moment {
     /// When half of the command was sent, or of its answer read.
     Middle,
