@@ -26,8 +26,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::message::{Content, Received, Serial};
 
+mod met;
 mod recorder;
 
+pub use met::Met;
 pub use recorder::{Open, Recorder};
 
 /// Flags of a message, of those that clients here use.
@@ -330,22 +332,6 @@ pub enum Fault {
     Healed,
 }
 
-/// What a client met with that is no answer to one of its operations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Met {
-    /// It gave up delivering a message, after many attempts.
-    GaveUp {
-        /// Which message.
-        serial: Serial,
-        /// To those who do not have it.
-        left: Vec<Place>,
-        /// What it was told in the last attempt.
-        last: String,
-    },
-    /// When nothing was broken any more, something was not done in time.
-    NotServed(String),
-}
-
 /// One line of a history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
@@ -364,6 +350,8 @@ pub enum What {
     Fail(String),
     /// Nobody knows.
     Unknown(String),
+    /// Nobody knows, and what the server said is no answer, or it said nothing for very long.
+    Broken(String),
     /// Something was done to the cluster.
     Fault(Fault),
     /// Through each of these nodes everything is read in the end.
@@ -483,7 +471,11 @@ impl History {
                 }
                 What::Ok(answer) => End::Ok(at, answer),
                 What::Fail(why) => End::Fail(why),
-                What::Unknown(_) | What::Fault(_) | What::Readers(_) | What::Met { .. } => continue,
+                What::Unknown(_)
+                | What::Broken(_)
+                | What::Fault(_)
+                | What::Readers(_)
+                | What::Met { .. } => continue,
             };
             if let Some(place) = place_of.get(&event.id) {
                 entries[*place].end = end;

@@ -114,6 +114,13 @@ impl Recorder {
         self.note(0, What::Met { client, node, met });
     }
 
+    /// A client has trouble outside of its operations, with what is written down for the judge.
+    pub fn trouble(&self, client: &str, node: u64, trouble: &Trouble) {
+        if let Some(met) = Met::of(trouble) {
+            self.met(client, node, met);
+        }
+    }
+
     /// How many operations were done so far.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
@@ -146,6 +153,7 @@ impl Open {
             Ok(value) => self.ok(answer(value)),
             Err(Trouble::NotDone(why, _)) => self.fail(why.as_str()),
             Err(Trouble::Unknown(why)) => self.unknown(why.as_str()),
+            Err(Trouble::Broken(why)) => self.broken(why.as_str()),
         }
         result
     }
@@ -164,5 +172,10 @@ impl Open {
     /// It may have been done.
     pub fn unknown(self, why: impl Into<String>) {
         self.recorder.note(self.id, What::Unknown(why.into()));
+    }
+
+    /// The same, and the server said what no server may say, or nothing for very long.
+    pub fn broken(self, why: impl Into<String>) {
+        self.recorder.note(self.id, What::Broken(why.into()));
     }
 }

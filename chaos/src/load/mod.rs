@@ -117,19 +117,23 @@ impl Scene {
         &self.accounts[number as usize]
     }
 
-    /// A new session of an account.
+    /// A new session of an account. The password is right: what else is said goes to the judge.
     ///
     /// # Errors
     ///
     /// When nobody answers as a server does, or the login is not taken.
     pub(crate) async fn log_in(
         &self,
-        _client: &str,
+        client: &str,
         door: Door,
         account: u32,
     ) -> Result<Imap, Trouble> {
         let name = &self.account(account).name;
-        Imap::connect(door.imap, name, PASSWORD).await
+        let session = Imap::connect(door.imap, name, PASSWORD).await;
+        if let Err(trouble) = &session {
+            self.recorder.trouble(client, door.node, trouble);
+        }
+        session
     }
 
     /// What stands in RCPT: a folder other than INBOX is named behind a plus sign.

@@ -75,9 +75,12 @@ impl Reader<'_> {
         match rng.random_range(0..4) {
             0 => {
                 let wait = Duration::from_millis(rng.random_range(1..IDLE_MS_MAX));
-                imap.idle(wait)
-                    .await
-                    .map_or_else(|trouble| trouble.alive(), |_| true)
+                let Err(trouble) = imap.idle(wait).await else {
+                    return true;
+                };
+                let recorder = &self.scene.recorder;
+                recorder.trouble(self.name, self.node, &trouble);
+                trouble.alive()
             }
             1 => {
                 let Some(message) = listed.choose(rng) else {

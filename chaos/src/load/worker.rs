@@ -108,6 +108,7 @@ impl Worker<'_> {
         if (anew || !in_view)
             && let Err(trouble) = imap.select(MAILBOXES[mailbox]).await
         {
+            self.scene.recorder.trouble(&self.name, node, &trouble);
             if trouble.alive() {
                 self.session = Some((node, imap));
             }

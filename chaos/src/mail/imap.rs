@@ -58,15 +58,20 @@ impl Imap {
     ///
     /// When nobody answers as an IMAP server does, or the login fails.
     pub async fn connect(address: SocketAddr, user: &str, password: &str) -> Result<Self, Trouble> {
-        let not_done = |error: io::Error| Trouble::NotDone(error.to_string(), Alive::No);
-        let stream = Stream::connect(address).await.map_err(not_done)?;
+        let stream = Stream::connect(address)
+            .await
+            .map_err(|error| Trouble::NotDone(error.to_string(), Alive::No))?;
         let mut imap = Self {
             stream,
             framer: Framer::default(),
             tag: 0,
             selected: None,
         };
-        match imap.response().await.map_err(not_done)? {
+        match imap
+            .response()
+            .await
+            .map_err(|error| Trouble::before(&error))?
+        {
             Response::Untagged(Untagged::Status {
                 status: Status::Ok, ..
             }) => {}
@@ -179,7 +184,7 @@ impl Imap {
             Untagged::Other(text) => text.rsplit_once(" COUNT ")?.1.trim().parse().ok(),
             _ => None,
         });
-        counted.ok_or_else(|| Trouble::Unknown("no count was told".into()))
+        counted.ok_or_else(|| Trouble::Broken("no count was told".into()))
     }
 
     /// One message of the selected mailbox, whole.
@@ -307,7 +312,7 @@ impl Imap {
         flags: Flags,
         length: usize,
     ) -> Result<(), Trouble> {
-        let broken = |error: io::Error| Trouble::NotDone(error.to_string(), Alive::No);
+        let broken = |error: io::Error| Trouble::before(&error);
         self.tag += 1;
         let command = format!("a{} APPEND {mailbox} {flags} {{{length}}}\r\n", self.tag);
         self.stream
@@ -317,8 +322,11 @@ impl Imap {
         loop {
             match self.response().await.map_err(broken)? {
                 Response::Continue => return Ok(()),
-                Response::Tagged { text, code, .. } => {
-                    return Err(Trouble::NotDone(told(code.as_ref(), &text), Alive::Yes));
+                Response::Tagged {
+                    status, text, code, ..
+                } => {
+                    let why = format!("{status:?} {}", told(code.as_ref(), &text));
+                    return Err(Trouble::NotDone(why, Alive::Yes));
                 }
                 Response::Untagged(_) => {}
             }
@@ -333,7 +341,7 @@ impl Imap {
     /// to find.
     pub async fn append_part(&mut self, part: &[u8]) -> Result<(), Trouble> {
         let sent = self.stream.write(part).await;
-        sent.map_err(|error| Trouble::Unknown(error.to_string()))
+        sent.map_err(|error| Trouble::after(&error))
     }
 
     /// Ends the command; answers UIDVALIDITY and UID.
@@ -343,10 +351,10 @@ impl Imap {
     /// As for every call; also when the server does not tell the UID.
     pub async fn append_finish(&mut self) -> Result<(u32, u32), Trouble> {
         let sent = self.stream.write(b"\r\n").await;
-        sent.map_err(|error| Trouble::Unknown(error.to_string()))?;
+        sent.map_err(|error| Trouble::after(&error))?;
         match self.finish(drop).await? {
             Some(Code::AppendUid(validity, uid)) => Ok((validity, uid)),
-            other => Err(Trouble::Unknown(format!("no APPENDUID: {other:?}"))),
+            other => Err(Trouble::Broken(format!("no APPENDUID: {other:?}"))),
         }
     }
 
@@ -356,7 +364,7 @@ impl Imap {
     ///
     /// As for every call.
     pub async fn idle(&mut self, wait: Duration) -> Result<bool, Trouble> {
-        let unknown = |error: io::Error| Trouble::Unknown(error.to_string());
+        let unknown = |error: io::Error| Trouble::after(&error);
         self.tag += 1;
         let command = format!("a{} IDLE\r\n", self.tag);
         self.stream
@@ -365,18 +373,20 @@ impl Imap {
             .map_err(unknown)?;
         let news = async {
             loop {
-                match self.response().await? {
+                match self.response().await.map_err(unknown)? {
                     Response::Untagged(Untagged::Exists(_)) => return Ok(true),
-                    Response::Tagged { text, .. } => return Err(io::Error::other(text)),
+                    Response::Tagged {
+                        status, code, text, ..
+                    } => {
+                        let why = format!("{status:?} {}", told(code.as_ref(), &text));
+                        return Err(Trouble::NotDone(why, Alive::Yes));
+                    }
                     _ => {}
                 }
             }
         };
         // A response that is half read stays in the buffer: nothing is lost by giving up waiting.
-        let news = timeout(wait, news)
-            .await
-            .unwrap_or(Ok(false))
-            .map_err(unknown)?;
+        let news = timeout(wait, news).await.unwrap_or(Ok(false))?;
         self.stream.write(b"DONE\r\n").await.map_err(unknown)?;
         self.finish(drop).await?;
         Ok(news)
@@ -403,7 +413,7 @@ impl Imap {
         self.tag += 1;
         let line = format!("a{} {command}\r\n", self.tag);
         let sent = self.stream.write(line.as_bytes()).await;
-        sent.map_err(|error| Trouble::Unknown(error.to_string()))?;
+        sent.map_err(|error| Trouble::after(&error))?;
         self.finish(take).await
     }
 
@@ -412,7 +422,7 @@ impl Imap {
         let own = format!("a{}", self.tag);
         loop {
             let response = self.response().await;
-            match response.map_err(|error| Trouble::Unknown(error.to_string()))? {
+            match response.map_err(|error| Trouble::after(&error))? {
                 Response::Tagged {
                     tag,
                     status,
@@ -428,7 +438,7 @@ impl Imap {
                     };
                 }
                 Response::Tagged { tag, .. } => {
-                    return Err(Trouble::Unknown(format!("a response to {tag}, not {own}")));
+                    return Err(Trouble::Broken(format!("a response to {tag}, not {own}")));
                 }
                 Response::Untagged(untagged) => take(untagged),
                 Response::Continue => {}
@@ -442,11 +452,13 @@ impl Imap {
                 let frame: Vec<u8> = self.stream.buffer.drain(..length).collect();
                 return parse(&frame).map_err(|why| {
                     let start = String::from_utf8_lossy(&frame[..frame.len().min(100)]);
-                    io::Error::other(format!("a bad response: {why}: {start:?}"))
+                    let why = format!("a bad response: {why}: {start:?}");
+                    io::Error::new(io::ErrorKind::InvalidData, why)
                 });
             }
             if self.stream.buffer.len() > RESPONSE_BYTES_MAX {
-                return Err(io::Error::other("a response without an end"));
+                let why = "a response without an end";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
             self.stream.fill().await?;
         }

@@ -94,7 +94,7 @@ impl Lmtp {
         sender: &str,
         recipients: &[String],
     ) -> Result<Result<Transaction<'_>, Vec<Receipt>>, Trouble> {
-        let broken = |error: io::Error| Trouble::NotDone(error.to_string(), Alive::No);
+        let broken = |error: io::Error| Trouble::before(&error);
         let mut envelope = format!("MAIL FROM:<{sender}> BODY=8BITMIME\r\n");
         for recipient in recipients {
             envelope.push_str(&format!("RCPT TO:<{recipient}>\r\n"));
@@ -158,7 +158,10 @@ impl Lmtp {
         loop {
             let line = self.stream.line().await?;
             let code = line.get(..3).and_then(|digits| digits.parse().ok());
-            let code = code.ok_or_else(|| io::Error::other(format!("no reply: {line:?}")))?;
+            let code = code.ok_or_else(|| {
+                let why = format!("no reply: {line:?}");
+                io::Error::new(io::ErrorKind::InvalidData, why)
+            })?;
             if line.as_bytes().get(3) != Some(&b'-') {
                 let text = line.get(4..).unwrap_or_default().to_owned();
                 return Ok(Reply { code, text });
@@ -186,7 +189,7 @@ impl Transaction<'_> {
             self.after_cr = *byte == b'\r';
         }
         let sent = self.connection.stream.write(&stuffed).await;
-        sent.map_err(|error| Trouble::Unknown(error.to_string()))
+        sent.map_err(|error| Trouble::after(&error))
     }
 
     /// Ends the message and reads a reply per recipient.
@@ -195,7 +198,7 @@ impl Transaction<'_> {
     ///
     /// When the connection breaks before all replies are there.
     pub async fn finish(mut self) -> Result<Vec<Receipt>, Trouble> {
-        let unknown = |error: io::Error| Trouble::Unknown(error.to_string());
+        let unknown = |error: io::Error| Trouble::after(&error);
         let end: &[u8] = if self.at_line_start {
             b".\r\n"
         } else {

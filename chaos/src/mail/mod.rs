@@ -20,14 +20,19 @@ pub mod response;
 mod stream;
 pub mod wire;
 
+use std::io;
+
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// The server said no, or never saw the request whole: not done. The connection lives on if
     /// the flag is set.
     NotDone(String, Alive),
-    /// The connection broke or the reply did not come: done or not.
+    /// The connection broke: done or not.
     Unknown(String),
+    /// The server said what no server may say, or nothing for very long: done or not, and a
+    /// finding, whatever was done to the cluster.
+    Broken(String),
 }
 
 /// Whether a connection can be used after trouble.
@@ -39,7 +44,37 @@ pub enum Alive {
     No,
 }
 
+impl Alive {
+    pub(crate) fn is_yes(self) -> bool {
+        self == Self::Yes
+    }
+}
+
+/// Whether that is more than a connection that was cut off.
+fn is_broken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::TimedOut
+    )
+}
+
 impl Trouble {
+    /// What came of something that was asked for, and that may have been done.
+    pub(crate) fn after(error: &io::Error) -> Self {
+        match is_broken(error) {
+            true => Self::Broken(error.to_string()),
+            false => Self::Unknown(error.to_string()),
+        }
+    }
+
+    /// What came of it while the server did not have it whole.
+    pub(crate) fn before(error: &io::Error) -> Self {
+        match is_broken(error) {
+            true => Self::Broken(error.to_string()),
+            false => Self::NotDone(error.to_string(), Alive::No),
+        }
+    }
+
     /// Whether the connection can be used further.
     #[must_use]
     pub fn alive(&self) -> bool {
@@ -52,6 +87,7 @@ impl std::fmt::Display for Trouble {
         match self {
             Self::NotDone(why, _) => write!(f, "not done: {why}"),
             Self::Unknown(why) => write!(f, "unknown: {why}"),
+            Self::Broken(why) => write!(f, "no answer: {why}"),
         }
     }
 }

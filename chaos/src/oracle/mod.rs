@@ -59,6 +59,10 @@ pub enum Kind {
     /// A mail that was given up after many attempts, or something that was not done in time though
     /// nothing was broken any more.
     Stuck,
+    /// The server said no without a reason that it may have.
+    Refused,
+    /// The server said what is no answer, or nothing for very long.
+    BadAnswer,
     /// Bytes other than those that were sent.
     WrongBytes,
     /// A UID stood for two messages.

@@ -231,7 +231,7 @@ impl Big {
         });
         match sent {
             Ok((killed, _)) => killed.map(Ok),
-            Err(Trouble::NotDone(why, _) | Trouble::Unknown(why)) => Ok(Err(why)),
+            Err(trouble) => Ok(Err(trouble.to_string())),
         }
     }
 }

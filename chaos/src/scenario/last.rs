@@ -147,7 +147,12 @@ impl Last {
     }
 
     async fn store(&self, imap: &mut Imap, place: Place, uid: u32) -> Result<(), Trouble> {
-        imap.select(MAILBOXES[0]).await?;
+        let selected = imap.select(MAILBOXES[0]).await;
+        if let Err(trouble) = &selected {
+            let recorder = &self.scene.recorder;
+            recorder.trouble(&self.name(), self.door.node, trouble);
+        }
+        selected?;
         let (mode, flags, uids) = (Mode::Add, Flags::SEEN, vec![uid]);
         let op = Op::Store {
             place,

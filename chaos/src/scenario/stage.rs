@@ -168,7 +168,10 @@ impl Stage {
         last::write(&self.scene).await?;
         let verdict = judge(&self.scene.recorder.history(), &[]);
         let found = verdict.violations.into_iter();
-        Ok(found.filter(|found| found.kind == Kind::Stuck).collect())
+        let of_answers = [Kind::Stuck, Kind::Refused, Kind::BadAnswer];
+        Ok(found
+            .filter(|found| of_answers.contains(&found.kind))
+            .collect())
     }
 
     /// Compares the rows of all replicas, and has each read all of its bodies: a node serves those

@@ -272,3 +272,53 @@ async fn idling_ends_with_news() {
             .unwrap()
     );
 }
+
+/// What no server may say is more than a connection that breaks: nobody knows what was done, and it
+/// is told apart.
+#[tokio::test]
+async fn what_is_no_answer_is_told_apart() {
+    let say: [&'static [u8]; 3] = [
+        b"a2 PERHAPS later\r\n",
+        b"a9 OK done\r\n",
+        b"* 1 FETCH (UID x)\r\na2 OK done\r\n",
+    ];
+    for said in say {
+        let (address, _) = server(imap([Hear(1), Say(said)])).await;
+        let mut client = Imap::connect(address, "u", "p").await.unwrap();
+        let trouble = client.expunge(&[3]).await.unwrap_err();
+        assert!(matches!(trouble, Trouble::Broken(_)), "{trouble}");
+        assert!(!trouble.alive());
+    }
+    // An APPEND that was done, and nobody says where.
+    let turns = [
+        Hear(1),
+        Say(b"+ go\r\n"),
+        Take(1),
+        Hear(1),
+        Say(b"a2 OK\r\n"),
+    ];
+    let (address, _) = server(imap(turns)).await;
+    let mut client = Imap::connect(address, "u", "p").await.unwrap();
+    let appended = client.append("Work", Flags::SEEN, b"a").await;
+    assert!(matches!(appended, Err(Trouble::Broken(_))), "{appended:?}");
+
+    let (address, _) = server(lmtp([Hear(3), Say(b"hello\r\n")])).await;
+    let mut client = Lmtp::connect(address).await.unwrap();
+    let to = ["a@x".to_owned()];
+    let trouble = client.deliver("me@y", &to, b"x\r\n").await.unwrap_err();
+    assert!(matches!(trouble, Trouble::Broken(_)), "{trouble}");
+
+    // A login that is refused is an answer.
+    let turns = [
+        Say(b"* OK hello\r\n"),
+        Hear(1),
+        Say(b"a1 NO [LIMIT] in\r\n"),
+    ];
+    let (address, _) = server(turns.into()).await;
+    let refused = Imap::connect(address, "u", "p")
+        .await
+        .map(drop)
+        .unwrap_err();
+    let expected = Trouble::NotDone("No [LIMIT] in".into(), Alive::Yes);
+    assert_eq!(refused, expected);
+}

@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod answers;
 mod catch_up;
 mod clients;
 mod drain;

@@ -193,6 +193,9 @@ async fn said(wire: &mut Wire, command: &str) -> anyhow::Result<Vec<String>> {
     }
 }
 
+/// The name in the history of the client that changes the account.
+const FAR: &str = "far";
+
 async fn far(
     shared: Arc<Shared>,
     mut rng: ChaCha8Rng,
@@ -206,9 +209,8 @@ async fn far(
         let mailbox = rng.random_range(0..MAILBOXES.len());
         let door = shared.scene.any_node(&mut rng);
         if session.is_none() {
-            let user = &shared.scene.account(0).name;
             // The node may be the one that was killed.
-            session = Imap::connect(door.imap, user, PASSWORD).await.ok();
+            session = shared.scene.log_in(FAR, door, 0).await.ok();
         }
         let Some(imap) = &mut session else {
             continue;
@@ -222,8 +224,11 @@ async fn far(
             }
             deed => shared.change_far(imap, mailbox, deed, &mut rng).await,
         };
-        if done.is_err_and(|trouble| !trouble.alive()) {
-            session = None;
+        if let Err(trouble) = done {
+            shared.scene.recorder.trouble(FAR, door.node, &trouble);
+            if !trouble.alive() {
+                session = None;
+            }
         }
     }
     Ok(())
@@ -369,6 +374,6 @@ fn known<T>(done: &Result<T, Trouble>) -> Known {
     match done {
         Ok(_) => Known::Yes,
         Err(Trouble::NotDone(..)) => Known::No,
-        Err(Trouble::Unknown(_)) => Known::Maybe,
+        Err(Trouble::Unknown(_) | Trouble::Broken(_)) => Known::Maybe,
     }
 }
