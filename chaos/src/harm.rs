@@ -84,7 +84,7 @@ pub fn harm(disk: &Disk, kind: Kind, rng: &mut impl Rng) -> anyhow::Result<Optio
     let log = data.join("log");
     let segments = files(&log, "seg")?;
     let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
-    let candidates = match kind {
+    let mut candidates = match kind {
         Kind::Sealed | Kind::SealedEnd => sealed.to_vec(),
         Kind::Block => segments.clone(),
         Kind::Active => {
@@ -95,14 +95,13 @@ pub fn harm(disk: &Disk, kind: Kind, rng: &mut impl Rng) -> anyhow::Result<Optio
         Kind::Spare => files(&log, "spare")?,
         Kind::Index => files(&data.join("index"), "")?,
     };
+    // Nothing can be taken from an empty file.
+    candidates.retain(|path| fs::metadata(path).is_ok_and(|file| file.len() > 0));
     if candidates.is_empty() {
         return Ok(None);
     }
     let path = &candidates[rng.random_range(0..candidates.len())];
     let length = fs::metadata(path)?.len();
-    if length == 0 {
-        return Ok(None);
-    }
     let range = match kind {
         Kind::SealedEnd => length.saturating_sub(END_BYTES)..length,
         Kind::Block => 0..BLOCK_BYTES.min(length),
@@ -217,6 +216,9 @@ mod tests {
         disk.active.1 = ACTIVE_BYTES_MIN;
         fs::create_dir(data.path().join("index")).unwrap();
         fs::write(data.path().join("index").join("db"), [7; 100]).unwrap();
+        for number in 0..50 {
+            fs::write(data.path().join("index").join(number.to_string()), []).unwrap();
+        }
         for kind in [Kind::Active, Kind::Index] {
             let what = harm(&disk, kind, &mut rng).unwrap().unwrap();
             let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|it| it.is_of(&what)).collect();
