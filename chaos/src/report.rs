@@ -140,8 +140,9 @@ pub fn report(demands: &Demands, campaign: &Campaign, verdict: &Verdict) -> (Str
         text.push('\n');
     };
     line(format!(
-        "operations   {}: {} ok, {} failed, {} unknown",
-        counts.operations, counts.ok, counts.failed, counts.unknown
+        "operations   {}: {} ok, {} failed, {} unknown ({} of them through nodes that were not \
+         touched meanwhile)",
+        counts.operations, counts.ok, counts.failed, counts.unknown, counts.unknown_apart
     ));
     line(format!(
         "judged       {} messages, {} reads",

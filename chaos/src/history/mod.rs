@@ -430,6 +430,8 @@ pub struct Entry<'a> {
     pub begin: usize,
     /// How it ended.
     pub end: End<'a>,
+    /// With which event it did; none if it was still under way.
+    pub ended: Option<usize>,
 }
 
 impl Entry<'_> {
@@ -466,19 +468,18 @@ impl History {
                         op,
                         begin: at,
                         end,
+                        ended: None,
                     });
                     continue;
                 }
                 What::Ok(answer) => End::Ok(at, answer),
                 What::Fail(why) => End::Fail(why),
-                What::Unknown(_)
-                | What::Broken(_)
-                | What::Fault(_)
-                | What::Readers(_)
-                | What::Met { .. } => continue,
+                What::Unknown(_) | What::Broken(_) => End::Unknown,
+                What::Fault(_) | What::Readers(_) | What::Met { .. } => continue,
             };
             if let Some(place) = place_of.get(&event.id) {
                 entries[*place].end = end;
+                entries[*place].ended = Some(at);
             }
         }
         entries

@@ -19,6 +19,8 @@ pub struct Imap {
     stream: Stream,
     framer: Framer,
     tag: u32,
+    /// Messages came or went since the mailbox was selected, as far as was told.
+    has_changed: bool,
     selected: Option<Selected>,
 }
 
@@ -27,6 +29,8 @@ pub struct Imap {
 pub struct Selected {
     /// The mailbox's name.
     pub name: String,
+    /// EXISTS.
+    pub exists: u32,
     /// UIDVALIDITY.
     pub validity: u32,
     /// UIDNEXT.
@@ -65,6 +69,7 @@ impl Imap {
             stream,
             framer: Framer::default(),
             tag: 0,
+            has_changed: false,
             selected: None,
         };
         match imap
@@ -114,20 +119,27 @@ impl Imap {
             name: mailbox.to_owned(),
             ..Selected::default()
         };
+        let mut exists = None;
         for untagged in done.untagged {
-            let Untagged::Status {
-                code: Some(code), ..
-            } = untagged
-            else {
-                continue;
+            let code = match untagged {
+                Untagged::Status { code, .. } => code,
+                Untagged::Exists(count) => {
+                    exists = Some(count);
+                    None
+                }
+                _ => None,
             };
             match code {
-                Code::UidValidity(validity) => selected.validity = validity,
-                Code::UidNext(uid) => selected.uid_next = uid,
-                Code::HighestModSeq(modseq) => selected.modseq = modseq,
+                Some(Code::UidValidity(validity)) => selected.validity = validity,
+                Some(Code::UidNext(uid)) => selected.uid_next = uid,
+                Some(Code::HighestModSeq(modseq)) => selected.modseq = modseq,
                 _ => {}
             }
         }
+        // RFC 9051 section 6.3.2.
+        let missing = || Trouble::Broken(format!("no EXISTS: {mailbox}"));
+        selected.exists = exists.ok_or_else(missing)?;
+        self.has_changed = false;
         self.selected = Some(selected.clone());
         Ok(selected)
     }
@@ -136,21 +148,35 @@ impl Imap {
     ///
     /// # Errors
     ///
-    /// As for every call.
+    /// As for every call; also when nothing was told to have changed, and messages are not as many
+    /// as there should be, or do not have the sequence numbers that follow from their UIDs
+    /// (RFC 9051 section 2.3.1.2).
     pub async fn list(&mut self, whole: bool) -> Result<Vec<Listed>, Trouble> {
         let section = if whole {
             "BODY.PEEK[]"
         } else {
             "BODY.PEEK[HEADER.FIELDS (X-Chaos-Serial)]"
         };
-        let mut listed = Vec::new();
+        let (mut listed, mut places) = (Vec::new(), Vec::new());
         let take = |untagged| {
             if let Untagged::Fetch(fetched) = untagged {
-                listed.extend(listing(fetched, whole));
+                let sequence = fetched.sequence;
+                if let Some(message) = listing(fetched, whole) {
+                    places.push((sequence, message.uid));
+                    listed.push(message);
+                }
             }
         };
-        self.command_with(&format!("UID FETCH 1:* (UID FLAGS {section})"), take)
-            .await?;
+        let command = format!("UID FETCH 1:* (UID FLAGS {section})");
+        let code = self.command_with(&command, take).await?;
+        // Gone since it was selected, and not told yet (RFC 9051 section 7.1).
+        let is_gone = matches!(&code, Some(Code::Other(code)) if code == "EXPUNGEISSUED");
+        let exists = self.selected.as_ref().map(|selected| selected.exists);
+        if !self.has_changed
+            && let Some(why) = misplaced(places, exists.unwrap_or(0), is_gone)
+        {
+            return Err(Trouble::Broken(why));
+        }
         listed.sort_by_key(|message: &Listed| message.uid);
         Ok(listed)
     }
@@ -450,11 +476,13 @@ impl Imap {
         loop {
             if let Some(length) = self.framer.next(&self.stream.buffer) {
                 let frame: Vec<u8> = self.stream.buffer.drain(..length).collect();
-                return parse(&frame).map_err(|why| {
+                let response = parse(&frame).map_err(|why| {
                     let start = String::from_utf8_lossy(&frame[..frame.len().min(100)]);
                     let why = format!("a bad response: {why}: {start:?}");
                     io::Error::new(io::ErrorKind::InvalidData, why)
-                });
+                })?;
+                self.has_changed |= tells_of_change(&response);
+                return Ok(response);
             }
             if self.stream.buffer.len() > RESPONSE_BYTES_MAX {
                 let why = "a response without an end";
@@ -463,6 +491,35 @@ impl Imap {
             self.stream.fill().await?;
         }
     }
+}
+
+/// Whether it says that messages came or went.
+fn tells_of_change(response: &Response) -> bool {
+    match response {
+        Response::Untagged(Untagged::Exists(_) | Untagged::Expunge(_)) => true,
+        Response::Untagged(Untagged::Other(text)) => text.starts_with("VANISHED"),
+        _ => false,
+    }
+}
+
+/// What is wrong with the sequence numbers and UIDs of a mailbox in which so many messages `exist`;
+/// some may be missing if it was said that they are gone.
+fn misplaced(mut places: Vec<(u32, u32)>, exists: u32, is_gone: bool) -> Option<String> {
+    places.sort_unstable();
+    let rise = places
+        .windows(2)
+        .all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1);
+    let within = places
+        .first()
+        .zip(places.last())
+        .is_none_or(|(first, last)| first.0 >= 1 && last.0 <= exists);
+    let all = is_gone || places.len() == exists as usize;
+    let wrong = match (rise, within && all) {
+        (false, _) => "sequence numbers and UIDs do not rise together",
+        (_, false) => "there are other messages than EXISTS says",
+        (true, true) => return None,
+    };
+    Some(format!("{wrong}: {exists} exist, {places:?}"))
 }
 
 /// What a client makes of one message in a list. A FETCH that only tells of changed flags is none.

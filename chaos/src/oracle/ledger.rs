@@ -92,12 +92,12 @@ pub(super) fn exactly(flags: Flags) -> [Values; Flags::NAMES.len()] {
 }
 
 /// The greatest value that was noted before an event.
-fn greatest_before<T: Copy>(noted: &[(usize, T)], begin: usize) -> Option<T> {
+pub(super) fn greatest_before<T: Copy>(noted: &[(usize, T)], begin: usize) -> Option<T> {
     let after = noted.partition_point(|(at, _)| *at < begin);
     after.checked_sub(1).map(|last| noted[last].1)
 }
 
-fn note<T: Copy + Ord>(noted: &mut Vec<(usize, T)>, at: usize, value: T) {
+pub(super) fn note<T: Copy + Ord>(noted: &mut Vec<(usize, T)>, at: usize, value: T) {
     let value = noted
         .last()
         .map_or(value, |(_, greatest)| value.max(*greatest));
@@ -206,7 +206,9 @@ impl Ledger {
     /// M3: a mailbox's mod-sequence never goes back.
     fn modseq(&mut self, place: Place, modseq: u64, begin: usize, at: usize) {
         if modseq == 0 {
-            return;
+            // RFC 7162 section 3.1.2.1: this server keeps mod-sequences of every mailbox.
+            let what = format!("{place}: no HIGHESTMODSEQ was told");
+            return self.accuse(Kind::ModseqBack, at, what);
         }
         let mailbox = self.mailboxes.entry(place).or_default();
         let before = greatest_before(&mailbox.modseqs, begin).unwrap_or(0);

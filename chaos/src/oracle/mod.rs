@@ -5,6 +5,7 @@
 //!      |
 //!      | ledger    each UID that was ever named or seen, and what it is
 //!      | effects   what changed flags and took messages away, or may have
+//!      | modseqs   mod-sequences rise with what is done
 //!      | reads     each list and each body: what must be there, and what must not
 //!      | once      each message: as often as it was sent, or at most so often
 //!      | nodes     the last lists: the same through every node
@@ -33,17 +34,18 @@
 mod answers;
 mod effects;
 mod ledger;
+mod modseqs;
 mod nodes;
 mod once;
 mod reads;
 mod register;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ledger::Ledger;
 
-use crate::history::{End, History, Op};
+use crate::history::{End, Entry, Fault, History, Op, What};
 
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +73,7 @@ pub enum Kind {
     UidBehind,
     /// UIDVALIDITY changed, or is 0.
     ValidityChanged,
-    /// HIGHESTMODSEQ went back.
+    /// HIGHESTMODSEQ went back, or stayed though something was added or taken away, or is not told.
     ModseqBack,
     /// A read did not find what was there before it began.
     Missing,
@@ -132,6 +134,9 @@ pub struct Counts {
     pub failed: u64,
     /// Of them, unknown.
     pub unknown: u64,
+    /// Of those, through a node that was not touched meanwhile: a session there should outlive the
+    /// death of a leader elsewhere, but for a command of which that leader took the outcome with it.
+    pub unknown_apart: u64,
     /// Messages that were ever seen in a mailbox.
     pub messages: u64,
     /// Lists and single messages that were read.
@@ -156,24 +161,55 @@ impl Verdict {
     }
 }
 
+/// The events with which something was done to a node, by the node.
+fn touched(history: &History) -> BTreeMap<u64, BTreeSet<usize>> {
+    let mut touched: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
+    for (at, event) in history.events.iter().enumerate() {
+        if let What::Fault(
+            Fault::Kill { node, .. }
+            | Fault::Start { node }
+            | Fault::Pause { node, .. }
+            | Fault::Resume { node },
+        ) = &event.what
+        {
+            touched.entry(*node).or_default().insert(at);
+        }
+    }
+    touched
+}
+
+/// Whether nothing was done to the node of an operation from its beginning to its end.
+fn is_apart(touched: &BTreeMap<u64, BTreeSet<usize>>, entry: &Entry<'_>) -> bool {
+    let Some(ended) = entry.ended else {
+        return false;
+    };
+    let faults = touched.get(&entry.node);
+    faults.is_none_or(|at| at.range(entry.begin..ended).next().is_none())
+}
+
 /// Judges a history that ends with lists through each of `nodes`.
 #[must_use]
 pub fn judge(history: &History, nodes: &[u64]) -> Verdict {
     let entries = history.entries();
     let mut ledger = Ledger::learn(&entries);
     effects::apply(&mut ledger, &entries);
+    modseqs::check(&mut ledger, &entries);
     reads::check(&mut ledger, &entries);
     once::check(&mut ledger, &entries);
     nodes::check(&mut ledger, &entries, nodes);
     answers::check(&mut ledger, history);
 
     let mut counts = Counts::default();
+    let touched = touched(history);
     for entry in &entries {
         counts.operations += 1;
         match entry.end {
             End::Ok(..) => counts.ok += 1,
             End::Fail(_) => counts.failed += 1,
-            End::Unknown => counts.unknown += 1,
+            End::Unknown => {
+                counts.unknown += 1;
+                counts.unknown_apart += u64::from(is_apart(&touched, entry));
+            }
         }
         let read = matches!(entry.op, Op::List { .. } | Op::Read { .. });
         counts.reads += u64::from(read && matches!(entry.end, End::Ok(..)));

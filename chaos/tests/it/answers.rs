@@ -1,10 +1,11 @@
-//! Histories in which something is refused, or answered with what is no answer.
+//! Histories in which something is refused, answered with what is no answer, or with a mod-sequence
+//! that is wrong.
 
 use chaos::history::{Answer, Fault, Flags, Met, Mode, Op, Receipt, What};
 use chaos::mail::message::Serial;
-use chaos::oracle::Kind;
+use chaos::oracle::{Kind, judge};
 
-use crate::story::{APPENDED, INBOX, Story, WORK, content};
+use crate::story::{APPENDED, INBOX, NODES, Story, WORK, content};
 
 /// One message in INBOX, under UID 1.
 fn story() -> Story {
@@ -166,4 +167,95 @@ fn what_is_no_answer_is_found() {
         story.event(id, What::Broken("a response to a9, not a4".into()));
         assert_eq!(story.end(), [Kind::BadAnswer]);
     }
+}
+
+/// INBOX is listed, and this mod-sequence is told.
+fn list_with(story: &mut Story, told: u64) {
+    let id = story.begin(Op::List {
+        place: INBOX,
+        last: false,
+    });
+    let mut answer = story.listed(INBOX, false);
+    if let Answer::Listed { modseq, .. } = &mut answer {
+        *modseq = told;
+    }
+    story.ok(id, answer);
+}
+
+/// M3: what was added or taken away between two lists raises the mod-sequence.
+#[test]
+fn a_mod_sequence_that_stays_is_found() {
+    let changes: [fn(&mut Story); 5] = [
+        |story| {
+            story.deliver(3);
+        },
+        |story| {
+            story.append(INBOX, 2, Flags::SEEN);
+        },
+        |story| {
+            story.copy(false, WORK, INBOX, 1);
+        },
+        |story| {
+            story.copy(true, INBOX, WORK, 1);
+        },
+        |story| {
+            story.expunge(INBOX, 1);
+        },
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        for (told, kinds) in [(5, &[Kind::ModseqBack][..]), (6, &[])] {
+            let mut story = story();
+            story.append(WORK, 1, Flags::SEEN);
+            list_with(&mut story, 5);
+            change(&mut story);
+            list_with(&mut story, told);
+            assert_eq!(story.end(), kinds, "change {number}, {told}");
+        }
+    }
+    // A change that overlaps the first list may be in it, and one that overlaps the second not.
+    let mut good = story();
+    let id = good.begin_delivery(3);
+    list_with(&mut good, 6);
+    good.put(INBOX, Serial(3), Flags::default());
+    good.ok(id, Answer::Delivered(vec![Receipt::Stored]));
+    list_with(&mut good, 6);
+    assert_eq!(good.end(), []);
+    // What was stored by an attempt before is not stored again.
+    let mut good = story();
+    let id = good.begin_delivery(3);
+    good.put(INBOX, Serial(3), Flags::default());
+    good.unknown(id);
+    list_with(&mut good, 5);
+    let id = good.begin_delivery(3);
+    good.ok(id, Answer::Delivered(vec![Receipt::Stored]));
+    list_with(&mut good, 5);
+    assert_eq!(good.end(), []);
+}
+
+#[test]
+fn a_mod_sequence_that_is_not_told_is_found() {
+    let mut story = story();
+    list_with(&mut story, 0);
+    assert_eq!(story.end(), [Kind::ModseqBack]);
+}
+
+/// Outcomes that nobody knows are counted apart where nothing was done to the node meanwhile.
+#[test]
+fn unknown_outcomes_through_nodes_that_were_not_touched() {
+    let mut story = story();
+    let kill = |story: &mut Story, node| {
+        let fault = Fault::Kill { node, led: vec![] };
+        story.event(0, What::Fault(fault));
+    };
+    kill(&mut story, 1);
+    let one = story.begin_at(1, store());
+    let two = story.begin_at(2, append());
+    kill(&mut story, 2);
+    story.unknown(one);
+    story.unknown(two);
+    kill(&mut story, 1);
+    story.begin_at(3, store());
+    story.end();
+    let counts = judge(&story.history, &NODES).counts;
+    assert_eq!((counts.unknown, counts.unknown_apart), (3, 1));
 }

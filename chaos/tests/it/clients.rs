@@ -322,3 +322,49 @@ async fn what_is_no_answer_is_told_apart() {
     let expected = Trouble::NotDone("No [LIMIT] in".into(), Alive::Yes);
     assert_eq!(refused, expected);
 }
+
+/// What SELECT said, what UID FETCH 1:* says then, and whether that can be.
+#[tokio::test]
+async fn sequence_numbers_follow_from_uids_and_exists() {
+    let two = "* 1 FETCH (UID 3 FLAGS () BODY[] {1}\r\nx)\r\n\
+               * 2 FETCH (UID 7 FLAGS () BODY[] {1}\r\nx)\r\na3 OK done\r\n";
+    let last = "* 2 FETCH (UID 7 FLAGS () BODY[] {1}\r\nx)\r\n";
+    let crossed = "* 1 FETCH (UID 7 FLAGS () BODY[] {1}\r\nx)\r\n\
+                   * 2 FETCH (UID 3 FLAGS () BODY[] {1}\r\nx)\r\na3 OK done\r\n";
+    let cases = [
+        (2, two.to_owned(), true),
+        (3, two.to_owned(), false),
+        (1, two.to_owned(), false),
+        (2, crossed.to_owned(), false),
+        (2, format!("{last}a3 OK done\r\n"), false),
+        // Somebody else expunged the first, or something came in.
+        (2, format!("{last}a3 OK [EXPUNGEISSUED] done\r\n"), true),
+        (1, format!("* 3 EXISTS\r\n{two}"), true),
+        (2, format!("* 1 EXPUNGE\r\n{last}a3 OK done\r\n"), true),
+        (1, format!("{last}a3 OK [EXPUNGEISSUED] done\r\n"), false),
+        (0, "a3 OK done\r\n".to_owned(), true),
+    ];
+    for (exists, said, is_good) in cases {
+        let select = format!("* {exists} EXISTS\r\na2 OK [READ-WRITE] done\r\n");
+        let [select, said] = [select, said].map(|said| &*Box::leak(said.into_boxed_str()));
+        let turns = [
+            Hear(1),
+            Say(select.as_bytes()),
+            Hear(1),
+            Say(said.as_bytes()),
+        ];
+        let (address, _) = server(imap(turns)).await;
+        let mut client = Imap::connect(address, "u", "p").await.unwrap();
+        assert_eq!(client.select("INBOX").await.unwrap().exists, exists);
+        let listed = client.list(true).await;
+        let as_expected = match &listed {
+            Ok(_) => is_good,
+            Err(trouble) => !is_good && matches!(trouble, Trouble::Broken(_)),
+        };
+        assert!(as_expected, "{exists} exist, {said}: {listed:?}");
+    }
+    let (address, _) = server(imap([Hear(1), Say(b"a2 OK done\r\n")])).await;
+    let mut client = Imap::connect(address, "u", "p").await.unwrap();
+    let selected = client.select("INBOX").await;
+    assert!(matches!(selected, Err(Trouble::Broken(_))), "{selected:?}");
+}

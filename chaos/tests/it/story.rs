@@ -214,7 +214,7 @@ impl Story {
         Answer::Listed {
             validity: 7,
             uid_next: self.uid_next.get(&place).copied().unwrap_or(1),
-            modseq: self.history.events.len() as u64,
+            modseq: 1 + self.history.events.len() as u64,
             messages: listed.collect(),
         }
     }
