@@ -44,6 +44,8 @@ pub struct Demands {
     pub pauses: u32,
     /// Operations that had to be acknowledged.
     pub operations: u64,
+    /// Indexes were harmed, so that they may be made anew whenever nodes start.
+    pub index_harmed: bool,
 }
 
 /// Of the planned operations, at least so many of a hundred.
@@ -220,6 +222,7 @@ mod tests {
             full: 0,
             pauses: 0,
             operations: 100,
+            index_harmed: false,
         };
         let took = |ms| Failover {
             group: 1,

@@ -40,7 +40,7 @@ mod once;
 mod reads;
 mod register;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use ledger::Ledger;
@@ -91,6 +91,8 @@ pub enum Kind {
     DigestsDiffer,
     /// A replica lacks a body, or has another one than its row says.
     BadBody,
+    /// After a clean stop a node found its index wrong.
+    IndexNotUsed,
 }
 
 /// One thing that went wrong.
@@ -161,30 +163,31 @@ impl Verdict {
     }
 }
 
-/// The events with which something was done to a node, by the node.
-fn touched(history: &History) -> BTreeMap<u64, BTreeSet<usize>> {
-    let mut touched: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
+/// What was done to a node: the events, and whether it cannot answer from then on.
+type Touched = BTreeMap<usize, bool>;
+
+/// What was done to each node.
+fn touched(history: &History) -> BTreeMap<u64, Touched> {
+    let mut touched: BTreeMap<u64, Touched> = BTreeMap::new();
     for (at, event) in history.events.iter().enumerate() {
-        if let What::Fault(
-            Fault::Kill { node, .. }
-            | Fault::Start { node }
-            | Fault::Pause { node, .. }
-            | Fault::Resume { node },
-        ) = &event.what
-        {
-            touched.entry(*node).or_default().insert(at);
-        }
+        let (node, is_down) = match &event.what {
+            What::Fault(Fault::Kill { node, .. } | Fault::Pause { node, .. }) => (*node, true),
+            What::Fault(Fault::Start { node } | Fault::Resume { node }) => (*node, false),
+            _ => continue,
+        };
+        touched.entry(node).or_default().insert(at, is_down);
     }
     touched
 }
 
-/// Whether nothing was done to the node of an operation from its beginning to its end.
-fn is_apart(touched: &BTreeMap<u64, BTreeSet<usize>>, entry: &Entry<'_>) -> bool {
-    let Some(ended) = entry.ended else {
-        return false;
+/// Whether the node of an operation ran all the time from its beginning to its end.
+fn is_apart(touched: &BTreeMap<u64, Touched>, entry: &Entry<'_>) -> bool {
+    let (Some(ended), Some(faults)) = (entry.ended, touched.get(&entry.node)) else {
+        return entry.ended.is_some();
     };
-    let faults = touched.get(&entry.node);
-    faults.is_none_or(|at| at.range(entry.begin..ended).next().is_none())
+    let before = faults.range(..entry.begin).next_back();
+    let ran = before.is_none_or(|(_, is_down)| !is_down);
+    ran && faults.range(entry.begin..ended).next().is_none()
 }
 
 /// Judges a history that ends with lists through each of `nodes`.

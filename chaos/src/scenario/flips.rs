@@ -135,6 +135,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     let demands = Demands {
         kills: rounds,
         operations: u64::from(rounds) * options.operations,
+        index_harmed: true,
         ..Demands::default()
     };
     stage.conclude(&demands, &campaign).await

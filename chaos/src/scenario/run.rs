@@ -65,6 +65,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
             .iter()
             .map(|step| u32::from(step.strike == Strike::All))
             .sum(),
+        index_harmed: false,
         pauses: options.pauses,
         operations: steps.iter().map(|step| step.after_operations).sum(),
     };

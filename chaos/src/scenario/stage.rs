@@ -1,5 +1,6 @@
 //! What every scenario begins and ends with.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,6 +25,13 @@ use crate::report::{Demands, Ending, report};
 
 /// What a node says when its log has one segment less.
 const FREED: &str = "segment freed";
+
+/// What a node says of an index that it does not use.
+const NOT_USED: &str = "index not used";
+
+/// It says so too of one that was never flushed: rows are in the log, and a young index may be in
+/// memory alone when the node stops.
+const NEVER_FLUSHED: &str = "doubt=\"there is none\"";
 
 /// The history's name in the folder of a run.
 pub const HISTORY: &str = "history.jsonl";
@@ -128,34 +136,77 @@ impl Stage {
     }
 
     /// Starts what is down, waits until all is level, writes to every partition and reads every
-    /// mailbox through every node, compares the replicas and all of their bodies, stops the cluster, and judges.
+    /// mailbox through every node, compares the replicas and all of their bodies, restarts and stops the cluster, and judges.
     ///
     /// # Errors
     ///
     /// When the cluster does not come to rest by itself, or cannot be read: findings too.
-    async fn judge(&self) -> anyhow::Result<Verdict> {
+    async fn judge(&self, index_harmed: bool) -> anyhow::Result<Verdict> {
         let nodes: Vec<u64> = self.scene.doors().iter().map(|door| door.node).collect();
-        for node in &nodes {
-            self.cluster.start(*node).await?;
-        }
-        for node in &nodes {
-            self.cluster.answers(*node).await?;
-        }
-        self.cluster.settle().await?;
+        self.start(&nodes).await?;
         self.scene.recorder.fault(Fault::Healed);
         last::write(&self.scene).await?;
         self.scene.recorder.readers(nodes.clone());
         self.read_everything().await?;
-        let found = self.compare().await?;
+        let mut found = self.compare().await?;
+        if !index_harmed {
+            found.extend(self.restart(&nodes).await?);
+        }
+        self.stop().await?;
+
+        let mut verdict = judge(&self.scene.recorder.history(), &nodes);
+        verdict.violations.extend(found);
+        Ok(verdict)
+    }
+
+    /// Starts what is down of these nodes, and waits until all is level.
+    async fn start(&self, nodes: &[u64]) -> anyhow::Result<()> {
+        for node in nodes {
+            self.cluster.start(*node).await?;
+        }
+        for node in nodes {
+            self.cluster.answers(*node).await?;
+        }
+        self.cluster.settle().await.map(drop)
+    }
+
+    /// Stops all nodes, which they do by themselves.
+    async fn stop(&self) -> anyhow::Result<()> {
         let stubborn = self.cluster.stop().await?;
         ensure!(
             stubborn.is_empty(),
             "nodes {stubborn:?} did not stop when asked to"
         );
+        Ok(())
+    }
 
-        let mut verdict = judge(&self.scene.recorder.history(), &nodes);
-        verdict.violations.extend(found);
-        Ok(verdict)
+    /// Stops all nodes and starts them again. An index that is wrong is made anew, with a word in the
+    /// log and no more: after a clean stop no node may have to, and rows must be equal again.
+    async fn restart(&self, nodes: &[u64]) -> anyhow::Result<Vec<Violation>> {
+        self.stop().await?;
+        let mut before = BTreeMap::new();
+        for node in nodes {
+            before.insert(*node, self.wrong_indexes(*node)?);
+        }
+        self.start(nodes).await?;
+        let differing = self.cluster.verify().await?;
+        let mut anew = Vec::new();
+        for (node, before) in before {
+            let times = self.wrong_indexes(node)? - before;
+            if times > 0 {
+                anew.push(format!("node {node}: {times} after a clean stop"));
+            }
+        }
+        let differing = violations(Kind::DigestsDiffer, differing);
+        Ok(differing
+            .chain(violations(Kind::IndexNotUsed, anew))
+            .collect())
+    }
+
+    /// How often a node found an index wrong.
+    fn wrong_indexes(&self, node: u64) -> anyhow::Result<usize> {
+        let never_flushed = self.cluster.told(node, NEVER_FLUSHED)?;
+        Ok(self.cluster.told(node, NOT_USED)? - never_flushed)
     }
 
     /// Whether every partition takes mail through every node: for scenarios that judge what is in
@@ -202,7 +253,7 @@ impl Stage {
     ///
     /// When the cluster does not come to rest by itself, or cannot be read: findings too.
     pub async fn conclude(&self, demands: &Demands, campaign: &Campaign) -> anyhow::Result<Ending> {
-        let verdict = self.judge().await?;
+        let verdict = self.judge(demands.index_harmed).await?;
         let (text, ending) = report(demands, campaign, &verdict);
         print!("{text}");
         let mut freed = 0;

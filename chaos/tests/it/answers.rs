@@ -247,7 +247,15 @@ fn unknown_outcomes_through_nodes_that_were_not_touched() {
         let fault = Fault::Kill { node, led: vec![] };
         story.event(0, What::Fault(fault));
     };
+    let start = |story: &mut Story, node| {
+        story.event(0, What::Fault(Fault::Start { node }));
+    };
     kill(&mut story, 1);
+    start(&mut story, 1);
+    kill(&mut story, 3);
+    // It still took the connection, and is dying.
+    let dying = story.begin_at(3, store());
+    story.unknown(dying);
     let one = story.begin_at(1, store());
     let two = story.begin_at(2, append());
     kill(&mut story, 2);
@@ -257,5 +265,5 @@ fn unknown_outcomes_through_nodes_that_were_not_touched() {
     story.begin_at(3, store());
     story.end();
     let counts = judge(&story.history, &NODES).counts;
-    assert_eq!((counts.unknown, counts.unknown_apart), (3, 1));
+    assert_eq!((counts.unknown, counts.unknown_apart), (4, 1));
 }
