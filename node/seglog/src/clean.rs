@@ -127,9 +127,10 @@ impl Cleaner {
     }
 
     /// Does one piece of work. `live_bytes` says how many bytes of each segment are alive, as
-    /// [`Place::record_bytes`] counts them; for the choice only, and none for segments that are
-    /// not named. At most `bytes_max` bytes are copied, though at least one record. Blocks on the
-    /// disk for the segment's index, for the reads of a batch, and if a spare has to be filled.
+    /// [`Place::record_bytes`] counts them, and none for segments that are not named; it is asked
+    /// only where a segment may be chosen, since to count them takes long. At most `bytes_max`
+    /// bytes are copied, though at least one record. Blocks on the disk for the segment's index,
+    /// for the reads of a batch, and if a spare has to be filled.
     ///
     /// # Errors
     /// [`Error::Io`]; if a segment could not be read, others come first, and it is tried again
@@ -138,7 +139,7 @@ impl Cleaner {
     pub fn step(
         &mut self,
         live: &dyn Live,
-        live_bytes: &BTreeMap<u64, u64>,
+        live_bytes: impl FnOnce() -> BTreeMap<u64, u64>,
         bytes_max: u64,
     ) -> Result<Cleaned, Error> {
         if let Some(cleaned) = self.free()? {
@@ -323,7 +324,7 @@ impl Cleaner {
     fn choose(
         &mut self,
         live: &dyn Live,
-        live_bytes: &BTreeMap<u64, u64>,
+        live_bytes: impl FnOnce() -> BTreeMap<u64, u64>,
     ) -> Result<Cleaned, Error> {
         let alone = self.is_alone();
         let resting = match alone {
@@ -336,7 +337,8 @@ impl Cleaner {
         }
         let win_part = win_part(&self.log)?;
         self.pass_look();
-        let Some((segment, extent)) = self.best(live, live_bytes, win_part)? else {
+        let live_bytes = live_bytes();
+        let Some((segment, extent)) = self.best(live, &live_bytes, win_part)? else {
             return Ok(resting);
         };
         let mut todo = match self.inspect(segment, live)? {

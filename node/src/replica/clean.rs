@@ -136,7 +136,7 @@ impl Cleaning {
         for segment in std::mem::take(&mut *self.mended.lock()) {
             cleaner.retry(segment);
         }
-        let cleaned = cleaner.step(&held, &held.live_bytes(), CLEAN_BATCH_BYTES)?;
+        let cleaned = cleaner.step(&held, || held.live_bytes(), CLEAN_BATCH_BYTES)?;
         Ok(match cleaned {
             Cleaned::Idle => CLEAN_EVERY,
             Cleaned::Waiting => CLEAN_POLL,

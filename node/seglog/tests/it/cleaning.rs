@@ -74,7 +74,7 @@ impl Live for Refs {
 pub fn clean(rig: &mut Rig, cleaner: &mut Cleaner, live: &Refs) -> Vec<Cleaned> {
     let mut all = Vec::new();
     for _ in 0..200 {
-        let cleaned = cleaner.step(live, &live.live_bytes(), 1000).unwrap();
+        let cleaned = cleaner.step(live, || live.live_bytes(), 1000).unwrap();
         rig.writer.step().unwrap();
         if cleaned == Cleaned::Idle {
             break;
@@ -292,7 +292,7 @@ fn runs_are_whole_after_they_moved_in_part() {
                 .map(|segment| (segment, 4096))
                 .collect();
             for _ in 0..60 {
-                cleaner.step(&live, &told, 1000).unwrap();
+                cleaner.step(&live, || told.clone(), 1000).unwrap();
                 rig.writer.step().unwrap();
             }
             roll(&mut rig, 2);
@@ -457,14 +457,14 @@ fn cleaning_comes_to_rest() {
     written.retain(|written| written.place.segment < 4);
     let live = Refs::to(&written);
     let mut cleaner = Cleaner::new(rig.log.clone());
-    let first = cleaner.step(&live, &BTreeMap::new(), 1000).unwrap();
+    let first = cleaner.step(&live, BTreeMap::new, 1000).unwrap();
     assert!(
         matches!(first, Cleaned::Passed { segment: 1, .. }),
         "{first:?}"
     );
     assert_eq!(rig.log.stats().copied_bytes, 0);
     // Told again what was told, it does not look again.
-    let again = cleaner.step(&live, &BTreeMap::new(), 1000).unwrap();
+    let again = cleaner.step(&live, BTreeMap::new, 1000).unwrap();
     assert!(
         matches!(again, Cleaned::Passed { segment: 2, .. }),
         "{again:?}"
@@ -497,7 +497,7 @@ fn unfilled_segments() {
         let live = Refs::to(&written);
         roll(&mut rig, 2);
         let mut cleaner = Cleaner::new(rig.log.clone());
-        let first = cleaner.step(&live, &live.live_bytes(), 1000).unwrap();
+        let first = cleaner.step(&live, || live.live_bytes(), 1000).unwrap();
         let chosen = matches!(first, Cleaned::Chose { segment: 1, .. });
         assert_eq!(chosen, crashed, "{first:?}");
     }
@@ -525,7 +525,7 @@ fn a_full_disk() {
     let mut cleaner = Cleaner::new(rig.log.clone());
     let copied = |log: &Log| log.stats().copied_bytes;
     let stuck = loop {
-        match cleaner.step(&live, &live.live_bytes(), 1000).unwrap() {
+        match cleaner.step(&live, || live.live_bytes(), 1000).unwrap() {
             Cleaned::NoRoom { segment, .. } => break segment,
             Cleaned::Idle => panic!("copied without room"),
             _ => rig.writer.step().unwrap(),
@@ -554,7 +554,7 @@ fn a_batch_that_waits_for_room_is_left_alone() {
     assert!(matches!(rig.writer.step(), Err(Error::NoSpace { .. })));
     assert!(rig.log.active_segment() > 3 && outcome.lock().unwrap().is_none());
     let mut cleaner = Cleaner::new(rig.log.clone());
-    let step = cleaner.step(&Refs::default(), &BTreeMap::new(), 1000);
+    let step = cleaner.step(&Refs::default(), BTreeMap::new, 1000);
     assert_eq!(step.unwrap(), Cleaned::Idle);
     disk.set_capacity(None);
     rig.writer.step().unwrap();
@@ -576,7 +576,7 @@ fn a_file_that_stays() {
         let mut cleaner = Cleaner::new(rig.log.clone());
         disk.fail(operation, 0, Fault::Io);
         let failed = (0..10).find_map(|_| {
-            let step = cleaner.step(&Refs::default(), &BTreeMap::new(), 1000);
+            let step = cleaner.step(&Refs::default(), BTreeMap::new, 1000);
             rig.writer.step().unwrap();
             step.err()
         });

@@ -34,7 +34,7 @@ fn a_damaged_record_keeps_its_segment() {
     );
     assert_eq!(freed(&cleaned), [2]);
     assert_eq!(
-        cleaner.step(&live, &live.live_bytes(), 1000).unwrap(),
+        cleaner.step(&live, || live.live_bytes(), 1000).unwrap(),
         Cleaned::Idle
     );
     // Mended, and told.
@@ -118,7 +118,7 @@ fn two_damaged_blocks_after_cleaning() {
     let mut cleaner = Cleaner::new(rig.log.clone());
     disk.fail(Operation::Rename, 0, Fault::Io);
     let live = Refs::default();
-    while cleaner.step(&live, &BTreeMap::new(), 1000).is_ok() {
+    while cleaner.step(&live, BTreeMap::new, 1000).is_ok() {
         rig.writer.step().unwrap();
     }
     clean(&mut rig, &mut cleaner, &live);
@@ -183,7 +183,7 @@ fn what_could_not_be_read_is_tried_again() {
             if reads.replace(done) != Some(done) {
                 rig.disk.fail(Operation::Read, 0, Fault::Io);
             }
-            match cleaner.step(&live, &live.live_bytes(), 1000) {
+            match cleaner.step(&live, || live.live_bytes(), 1000) {
                 Err(Error::Io { .. }) => failed += 1,
                 Ok(Cleaned::Idle) => {}
                 other => panic!("{other:?}"),
@@ -199,14 +199,14 @@ fn what_could_not_be_read_is_tried_again() {
     // It works again.
     let mut done = Vec::new();
     for _ in 0..2000 {
-        done.extend(cleaner.step(&live, &live.live_bytes(), 1000));
+        done.extend(cleaner.step(&live, || live.live_bytes(), 1000));
         rig.writer.step().unwrap();
     }
     let mut all = freed(&done);
     all.sort_unstable();
     assert_eq!(all[..2], [1, 2]);
     assert_eq!(
-        cleaner.step(&live, &live.live_bytes(), 1000).unwrap(),
+        cleaner.step(&live, || live.live_bytes(), 1000).unwrap(),
         Cleaned::Idle
     );
 }

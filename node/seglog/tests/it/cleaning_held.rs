@@ -61,7 +61,7 @@ fn clean(rig: &mut Rig, cleaner: &mut Cleaner, live: &Holding) -> Vec<Cleaned> {
     while all.last() != Some(&Cleaned::Idle) {
         assert!(all.len() < 200, "it does not come to rest: {all:?}");
         let told = live.refs.live_bytes();
-        all.push(cleaner.step(live, &told, 1000).unwrap());
+        all.push(cleaner.step(live, || told.clone(), 1000).unwrap());
         rig.writer.step().unwrap();
     }
     all
@@ -134,7 +134,10 @@ fn a_replica_that_stops_in_between() {
     let mut live = Holding::of(&written[..3], &[]);
     let mut cleaner = Cleaner::new(rig.log.clone());
     let told = live.refs.live_bytes();
-    while !matches!(cleaner.step(&live, &told, 700), Ok(Cleaned::Copied { .. })) {
+    while !matches!(
+        cleaner.step(&live, || told.clone(), 700),
+        Ok(Cleaned::Copied { .. })
+    ) {
         rig.writer.step().unwrap();
     }
     live.held.insert(ONE);
@@ -148,4 +151,38 @@ fn a_replica_that_stops_in_between() {
     for place in places {
         assert!(rig.log.read(place, None).is_ok());
     }
+}
+
+/// What is alive is counted only for a choice, and not while the cleaner waits.
+#[test]
+fn nothing_is_counted_while_it_waits() {
+    let mut rig = Rig::new();
+    let written = rig.write((1..=5).map(|at| entry(ONE, 1, at, 700)).collect());
+    roll(&mut rig, 3);
+    let live = Refs::to(&written[..2]);
+    let mut cleaner = Cleaner::new(rig.log.clone());
+    let counted = std::cell::Cell::new(0);
+    let step = |cleaner: &mut Cleaner| {
+        let count = || {
+            counted.set(counted.get() + 1);
+            live.live_bytes()
+        };
+        cleaner.step(&live, count, 10_000).unwrap()
+    };
+    while !matches!(step(&mut cleaner), Cleaned::Copying { .. }) {}
+    let before = counted.take();
+    assert!(before > 0, "one was chosen");
+    for _ in 0..10 {
+        assert_eq!(
+            step(&mut cleaner),
+            Cleaned::Waiting,
+            "nobody writes the log"
+        );
+    }
+    assert_eq!(counted.get(), 0);
+    rig.writer.step().unwrap();
+    // Others are freed first.
+    let mut copied = (0..10).map(|_| step(&mut cleaner));
+    assert!(copied.any(|cleaned| matches!(cleaned, Cleaned::Copied { .. })));
+    assert_eq!(counted.get(), 0);
 }

@@ -125,7 +125,7 @@ impl Story {
                 2 => BTreeMap::new(),
                 _ => keeper.live_bytes(),
             };
-            match cleaner.step(keeper, &live_bytes, u64::from(act.size) % 2000) {
+            match cleaner.step(keeper, || live_bytes.clone(), u64::from(act.size) % 2000) {
                 Ok(Cleaned::Idle) => break,
                 Ok(Cleaned::Waiting) if rig.writer.step().is_err() => return false,
                 Ok(Cleaned::Freed { .. }) => self.freed += 1,
@@ -150,7 +150,9 @@ impl Story {
         let mut cleaner = Cleaner::new(rig.log.clone());
         let ignored = (Arc::default(), Arc::new(Mutex::new(Position(0))));
         let idle = (0..5000).any(|_| {
-            let cleaned = cleaner.step(&*keeper, &keeper.live_bytes(), 1500).unwrap();
+            let cleaned = cleaner
+                .step(&*keeper, || keeper.live_bytes(), 1500)
+                .unwrap();
             if cleaned == Cleaned::Waiting && rig.writer.step().unwrap() == Step::Idle {
                 let records = keeper.checkpoint(self.appended.len());
                 self.append(

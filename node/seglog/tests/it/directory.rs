@@ -122,7 +122,7 @@ fn cleaning_while_others_read() {
         });
         let cleaner = scope.spawn(|| {
             let mut cleaner = Cleaner::new(log.clone());
-            let mut step = || cleaner.step(&*live, &live.live_bytes(), 20_000);
+            let mut step = || cleaner.step(&*live, || live.live_bytes(), 20_000);
             while !stop.load(Relaxed) {
                 step().unwrap();
             }

@@ -93,7 +93,11 @@ fn format_2() {
     let live = Refs::of(&rig.log.records(1).unwrap().records[2..]);
     let others_are_full = BTreeMap::from([(2, 4096), (3, 4096)]);
     let mut cleaner = Cleaner::new(rig.log.clone());
-    while cleaner.step(&live, &others_are_full, 1000).unwrap() != Cleaned::Idle {
+    while cleaner
+        .step(&live, || others_are_full.clone(), 1000)
+        .unwrap()
+        != Cleaned::Idle
+    {
         rig.writer.step().unwrap();
     }
     rig.write((13..=20).map(|at| entry(ONE, 2, at, 400)).collect());

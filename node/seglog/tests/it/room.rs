@@ -99,7 +99,7 @@ fn a_log_takes_no_more_than_it_may_and_recovers() {
     // Cleaning wins room.
     let live = Refs::default();
     let mut cleaner = Cleaner::new(rig.log.clone());
-    while cleaner.step(&live, &live.live_bytes(), 1000).unwrap() != Cleaned::Idle {
+    while cleaner.step(&live, || live.live_bytes(), 1000).unwrap() != Cleaned::Idle {
         rig.writer.step().unwrap();
     }
     assert!(rig.log.room().unwrap().bytes() > SEGMENT);
@@ -135,7 +135,7 @@ fn few_segments_are_cleaned_at_once_when_room_is_short() {
         let mut cleaner = Cleaner::new(rig.log.clone());
         let mut copied = std::collections::BTreeSet::new();
         for _ in 0..200 {
-            match cleaner.step(&live, &live.live_bytes(), 1000).unwrap() {
+            match cleaner.step(&live, || live.live_bytes(), 1000).unwrap() {
                 Cleaned::Copied { segment, .. } => drop(copied.insert(segment)),
                 Cleaned::NoRoom { .. } => panic!("another one settles"),
                 _ => {}
@@ -147,7 +147,7 @@ fn few_segments_are_cleaned_at_once_when_room_is_short() {
         live.named.lock().unwrap().clear();
         let freed = (0..500).any(|_| {
             rig.writer.step().unwrap();
-            let step = cleaner.step(&live, &live.live_bytes(), 1000).unwrap();
+            let step = cleaner.step(&live, || live.live_bytes(), 1000).unwrap();
             matches!(step, Cleaned::Freed { .. })
         });
         assert!(freed);

@@ -120,8 +120,8 @@ impl Life {
 
     fn clean(&mut self) -> Cleaned {
         let held = Held::of(&self.checkpointer);
-        let live = held.live_bytes();
-        self.cleaner.step(&held, &live, 100 << 10).unwrap()
+        let live = || held.live_bytes();
+        self.cleaner.step(&held, live, 100 << 10).unwrap()
     }
 
     /// Cleans until there is nothing to do, with checkpoints and the log going on.
@@ -347,8 +347,8 @@ fn crash_at_every_operation() {
         let mut off = false;
         for _ in 0..200 {
             let held = Held::of(&life.checkpointer);
-            let live = held.live_bytes();
-            let cleaned = life.cleaner.step(&held, &live, 100 << 10);
+            let live = || held.live_bytes();
+            let cleaned = life.cleaner.step(&held, live, 100 << 10);
             life.rig.replica.step(Due::Now);
             let written = (0..4).try_for_each(|_| life.rig.writer.step().map(drop));
             off = cleaned.is_err() || written.is_err();
@@ -579,8 +579,8 @@ fn a_replica_that_was_moved_away_leaves_nothing() {
     let ended = std::collections::BTreeSet::from([REPLICA]);
     for _ in 0..200 {
         let held = Held::of(&life.checkpointer).without(ended.clone());
-        let live = held.live_bytes();
-        life.cleaner.step(&held, &live, 100 << 10).unwrap();
+        let live = || held.live_bytes();
+        life.cleaner.step(&held, live, 100 << 10).unwrap();
         life.rig.write();
     }
     // The one before the newest is not touched until the log goes on, whatever is in it.

@@ -53,7 +53,9 @@ fn clean(rig: &mut Rig) -> Vec<u64> {
     let (mut freed, mut idle) = (Vec::new(), 0);
     while idle < 3 {
         let held = Held::of(&checkpointer);
-        let cleaned = cleaner.step(&held, &held.live_bytes(), 100 << 10).unwrap();
+        let cleaned = cleaner
+            .step(&held, || held.live_bytes(), 100 << 10)
+            .unwrap();
         rig.write();
         let stepped = rig.replica.step(Due::Now);
         rig.write();

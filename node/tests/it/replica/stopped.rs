@@ -142,8 +142,8 @@ impl Pair {
 
     fn clean(&mut self) -> Cleaned {
         let held = Held::of(&self.checkpointer);
-        let live = held.live_bytes();
-        let cleaned = self.cleaner.step(&held, &live, 100 << 10).unwrap();
+        let live = || held.live_bytes();
+        let cleaned = self.cleaner.step(&held, live, 100 << 10).unwrap();
         if let Cleaned::Freed { segment, .. } = &cleaned {
             self.freed.push(*segment);
         }
