@@ -255,6 +255,11 @@ impl Replica {
             keep.stage = Stage::Frozen(frozen);
             return Ok(Progress::Waiting);
         };
+        // Before it is worked out what there would be no room for, again and again.
+        if !Ticket::is_let_in(&self.log, frozen.rows.content_bytes() as u64) {
+            keep.stage = Stage::Frozen(frozen);
+            return Ok(Progress::Waiting);
+        }
         let mut mark = frozen.mark.clone();
         let placed = match self.place_changes(keep, &frozen, entries.as_ref())? {
             Ok(placed) => placed,
@@ -490,11 +495,15 @@ impl Ticket {
         records: Vec<Record>,
         sync: Sync,
     ) -> Result<Option<Self>, Fault> {
-        let queued = log.stats().queued_bytes;
-        if queued > LOG_QUEUED_BYTES_MAX || !has_room(log, payload_bytes(&records)) {
+        if !Self::is_let_in(log, payload_bytes(&records)) {
             return Ok(None);
         }
         Self::of(bell, |done| log.append(records, sync, done))
+    }
+
+    /// Whether records of so many bytes would not have to wait now.
+    pub fn is_let_in(log: &seglog::Log, bytes: u64) -> bool {
+        log.stats().queued_bytes <= LOG_QUEUED_BYTES_MAX && has_room(log, bytes)
     }
 
     /// The same for any way of appending.

@@ -45,6 +45,11 @@ impl Overlay {
         }
     }
 
+    /// Bytes of the keys and values.
+    pub fn content_bytes(&self) -> usize {
+        self.bytes - self.rows.len() * OVERLAY_ROW_BYTES
+    }
+
     /// The changes in key order.
     pub fn rows(&self) -> &Changes {
         &self.rows

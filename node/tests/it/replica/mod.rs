@@ -23,3 +23,4 @@ pub mod rig;
 mod search;
 mod snapshots;
 mod stopped;
+mod waiting;
