@@ -54,6 +54,7 @@ impl Mailbox {
                 .map(|(modseq, uid)| (Uid(*uid), ModSeq(*modseq), Flags::default()))
                 .collect(),
             modseq: ModSeq(self.modseq),
+            floor: ModSeq(0),
             more: false,
         }
     }
