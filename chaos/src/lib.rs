@@ -22,8 +22,8 @@
 //!
 //! What is checked, by the ids of the design: M2 (UIDs and UIDVALIDITY), M3 (MODSEQ does not go
 //! back), M4 (exactly once, or at most once where nobody knows), R1 (what was answered is there),
-//! R4 (every body is there, byte for byte, on every replica), equal digests of all replicas, and that
-//! the cluster heals by itself: in the end every partition takes mail through every node.
+//! R4 (every body is there, byte for byte, on every replica), equal digests of all replicas, and
+//! that the cluster heals by itself: in the end every partition takes mail through every node.
 //!
 //! The same seed gives the same plan: the same strikes, the same messages byte for byte, the same
 //! intentions of each client. It does not give the same interleaving, since processes and disks

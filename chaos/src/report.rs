@@ -111,8 +111,8 @@ pub fn shortfalls(demands: &Demands, campaign: &Campaign, counts: &Counts) -> Ve
     short
 }
 
-/// How a run ended of which nothing is there but its history: without lists of everything at the end
-/// it means nothing. `readers` are the nodes through which they had to be read.
+/// How a run ended of which nothing is there but its history: without lists of everything at the
+/// end it means nothing. `readers` are the nodes through which they had to be read.
 #[must_use]
 pub fn judged_alone(readers: &[u64], verdict: &Verdict) -> Ending {
     match (

@@ -96,8 +96,8 @@ impl<'a> Mta<'a> {
     }
 
     /// Tries until every recipient has it or has refused it for good. The bytes and the envelope
-    /// stay the same, but for recipients that have it already. Answers whether all have it; a message
-    /// that it gives up goes into the history, since an MTA would send it back.
+    /// stay the same, but for recipients that have it already. Answers whether all have it; a
+    /// message that it gives up goes into the history, since an MTA would send it back.
     pub(crate) async fn send(
         &mut self,
         serial: Serial,

@@ -1,8 +1,9 @@
 //! Whether there was a reason for what was not done.
 //!
 //! Clients ask for nothing that is wrong, and have the right passwords. So a server may say that it
-//! cannot do it now (`[UNAVAILABLE]`, 4yz), that a message is gone if that may be so, and that there
-//! is no room while the disks of a majority are full. What else it refuses it refuses wrongly.
+//! cannot do it now (`[UNAVAILABLE]`, 4yz), that a message is gone if that may be so, and that
+//! there is no room while the disks of a majority are full. What else it refuses it refuses
+//! wrongly.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -137,7 +137,8 @@ pub struct Counts {
     /// Of them, unknown.
     pub unknown: u64,
     /// Of those, through a node that was not touched meanwhile: a session there should outlive the
-    /// death of a leader elsewhere, but for a command of which that leader took the outcome with it.
+    /// death of a leader elsewhere, but for a command of which that leader took the outcome with
+    /// it.
     pub unknown_apart: u64,
     /// Messages that were ever seen in a mailbox.
     pub messages: u64,

@@ -141,8 +141,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Ending> {
     stage.conclude(&demands, &campaign).await
 }
 
-/// Delivers large messages until every kind of file is there: a sealed segment, and enough in the one
-/// that is written. The load alone may take long for it.
+/// Delivers large messages until every kind of file is there: a sealed segment, and enough in the
+/// one that is written. The load alone may take long for it.
 async fn fill(stage: &Stage, sent: &mut u64) -> anyhow::Result<()> {
     let scene = &stage.scene;
     let mut rng = seed::generator(scene.seed, "fill", *sent);

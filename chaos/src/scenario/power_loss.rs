@@ -3,8 +3,9 @@
 //! Each node has a disk of its own. At moments that the seed decides the power of one node is cut,
 //! or of all at once: from that moment on nothing more becomes durable, and what was written and
 //! not synced is gone when the node comes back. A kill with -9 alone would leave all of that in the
-//! page cache. So whatever was acknowledged without a sync is found out here. Of each disk a file is
-//! written right before the cut: if it is whole afterwards the run is void, since no power was cut.
+//! page cache. So whatever was acknowledged without a sync is found out here. Of each disk a file
+//! is written right before the cut: if it is whole afterwards the run is void, since no power was
+//! cut.
 
 use std::time::Duration;
 

@@ -136,7 +136,8 @@ impl Stage {
     }
 
     /// Starts what is down, waits until all is level, writes to every partition and reads every
-    /// mailbox through every node, compares the replicas and all of their bodies, restarts and stops the cluster, and judges.
+    /// mailbox through every node, compares the replicas and all of their bodies, restarts and
+    /// stops the cluster, and judges.
     ///
     /// # Errors
     ///
@@ -180,8 +181,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Stops all nodes and starts them again. An index that is wrong is made anew, with a word in the
-    /// log and no more: after a clean stop no node may have to, and rows must be equal again.
+    /// Stops all nodes and starts them again. An index that is wrong is made anew, with a word in
+    /// the log and no more: after a clean stop no node may have to, and rows must be equal again.
     async fn restart(&self, nodes: &[u64]) -> anyhow::Result<Vec<Violation>> {
         self.stop().await?;
         let mut before = BTreeMap::new();

@@ -9,8 +9,8 @@
 //!
 //! A client asks for the same of the same messages again and again, and of new ones for what it
 //! asked for of others. So an item is worked out once; of mail that arrives before anybody asks,
-//! when the processor has nothing else to do ([`arrivals`]); and of mail that a session has told
-//! its client of, by the session itself while it waits, for as much as [`Spare`] lets it.
+//! when the processor has nothing else to do (`arrivals`); and of mail that a session has told
+//! its client of, by the session itself while it waits, for as much as `spare` lets it.
 //!
 //! **It is a cache**: bounded in memory, of this node alone, and gone with the process. What is in
 //! it follows from a message's bytes, which never change, so nothing in it ever becomes wrong.

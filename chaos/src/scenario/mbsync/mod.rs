@@ -59,8 +59,8 @@ const KILL_AFTER_MS_MAX: u64 = 1500;
 /// How long a killed node is away, at most.
 const AWAY_MS_MAX: u64 = 2000;
 
-/// Of so many kills one may make a run fail through a node that lives on: a command whose outcome the
-/// dead leader took with it ends its connection. Measured were none of 20 kills.
+/// Of so many kills one may make a run fail through a node that lives on: a command whose outcome
+/// the dead leader took with it ends its connection. Measured were none of 20 kills.
 const KILLS_PER_BAD_ALIVE: u32 = 10;
 
 /// Runs at the end until nothing is left to do, at most.

@@ -1,7 +1,7 @@
 //! The admin service: what an operator asks any node.
 //!
 //! Default deny: every call needs a certificate that `rookeryd pki admin` made. Each change leaves
-//! audit lines in the log, with who did it ([`super::audit`]).
+//! audit lines in the log, with who did it (`audit`).
 //!
 //! Here are who may ask, and the calls; what takes more than a few lines has a file of its own:
 //! `status` for what there is, `members` for nodes and replicas that come and go, `lead` for who
