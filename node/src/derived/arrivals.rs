@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use bytes::Bytes;
 use imap::backend::{BackendError, Content, DerivedKey};
 use imap::grammar::FetchItem;
-use mailbox::{AccountId, Answer, Body, Changes, MailboxId, Messages, ModSeq, Query, UidRanges};
+use mailbox::{AccountId, Answer, Body, Changes, MailboxId, ModSeq, Query, UidRanges};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::Derived;
 use super::limits::{GATHER, PAGE_MESSAGES, PLACES_MAX, REST};
 use crate::priority;
-use crate::replica::partition::read;
+use crate::replica::partition::{read, take_page};
 use crate::replica::{Bell, Checkpointer, GroupId, Hint, Replica};
 
 /// A mailbox of a partition.
@@ -46,9 +46,14 @@ impl Arrivals {
     }
 
     pub(super) fn note(&self, group: GroupId, hints: &[Hint]) {
+        let mut bring_mail = hints.iter().filter(|hint| hint.brings_mail).peekable();
+        // Most entries do not, and this is where all are applied.
+        if bring_mail.peek().is_none() {
+            return;
+        }
         let mut changed = self.changed.lock();
         let was_empty = changed.is_empty();
-        for hint in hints.iter().filter(|hint| hint.brings_mail) {
+        for hint in bring_mail {
             let place = (group, AccountId(hint.account), MailboxId(hint.mailbox));
             if changed.len() < PLACES_MAX {
                 let since = ModSeq(hint.modseq.saturating_sub(1));
@@ -117,7 +122,7 @@ impl Arrivals {
         &self,
         derived: &Derived,
         replica: &Replica,
-        (account, mailbox): (AccountId, MailboxId),
+        place: (AccountId, MailboxId),
         mut uids: UidRanges,
         items: &[Arc<FetchItem>],
     ) -> Option<()> {
@@ -126,28 +131,15 @@ impl Arrivals {
             if self.is_stopped.load(Relaxed) {
                 return None;
             }
-            let query = Query::Messages {
-                account,
-                mailbox,
-                uids: uids.clone(),
-                changed_since: None,
-                limit: PAGE_MESSAGES,
-                include_expunged: false,
-            };
-            let Some(Answer::Messages(page)) = read(replica, &query) else {
+            let Some(messages) = take_page(replica, place, &mut uids, PAGE_MESSAGES) else {
                 return Some(());
             };
-            let Messages { messages, next, .. } = page;
             for message in &messages {
                 let worked_out = imap::work_out(&content, message, items);
                 if let Err(error) = Handle::current().block_on(worked_out) {
                     tracing::debug!(%error, "a message that arrived cannot be read");
                 }
             }
-            uids = match next {
-                Some(next) => UidRanges::range(next, uids.last()?).intersect(&uids),
-                None => UidRanges::new(),
-            };
         }
         Some(())
     }

@@ -1,7 +1,9 @@
 //! The machine of a partition: `mailbox` over a replica's rows.
 
 use bytes::Bytes;
-use mailbox::{Answer, Millis, Query, QueryError, codec};
+use mailbox::{
+    AccountId, Answer, MailboxId, Message, Millis, Query, QueryError, Uid, UidRanges, codec,
+};
 use rows::{Fault, Staged};
 
 use super::Replica;
@@ -69,4 +71,30 @@ pub fn read(replica: &Replica, query: &Query) -> Option<Answer> {
         mailbox::query(rows, query)
     });
     answer.ok()
+}
+
+/// The first messages of these of a mailbox that are there, at most `limit`, as [`read`]; in `uids`
+/// those stay that were not looked at.
+pub fn take_page(
+    replica: &Replica,
+    (account, mailbox): (AccountId, MailboxId),
+    uids: &mut UidRanges,
+    limit: u32,
+) -> Option<Vec<Message>> {
+    let query = Query::Messages {
+        account,
+        mailbox,
+        uids: uids.clone(),
+        changed_since: None,
+        limit,
+        include_expunged: false,
+    };
+    let Answer::Messages(page) = read(replica, &query)? else {
+        return None;
+    };
+    *uids = match page.next {
+        Some(next) => UidRanges::range(next, Uid::MAX).intersect(uids),
+        None => UidRanges::new(),
+    };
+    Some(page.messages)
 }

@@ -26,7 +26,7 @@ use super::limits::{
 use super::message;
 use super::{Room, Search};
 use crate::priority;
-use crate::replica::partition::read;
+use crate::replica::partition::{read, take_page};
 use crate::replica::{GroupId, Replica};
 
 /// Bytes that every message costs beside its own.
@@ -152,25 +152,13 @@ impl Indexer<'_> {
         mut known: Uid,
     ) -> Result<(), Error> {
         while !uids.is_empty() && !self.search.is_stopped.load(Relaxed) {
-            let query = Query::Messages {
-                account: place.0,
-                mailbox: place.1,
-                uids: uids.clone(),
-                changed_since: None,
-                limit: PAGE_MESSAGES,
-                include_expunged: false,
-            };
-            let Some(Answer::Messages(page)) = read(replica, &query) else {
+            let Some(messages) = take_page(replica, place, &mut uids, PAGE_MESSAGES) else {
                 return Ok(());
             };
-            for message in &page.messages {
+            for message in &messages {
                 self.add(replica, place, message)?;
                 known = known.max(message.uid);
             }
-            uids = match page.next {
-                Some(next) => UidRanges::range(next, Uid::MAX).intersect(&uids),
-                None => UidRanges::new(),
-            };
             self.upto.insert(place, known);
             self.commit_if_due()?;
         }

@@ -98,7 +98,7 @@ impl Lanes {
     }
 
     /// A lane that was never used.
-    fn fresh(&self, home: Option<GroupId>) -> Lane {
+    pub(super) fn fresh(&self, home: Option<GroupId>) -> Lane {
         let used = Used {
             lane: self.next.fetch_add(1, Ordering::Relaxed),
             last: BTreeMap::new(),

@@ -105,7 +105,8 @@ impl Steward {
         if due.is_none_or(|due| due > self.service.clock().now_ms()) {
             return;
         }
-        let mut lane = self.service.lanes().open_to(group.id());
+        // It is not remembered, so its lane cannot be used again: none that others could have.
+        let mut lane = self.service.lanes().fresh(Some(group.id()));
         let ticked = self
             .service
             .propose(
